@@ -1,0 +1,2 @@
+//! `vifbench`: the command line. Thin: it joins the rooms.
+fn main() {}

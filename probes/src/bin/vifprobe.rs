@@ -1,0 +1,2 @@
+//! `vifprobe`: the one binary sent to hosts.
+fn main() {}

@@ -1,0 +1,390 @@
+//! The language between the controller and `vifprobe`: one JSON message a line over the SSH channel's stdin
+//! and stdout, versioned. Each request gets exactly one reply, in order.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Raised whenever a message changes its meaning; both ends must agree exactly.
+pub const VERSION: u32 = 1;
+
+/// A place where packets are stamped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Point {
+    /// The generator's NIC, on the way out.
+    Tx,
+    /// dom0's ingress: its NIC, or the generator guest's vif in a sealed trial.
+    Nic,
+    /// dom0's vif of the receiving guest, before netback's queue.
+    Vif,
+    /// The guest's interface, on the way in.
+    Rx,
+}
+
+/// One capture a probe is to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureSpec {
+    /// Which point this is.
+    pub point: Point,
+    /// The guest whose packets are seen here (`vif`, `rx`), or none where all flows pass.
+    pub guest: Option<String>,
+    /// Interface name on the host.
+    pub interface: String,
+    /// Kernel filter in pcap syntax.
+    pub filter: String,
+    /// Bytes kept of each packet.
+    pub snaplen: u32,
+    /// Kernel ring size in bytes.
+    pub buffer: u32,
+}
+
+/// One flow to send; addresses are resolved by the controller from the lab file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FlowSpec {
+    /// Flow number.
+    pub flow: u16,
+    /// Source and destination MAC, lower case with colons.
+    pub source_mac: String,
+    /// Destination MAC.
+    pub destination_mac: String,
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address, of the same family.
+    pub destination: IpAddr,
+    /// Frame size with the 4-byte FCS.
+    pub size: u32,
+    /// Spacing.
+    pub arrivals: vifbench_scenarios::scenario::Arrivals,
+    /// Seed of gaps and payload.
+    pub seed: u64,
+}
+
+/// How the generator waits for a send time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pace {
+    /// `clock_nanosleep` to an absolute time: needed where CPUs are shared (the virtual lab).
+    Sleep,
+    /// Busy-wait for the last stretch: needed for precise gaps on hardware.
+    Spin,
+}
+
+/// What the probe is to do in one trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prepare {
+    /// Trial number; names the results folder.
+    pub trial: u32,
+    /// Captures to start at once; they run until the stop time.
+    pub captures: Vec<CaptureSpec>,
+    /// Interface and flows to send, on the generator.
+    pub generate: Option<Generate>,
+    /// Interfaces whose `ethtool -S` and link counters are read before and after.
+    pub counters: Vec<String>,
+    /// Files (debugfs, sysfs) whose text is kept before and after; absent files are recorded as absent.
+    pub files: Vec<PathBuf>,
+    /// Sample the CPU time of every domain (dom0 only).
+    pub domains: bool,
+    /// Time between samples of domain CPU time, in nanoseconds.
+    pub sample_every_ns: u64,
+}
+
+/// The generator's part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Generate {
+    /// Interface to send on.
+    pub interface: String,
+    /// How to wait.
+    pub pace: Pace,
+    /// All flows, merged by send time.
+    pub flows: Vec<FlowSpec>,
+}
+
+/// When the trial runs, in the host's own `CLOCK_REALTIME`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arm {
+    /// The trial that was prepared.
+    pub trial: u32,
+    /// First packet is due here.
+    pub start_ns: u64,
+    /// No packet is due at or after this.
+    pub stop_ns: u64,
+    /// Captures and counters end here.
+    pub drain_ns: u64,
+    /// In a sealed trial: this interface must have no carrier at `start_ns`, or the trial is refused.
+    pub sealed_by: Option<String>,
+    /// Write `vifbench: trial N ended` to this file when all is stored (`/dev/kmsg` in a sealed trial).
+    pub announce: Option<PathBuf>,
+}
+
+/// What the controller asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Request {
+    /// First message.
+    Hello {
+        /// The controller's protocol version.
+        version: u32,
+    },
+    /// The ruler: kernel, clocksource, Xen, interfaces, offloads.
+    Describe {
+        /// Interfaces whose offloads and driver are wanted.
+        interfaces: Vec<String>,
+    },
+    /// This host's clocks, read back to back.
+    ReadClock,
+    /// Answer clock exchanges on this interface until told otherwise (the reference host, dom0).
+    ServeClock {
+        /// Interface to listen on: raw frames of EtherType 0x88b5, no port is opened.
+        interface: String,
+    },
+    /// Stop answering.
+    StopClock,
+    /// Exchange with the reference host.
+    ExchangeClock {
+        /// Interface to use.
+        interface: String,
+        /// The reference's MAC address.
+        peer_mac: String,
+        /// How many exchanges.
+        count: u32,
+        /// Give up after this long, in nanoseconds of the host's clock.
+        deadline_ns: u64,
+    },
+    /// Start captures and get ready.
+    Prepare(Prepare),
+    /// Set the times and go.
+    Arm(Arm),
+    /// How far is it?
+    Status {
+        /// Which trial.
+        trial: u32,
+    },
+    /// Drop what was prepared or is running.
+    Abort {
+        /// Which trial.
+        trial: u32,
+    },
+    /// Remove everything and end.
+    Bye,
+}
+
+/// One reading of the host's clocks. `tsc_before` and `tsc_after` bracket the read of `realtime_ns`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockReading {
+    /// Time-stamp counter before.
+    pub tsc_before: u64,
+    /// `CLOCK_REALTIME`.
+    pub realtime_ns: u64,
+    /// `CLOCK_MONOTONIC`, read next to it.
+    pub monotonic_ns: u64,
+    /// Time-stamp counter after.
+    pub tsc_after: u64,
+}
+
+/// One two-way exchange, all in nanoseconds: t1, t4 on the asking host, t2, t3 on the reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// Asked.
+    pub t1: u64,
+    /// Request seen by the reference.
+    pub t2: u64,
+    /// Reply sent by the reference.
+    pub t3: u64,
+    /// Reply seen.
+    pub t4: u64,
+}
+
+/// A capture that runs, with what was verified of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureReady {
+    /// As asked.
+    pub spec: CaptureSpec,
+    /// The pcap link type.
+    pub link_type: i32,
+    /// Time stamps resolved to nanoseconds (verified), or to microseconds.
+    pub nanoseconds: bool,
+    /// Where stamps come from: `host`, `adapter`, ...
+    pub timestamp_source: String,
+}
+
+/// A capture that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureDone {
+    /// As it ran.
+    pub ready: CaptureReady,
+    /// File name in the results folder (`tx.pcap.zst`, `vif-u1.pcap.zst`).
+    pub file: String,
+    /// Packets written.
+    pub written: u64,
+    /// Packets the kernel saw match, as libpcap counts them.
+    pub received: u64,
+    /// Dropped for want of ring space.
+    pub dropped_kernel: u64,
+    /// Dropped by the interface.
+    pub dropped_interface: u64,
+}
+
+/// What the generator did.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Sent {
+    /// Packets due by the schedule.
+    pub due: u64,
+    /// Packets the kernel took.
+    pub sent: u64,
+    /// Packets the kernel refused (`ENOBUFS` and the like).
+    pub refused: u64,
+    /// Packets sent more than 100 us after they were due.
+    pub late: u64,
+    /// The greatest lateness, in nanoseconds.
+    pub latest_ns: u64,
+    /// Per flow: flow number and packets sent.
+    pub flows: Vec<(u16, u64)>,
+}
+
+/// CPU time of one domain at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainSample {
+    /// When, in the host's `CLOCK_REALTIME`.
+    pub at_ns: u64,
+    /// Domain id.
+    pub domid: u32,
+    /// Its name.
+    pub name: String,
+    /// CPU time used since creation.
+    pub cpu_ns: u64,
+}
+
+/// Counters at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// When, in the host's `CLOCK_REALTIME`.
+    pub at_ns: u64,
+    /// Interface, counter, value: `ethtool -S` names, and `link_*` for `/sys/class/net/*/statistics`.
+    pub interfaces: Vec<(String, String, u64)>,
+    /// `/proc/stat`'s first line in clock ticks: user, nice, system, idle, iowait, irq, softirq, steal.
+    pub cpu_ticks: Vec<u64>,
+    /// Interrupts since boot, by name, for Xen event channels (`/proc/interrupts`, summed over CPUs).
+    pub interrupts: Vec<(String, u64)>,
+    /// Kept files: path and text, or none where absent.
+    pub files: Vec<(PathBuf, Option<String>)>,
+}
+
+/// Everything a probe knows after a trial; stored as `result.json` in the results folder.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ProbeResult {
+    /// Protocol version that wrote it.
+    pub version: u32,
+    /// Trial number.
+    pub trial: u32,
+    /// Ended captures.
+    pub captures: Vec<CaptureDone>,
+    /// On the generator.
+    pub sent: Option<Sent>,
+    /// Counters at the start time and after the drain.
+    pub before: Counters,
+    /// After the drain.
+    pub after: Counters,
+    /// Domain CPU time at start, at every sample and after the drain.
+    pub domains: Vec<DomainSample>,
+    /// `libxl 4.17` or `xl (libxl would not load: ...)`.
+    pub domains_by: Option<String>,
+    /// Clock readings at prepare, start, stop and drain.
+    pub clock: Vec<ClockReading>,
+    /// Anything a reader of the numbers must know.
+    pub warnings: Vec<String>,
+    /// Why the trial did not run, where it did not.
+    pub failed: Option<String>,
+}
+
+/// How far a trial is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nothing prepared.
+    Idle,
+    /// Captures run.
+    Prepared,
+    /// Waiting for the start time.
+    Armed,
+    /// Between start and drain.
+    Running,
+    /// `result.json` is stored.
+    Done,
+}
+
+/// The ruler of one host (design: rules of measurement, 7).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ruler {
+    /// `uname -r` and `-v`.
+    pub kernel: String,
+    /// From `/sys/devices/system/clocksource`.
+    pub clocksource: String,
+    /// Xen version and flags, where `/sys/hypervisor` tells.
+    pub xen: Option<String>,
+    /// `/proc/cmdline`.
+    pub cmdline: String,
+    /// CPU model and count.
+    pub cpu: String,
+    /// libpcap's version string.
+    pub libpcap: String,
+    /// Interface, property, value: driver, firmware, mtu, speed, offloads.
+    pub interfaces: Vec<(String, String, String)>,
+    /// Loaded Xen modules: name, srcversion, build-id.
+    pub modules: Vec<(String, String, String)>,
+}
+
+/// What the probe answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Reply {
+    /// To `Hello`.
+    Hello {
+        /// The probe's protocol version.
+        version: u32,
+        /// Host name.
+        hostname: String,
+        /// The private folder, where `trial-N/` results will lie.
+        folder: PathBuf,
+        /// This boot's id (`/proc/sys/kernel/random/boot_id`).
+        boot_id: String,
+    },
+    /// To `Describe`.
+    Ruler(Ruler),
+    /// To `ReadClock`.
+    Clock(ClockReading),
+    /// To `ExchangeClock`.
+    Exchanges {
+        /// Those that came back.
+        exchanges: Vec<Exchange>,
+        /// Requests without a reply.
+        lost: u32,
+        /// A reading taken right after.
+        reading: ClockReading,
+    },
+    /// To `Prepare`.
+    Prepared {
+        /// Captures that run now.
+        captures: Vec<CaptureReady>,
+    },
+    /// To `Arm`.
+    Armed {
+        /// How long until the start, by the host's clock; negative when it has passed.
+        lead_ns: i64,
+    },
+    /// To `Status`.
+    Status {
+        /// State of that trial.
+        state: State,
+    },
+    /// To requests without a result of their own.
+    Done,
+    /// The request could not be carried out.
+    Failed {
+        /// What was attempted, on what, and why it failed.
+        error: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+}

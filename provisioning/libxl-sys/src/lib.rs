@@ -1,0 +1,1 @@
+//! Raw bindings to libxl, loaded at run time.

@@ -1,0 +1,1 @@
+//! Safe wrapper of libxl, with `xl` as the stated fallback.

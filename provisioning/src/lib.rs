@@ -1,0 +1,1 @@
+//! How a host gets ready: SSH, enrolment, leases, undo, modules built, swapped and proved, and the virtual lab.

@@ -1,0 +1,2 @@
+//! What the packets say: tables, statistics, figures and pages.
+pub mod store;

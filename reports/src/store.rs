@@ -1,0 +1,141 @@
+//! The run store: what a run leaves on disk, and how to read it.
+//!
+//! ```text
+//! results/<run>/
+//!   run.json              RunRecord: scenario, lab, plan, versions; written once, at the start
+//!   events.jsonl          one Event a line, appended while running
+//!   trials/<n>/trial.json TrialRecord; its presence means that the trial finished
+//!   trials/<n>/<host>/    result.json (ProbeResult) and *.pcap.zst of each probe
+//!   packets/<n>.parquet   one row a packet (made by analysis)
+//!   trials.parquet        one row a trial and flow (made by analysis)
+//!   report/               everything for a reader; can be rebuilt from the rest, byte for byte
+//! ```
+
+use serde::{Deserialize, Serialize};
+use vifbench_probes::protocol::Ruler;
+use vifbench_scenarios::lab::Lab;
+use vifbench_scenarios::plan::{Plan, TrialPlan};
+use vifbench_scenarios::scenario::Scenario;
+
+/// Format version of everything below.
+pub const FORMAT: u32 = 1;
+
+/// `run.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// [`FORMAT`] of the writer.
+    pub format: u32,
+    /// The run's id, also its folder's name.
+    pub run: String,
+    /// Version of vifbench.
+    pub vifbench: String,
+    /// Wall-clock start on the controller, RFC 3339, UTC.
+    pub started: String,
+    /// What was asked.
+    pub scenario: Scenario,
+    /// Where.
+    pub lab: Lab,
+    /// In which order.
+    pub plan: Plan,
+}
+
+/// The live module pair, proved after the swap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleProof {
+    /// Host or guest.
+    pub host: String,
+    /// `xen_netback` or `xen_netfront`.
+    pub module: String,
+    /// `stock` or the patch series' name.
+    pub series: String,
+    /// `/sys/module/*/srcversion`.
+    pub srcversion: String,
+    /// The GNU build-id note of the loaded module, in hex.
+    pub build_id: String,
+    /// Feature keys of the pair in xenstore.
+    pub features: Vec<(String, String)>,
+}
+
+/// How a host's clock maps to the reference clock (dom0's): `reference = local - offset_ns - skew * (local - at_ns)`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClockMap {
+    /// Whose clock.
+    pub host: String,
+    /// Offset to the reference at `at_ns`, in nanoseconds.
+    pub offset_ns: f64,
+    /// Rate difference (dimensionless; 1e-6 is 1 ppm).
+    pub skew: f64,
+    /// Local time at which `offset_ns` holds.
+    pub at_ns: u64,
+    /// The truth lies within this many nanoseconds, for the whole trial; none when no bound can be claimed.
+    pub bound_ns: Option<f64>,
+    /// `reference`, `shared-tsc` or `two-way`.
+    pub method: String,
+    /// Offset by two-way exchange and its bound, kept beside for checking.
+    pub two_way: Option<(f64, f64)>,
+}
+
+/// How a trial ended (design: verdicts and typed failures).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome")]
+pub enum Outcome {
+    /// All results are here.
+    Complete,
+    /// The lab failed, not the patch.
+    Infra {
+        /// What happened.
+        reason: String,
+    },
+    /// The variant could not be brought up.
+    Setup {
+        /// What happened.
+        reason: String,
+    },
+    /// The device under test died.
+    DutCrash {
+        /// What happened.
+        reason: String,
+        /// The console's last lines.
+        console: Vec<String>,
+    },
+}
+
+/// `trials/<n>/trial.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialRecord {
+    /// [`FORMAT`] of the writer.
+    pub format: u32,
+    /// What was asked.
+    pub plan: TrialPlan,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Proved module pairs.
+    pub modules: Vec<ModuleProof>,
+    /// Every host's clock.
+    pub clocks: Vec<ClockMap>,
+    /// Every host's ruler.
+    pub rulers: Vec<(String, Ruler)>,
+    /// Hosts with a results folder, in the order tx, dom0, guests.
+    pub probes: Vec<String>,
+    /// Name of the host whose probe has each point: `tx`, `nic`, `vif`, `rx` -> host (guests' rx by guest).
+    pub start_ns: u64,
+    /// First counted instant and end of sending, on the reference clock.
+    pub measure_from_ns: u64,
+    /// End of sending.
+    pub stop_ns: u64,
+    /// Wall-clock seconds the trial took on the controller.
+    pub wall_s: f64,
+}
+
+/// One line of `events.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// RFC 3339, UTC, controller.
+    pub at: String,
+    /// `run-started`, `trial-started`, `trial-ended`, `variant-ready`, `retry`, `interrupted`, `run-ended`.
+    pub what: String,
+    /// Trial number, where it belongs to one.
+    pub trial: Option<u32>,
+    /// Details for a person.
+    pub text: String,
+}
