@@ -1,0 +1,1 @@
+//! The virtual lab: a real Xen host under QEMU in virtual time.
