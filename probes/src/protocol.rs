@@ -161,6 +161,13 @@ pub enum Request {
         /// Which trial.
         trial: u32,
     },
+    /// End a running trial now instead of at its stop and drain times: captures end, counters are read, results
+    /// are stored, the trial is `Done`. For open trials in a virtual lab, whose clock races ahead of the
+    /// generator's, so that no stop time can be named beforehand.
+    Finish {
+        /// Which trial.
+        trial: u32,
+    },
     /// Drop what was prepared or is running.
     Abort {
         /// Which trial.
