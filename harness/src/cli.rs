@@ -1,0 +1,219 @@
+//! The command line: what can be said. What it does is in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// How results are printed on stdout. Progress goes to stderr either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Benchmarks Xen's network path with real hosts in the loop: what does a netback or netfront patch do to
+/// delay, jitter, throughput and CPU, on which traffic, and how sure is that?
+#[derive(Debug, Parser)]
+#[command(name = "vifbench", version, after_help = crate::exit::TABLE, after_long_help = EXAMPLES)]
+pub struct Cli {
+    /// How results are printed on stdout.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vifbench doctor                         what is missing on this machine
+  vifbench lab up                         boot (or restore) the virtual Xen lab
+  vifbench lab ssh dom0                   a shell in it
+  vifbench run quickstart                 stock against shadow accounting
+  vifbench report results/RUN             make the report again
+  vifbench undo dom0                      restore a host after a killed run
+
+Exit codes:
+    0  done; for a run: PASS or IMPROVEMENT
+    1  internal error
+    2  bad usage, or a bad scenario or lab file
+   10  REGRESSION
+   11  INCONCLUSIVE
+   12  INFRA: the lab failed, not the patch
+   13  SETUP: a variant could not be built, loaded or brought up
+   14  DUT-CRASH: the device under test died
+  130  interrupted, and everything undone";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say what is missing here and on the hosts, each with the command that mends it.
+    #[command(after_help = "Example: vifbench doctor --lab lab.yaml")]
+    Doctor {
+        /// Also check the hosts of this lab.
+        #[arg(long, value_name = "LAB.yaml")]
+        lab: Option<PathBuf>,
+    },
+    /// The virtual lab: a real Xen host with three guests under QEMU, in virtual time.
+    #[command(subcommand, after_help = "Example: vifbench lab up && vifbench lab ssh u1")]
+    Lab(LabCommand),
+    /// Scenarios: list the library, show or check one.
+    #[command(subcommand, after_help = "Example: vifbench scenario validate my.yaml --lab lab.yaml")]
+    Scenario(ScenarioCommand),
+    /// Run a scenario and write its report.
+    #[command(after_help = "Examples:\n  vifbench run quickstart\n  vifbench run my.yaml --lab lab.yaml --blocks 10 --seed 7")]
+    Run(RunArgs),
+    /// Go on with a run that was killed; finished trials are kept.
+    #[command(after_help = "Example: vifbench resume results/20261123-101500-quickstart")]
+    Resume {
+        /// The run's folder.
+        run: PathBuf,
+    },
+    /// Make a run's report again from its data.
+    #[command(after_help = "Example: vifbench report results/20261123-101500-quickstart")]
+    Report {
+        /// The run's folder.
+        run: PathBuf,
+    },
+    /// Delay, jitter and loss between two captures.
+    #[command(after_help = "Example: vifbench analyze --tx tx.pcap.zst --rx rx-u1.pcap.zst --format json")]
+    Analyze {
+        /// Capture at the sender.
+        #[arg(long)]
+        tx: PathBuf,
+        /// Capture at the receiver.
+        #[arg(long)]
+        rx: PathBuf,
+    },
+    /// The kernel patches: list, check, build.
+    #[command(subcommand, after_help = "Example: vifbench patches check --kernel 6.1")]
+    Patches(PatchesCommand),
+    /// Restore a host from its undo stack, also after the controller was killed.
+    #[command(after_help = "Example: vifbench undo dom0")]
+    Undo {
+        /// The host's name in the lab file.
+        host: String,
+        /// The lab file; the running virtual lab without it.
+        #[arg(long, value_name = "LAB.yaml")]
+        lab: Option<PathBuf>,
+    },
+    /// Print the lab-file lines for a host: its key and identity, to be checked by you.
+    #[command(after_help = "Example: vifbench enrol 198.18.0.2")]
+    Enrol {
+        /// Address, or address:port.
+        address: String,
+        /// Look for it inside this network namespace.
+        #[arg(long)]
+        netns: Option<String>,
+    },
+    /// Print the man page of a command, or of all.
+    #[command(after_help = "Example: vifbench man | man -l -")]
+    Man,
+    /// Print completions for a shell.
+    #[command(after_help = "Example: vifbench completions bash > /etc/bash_completion.d/vifbench")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `vifbench lab ...`
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Boot it, or restore its snapshot.
+    Up {
+        /// Ignore snapshots and boot from power-on.
+        #[arg(long)]
+        cold: bool,
+    },
+    /// Stop it and remove its network.
+    Down,
+    /// Is it up, and where?
+    Status,
+    /// A shell in one of its machines, or a command there.
+    Ssh {
+        /// dom0, u1, u2 or gen.
+        host: String,
+        /// A command instead of a shell.
+        #[arg(trailing_var_arg = true)]
+        command: Vec<String>,
+    },
+    /// What a machine wrote on its console.
+    Console {
+        /// dom0, u1, u2 or gen.
+        host: String,
+        /// Only the last lines.
+        #[arg(long, default_value_t = 50)]
+        lines: usize,
+    },
+}
+
+/// `vifbench scenario ...`
+#[derive(Debug, Subcommand)]
+pub enum ScenarioCommand {
+    /// The library.
+    List,
+    /// One scenario's text.
+    Show {
+        /// Library name or file.
+        scenario: String,
+    },
+    /// Check a scenario, and a lab with it.
+    Validate {
+        /// Library name or file.
+        scenario: String,
+        /// Check that the lab has what the scenario names.
+        #[arg(long, value_name = "LAB.yaml")]
+        lab: Option<PathBuf>,
+    },
+}
+
+/// `vifbench run ...`
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// Library name or file.
+    pub scenario: String,
+    /// The lab file; the virtual lab without it.
+    #[arg(long, value_name = "LAB.yaml")]
+    pub lab: Option<PathBuf>,
+    /// Where runs are kept.
+    #[arg(long, default_value = "results")]
+    pub out: PathBuf,
+    /// Repeat every variant this often instead of the scenario's `blocks`.
+    #[arg(long)]
+    pub blocks: Option<u32>,
+    /// Orders the blocks and spaces the packets.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Leave the virtual lab up, so that the next run need not restore it.
+    #[arg(long)]
+    pub keep_lab: bool,
+}
+
+/// `vifbench patches ...`
+#[derive(Debug, Subcommand)]
+pub enum PatchesCommand {
+    /// The series and their subjects.
+    List {
+        /// Kernel line.
+        #[arg(long, default_value = "6.1")]
+        kernel: String,
+    },
+    /// Apply, check style, and build every step of the series.
+    Check {
+        /// Kernel line.
+        #[arg(long, default_value = "6.1")]
+        kernel: String,
+    },
+    /// Build the modules and print where they lie.
+    Build {
+        /// Kernel line.
+        #[arg(long, default_value = "6.1")]
+        kernel: String,
+        /// Kernel release; the installed headers' without it.
+        #[arg(long)]
+        release: Option<String>,
+    },
+}

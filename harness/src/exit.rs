@@ -1,0 +1,85 @@
+//! Exit codes: documented, stable, one meaning each. Scripts and nightly jobs rely on them.
+
+use std::process::ExitCode;
+
+/// How `vifbench` ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done; for a run: PASS or IMPROVEMENT.
+    Pass,
+    /// A fault of vifbench itself.
+    Internal,
+    /// Bad usage, or a bad scenario or lab file.
+    Usage,
+    /// A variant is worse than the baseline.
+    Regression,
+    /// The evidence does not decide.
+    Inconclusive,
+    /// The lab failed, not the patch.
+    Infra,
+    /// A variant could not be built, loaded or brought up.
+    Setup,
+    /// The device under test died.
+    DutCrash,
+    /// Interrupted by the user; everything was undone.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Pass => 0,
+            Self::Internal => 1,
+            Self::Usage => 2,
+            Self::Regression => 10,
+            Self::Inconclusive => 11,
+            Self::Infra => 12,
+            Self::Setup => 13,
+            Self::DutCrash => 14,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// The table for `--help` and the man page.
+pub const TABLE: &str = "\
+Exit codes:
+    0  done; for a run: PASS or IMPROVEMENT
+    1  internal error
+    2  bad usage, or a bad scenario or lab file
+   10  REGRESSION
+   11  INCONCLUSIVE
+   12  INFRA: the lab failed, not the patch
+   13  SETUP: a variant could not be built, loaded or brought up
+   14  DUT-CRASH: the device under test died
+  130  interrupted, and everything undone";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_names_every_code() {
+        for exit in [
+            Exit::Pass,
+            Exit::Internal,
+            Exit::Usage,
+            Exit::Regression,
+            Exit::Inconclusive,
+            Exit::Infra,
+            Exit::Setup,
+            Exit::DutCrash,
+            Exit::Interrupted,
+        ] {
+            let code = format!("{:>5}  ", exit.code());
+            assert!(TABLE.contains(&code), "{exit:?} is missing");
+        }
+    }
+}

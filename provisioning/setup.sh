@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that building, the virtual lab and the tests need, and says which were missing.
+# Called by ./quickstart and ./check; does nothing when all are there.
+set -euo pipefail
+
+# Building the workspace: C libraries behind pcap, ssh2 and libxl-sys (bindgen reads libxl.h).
+build=(build-essential pkg-config libpcap-dev libssl-dev zlib1g-dev libxen-dev clang libclang-dev)
+# Building kernel modules: headers and source move together, the versions are apt's choice.
+modules=(linux-headers-amd64 linux-source-6.1 kmod patch xz-utils perl python3)
+# The virtual lab.
+lab=(qemu-system-x86 qemu-utils seabios ipxe-qemu mmdebstrap cpio zstd iproute2 ethtool openssh-client socat)
+# Figures with text, and the tests' own SSH servers and page checks.
+tests=(fonts-dejavu-core openssh-server openssh-sftp-server e2fsprogs util-linux sparse)
+
+if [ "$(id -u)" -ne 0 ]; then
+  echo "setup: not root: installing packages, network namespaces and taps need it; run this as root" >&2
+  exit 2
+fi
+if ! command -v cargo >/dev/null; then
+  echo "setup: no cargo on the PATH: install Rust 1.90 or newer (https://rustup.rs), then run this again" >&2
+  exit 2
+fi
+
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+missing=()
+for package in "${build[@]}" "${modules[@]}" "${lab[@]}" "${tests[@]}"; do
+  installed "$package" || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+echo "setup: installing ${missing[*]}" >&2
+apt-get update -qq
+# A qemu-utils from backports would make apt remove it: both must come from one version.
+want=()
+for package in "${missing[@]}"; do
+  want+=("$package")
+  if [ "$package" = qemu-system-x86 ]; then
+    version=$(apt-cache policy qemu-system-x86 | awk '/Candidate:/ {print $2}')
+    want+=("qemu-utils=$version")
+  fi
+done
+# sshd is needed as a program for tests; no daemon of it may start here.
+policy=/usr/sbin/policy-rc.d
+made_policy=
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' > "$policy"
+  chmod 755 "$policy"
+  made_policy=yes
+fi
+trap '[ -z "$made_policy" ] || rm -f "$policy"' EXIT
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --allow-downgrades --no-install-recommends "${want[@]}" >&2
