@@ -2,9 +2,13 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::file::{self, FileError};
+use crate::scenario::{Mode, Protocol};
+use crate::{rules, yaml};
 
 /// The name of a host or guest in a lab file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,6 +80,20 @@ pub struct HostSpec {
     pub bridge: Option<String>,
 }
 
+impl HostSpec {
+    /// Its address for flows of that protocol, if it has one.
+    pub fn address_for(&self, protocol: Protocol) -> Option<IpAddr> {
+        address_for(protocol, self.address, self.address6)
+    }
+}
+
+fn address_for(protocol: Protocol, address: IpAddr, address6: Option<IpAddr>) -> Option<IpAddr> {
+    match protocol {
+        Protocol::Udp => Some(address).filter(IpAddr::is_ipv4),
+        Protocol::Udp6 => address6.or(Some(address)).filter(IpAddr::is_ipv6),
+    }
+}
+
 fn default_port() -> u16 {
     22
 }
@@ -99,6 +117,53 @@ pub struct Controller {
     /// The named network namespace it lies in; SSH goes through it too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub netns: Option<String>,
+}
+
+impl Controller {
+    /// Its address for flows of that protocol, if it has one.
+    pub fn address_for(&self, protocol: Protocol) -> Option<IpAddr> {
+        address_for(protocol, self.address, self.address6)
+    }
+}
+
+/// Who sends the traffic of a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender<'a> {
+    /// A machine of the lab, over SSH.
+    Host(&'a HostSpec),
+    /// This machine.
+    Controller(&'a Controller),
+}
+
+impl Sender<'_> {
+    /// Its name in messages.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Host(host) => &host.name.0,
+            Self::Controller(_) => "controller",
+        }
+    }
+    /// Its address for flows of that protocol, if it has one.
+    pub fn address_for(&self, protocol: Protocol) -> Option<IpAddr> {
+        match self {
+            Self::Host(host) => host.address_for(protocol),
+            Self::Controller(controller) => controller.address_for(protocol),
+        }
+    }
+    /// The interface it sends on.
+    pub fn interface(&self) -> &str {
+        match self {
+            Self::Host(host) => &host.interface,
+            Self::Controller(controller) => &controller.interface,
+        }
+    }
+    /// The MAC address of that interface.
+    pub fn mac(&self) -> &str {
+        match self {
+            Self::Host(host) => &host.mac,
+            Self::Controller(controller) => &controller.mac,
+        }
+    }
 }
 
 /// A lab file.
@@ -125,5 +190,57 @@ impl Lab {
     /// All machines of a role, in file order.
     pub fn of_role(&self, role: Role) -> impl Iterator<Item = &HostSpec> {
         self.hosts.iter().filter(move |h| h.role == role)
+    }
+    /// Who sends in that mode: sealed, the first generator that is a domU; open, the first generator that is a
+    /// machine of its own, else the controller.
+    pub fn sender(&self, mode: Mode) -> Option<Sender<'_>> {
+        let generator = |domu: bool| {
+            self.of_role(Role::Generator)
+                .find(|h| h.on.is_some() == domu)
+                .map(Sender::Host)
+        };
+        match mode {
+            Mode::Sealed => generator(true),
+            Mode::Open => {
+                generator(false).or_else(|| self.controller.as_ref().map(Sender::Controller))
+            }
+        }
+    }
+
+    /// Reads and checks a lab file. Relative paths of keys are taken from the lab file's folder.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has faults; all that can be found at once are in the error.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
+        let path = path.as_ref();
+        let text = file::text_of("lab", path)?;
+        let mut lab = Self::parse(&text, &path.display().to_string())?;
+        if let Some(folder) = path.parent() {
+            for host in &mut lab.hosts {
+                host.key = folder.join(&host.key);
+            }
+        }
+        Ok(lab)
+    }
+
+    /// Reads and checks the text of a lab file; `origin` stands for the file name in messages.
+    ///
+    /// # Errors
+    /// See [`Lab::load`].
+    pub fn parse(text: &str, origin: &str) -> Result<Self, FileError> {
+        let lab: Self = file::read(text, origin, rules::explain_lab)?;
+        rules::lab(&lab, text, origin)?;
+        Ok(lab)
+    }
+
+    /// The lab as a lab file.
+    ///
+    /// # Errors
+    /// When a key's path is not UTF-8: YAML cannot hold it.
+    pub fn to_yaml(&self) -> Result<String, FileError> {
+        yaml::write(self).map_err(|error| FileError::Write {
+            kind: "lab",
+            why: error.to_string(),
+        })
     }
 }

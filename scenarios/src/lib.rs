@@ -1,9 +1,14 @@
 //! What can be asked of vifbench: units, labs, scenarios, and the plan that a run makes of them.
 //!
-//! This room has no I/O beyond reading the text it is given, and depends on no other room.
+//! This room has no I/O beyond reading the files it is given, and depends on no other room.
 
+pub mod file;
+pub mod fit;
 pub mod lab;
+pub mod library;
 pub mod plan;
 pub mod progress;
+mod rules;
 pub mod scenario;
 pub mod units;
+mod yaml;

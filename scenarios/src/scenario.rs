@@ -1,9 +1,21 @@
-//! A scenario: traffic x variants x sweep, as YAML.
+//! A scenario: traffic x variants x sweep, as YAML. The types are here; what makes one sound is in
+//! `rules`, what makes it fit a lab in `fit`.
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::file::{self, FileError};
 use crate::lab::HostName;
+use crate::rules;
 use crate::units::{Rate, Size, Span};
+
+/// Bytes of UDP payload that a probe packet needs for its own header (flow, sequence number, send time,
+/// checksum). Exactly what the smallest Ethernet frame leaves: 64 - 4 FCS - 14 Ethernet - 20 IPv4 - 8 UDP.
+pub const MIN_PAYLOAD: u64 = 18;
+
+/// The largest untagged Ethernet frame, with FCS.
+pub const MAX_FRAME: u64 = 1518;
 
 /// How packets are spaced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +60,18 @@ pub enum Protocol {
     Udp6,
 }
 
+impl Protocol {
+    /// The smallest frame, with FCS, that holds the headers and a probe's payload: 64 B or 84 B.
+    pub fn min_frame(self) -> Size {
+        const ETHERNET_UDP_FCS: u64 = 14 + 8 + 4;
+        let internet = match self {
+            Self::Udp => 20,
+            Self::Udp6 => 40,
+        };
+        Size::from_bytes(ETHERNET_UDP_FCS + internet + MIN_PAYLOAD)
+    }
+}
+
 /// One flow of packets to one guest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,19 +95,40 @@ fn default_protocol() -> Protocol {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
-    /// Total rate of each flow.
+    /// Rate of each flow: every point of the sweep replaces the rate of all flows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate: Vec<Rate>,
+}
+
+impl Sweep {
+    /// The points, in file order: a rate, or the one point of a scenario that sweeps nothing.
+    pub fn points(&self) -> Vec<Option<Rate>> {
+        if self.rate.is_empty() {
+            vec![None]
+        } else {
+            self.rate.iter().copied().map(Some).collect()
+        }
+    }
 }
 
 /// Which patch series a variant runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Patches {
-    /// The packaged modules' source, rebuilt without patches is not needed: the packaged pair itself.
+    /// The modules as the distribution packages them.
     Stock,
     /// Shadow accounting: counts the containers that would form, changes nothing on the wire.
     Shadow,
+}
+
+impl Patches {
+    /// As it is written in scenarios and reports, and the name of the series' folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stock => "stock",
+            Self::Shadow => "shadow",
+        }
+    }
 }
 
 /// One set of drivers and parameters under test.
@@ -145,4 +190,26 @@ pub struct Scenario {
 
 fn default_blocks() -> u32 {
     5
+}
+
+impl Scenario {
+    /// Reads and checks a scenario file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has faults; all that can be found at once are in the error.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
+        let path = path.as_ref();
+        let text = file::text_of("scenario", path)?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Reads and checks the text of a scenario; `origin` stands for the file name in messages.
+    ///
+    /// # Errors
+    /// See [`Scenario::load`].
+    pub fn parse(text: &str, origin: &str) -> Result<Self, FileError> {
+        let scenario: Self = file::read(text, origin, rules::explain_scenario)?;
+        rules::scenario(&scenario, text, origin)?;
+        Ok(scenario)
+    }
 }

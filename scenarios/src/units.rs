@@ -13,52 +13,129 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum UnitError {
     /// The number has no unit behind it.
-    #[error("`{text}` has no unit: write it as {example}")]
-    Missing { text: String, example: &'static str },
+    #[error("`{text}` has no unit: write the unit behind it, as in {example}")]
+    Missing {
+        /// What was written.
+        text: String,
+        /// How it should look.
+        example: &'static str,
+    },
     /// The unit is not one of those known.
     #[error("`{text}` has the unknown unit `{unit}`: use one of {known}")]
-    Unknown { text: String, unit: String, known: &'static str },
+    Unknown {
+        /// What was written.
+        text: String,
+        /// The part that is not a unit.
+        unit: String,
+        /// Every unit of this quantity.
+        known: &'static str,
+    },
     /// What stands before the unit is not a number.
-    #[error("`{text}` does not begin with a number: write it as {example}")]
-    NotANumber { text: String, example: &'static str },
-    /// The number is negative, or not finite, or too large to keep.
-    #[error("`{text}` is out of range: {why}")]
-    Range { text: String, why: &'static str },
+    #[error("`{text}` does not begin with a number: write a number and its unit, as in {example}")]
+    NotANumber {
+        /// What was written.
+        text: String,
+        /// How it should look.
+        example: &'static str,
+    },
+    /// The number is negative, too large or too small to keep, or a fraction of what has none.
+    #[error("`{text}` is {fault}: {mend}")]
+    Range {
+        /// What was written.
+        text: String,
+        /// What is wrong with the number.
+        fault: &'static str,
+        /// What to write instead.
+        mend: &'static str,
+    },
 }
 
+/// A decimal number kept exactly: `digits` / 10^`decimals`.
+struct Decimal {
+    digits: u128,
+    decimals: u32,
+}
+
+/// More digits than any quantity needs, and few enough for the arithmetic in `u128`.
+const MAX_DIGITS: usize = 20;
+
 /// Splits `12.5 ms` into its number and its unit.
-fn split(text: &str, example: &'static str) -> Result<(f64, String), UnitError> {
+fn split(text: &str, example: &'static str) -> Result<(Decimal, String), UnitError> {
     let trimmed = text.trim();
     let end = trimmed
         .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | '_')))
         .unwrap_or(trimmed.len());
-    let digits = trimmed[..end].replace('_', "");
-    let number: f64 = digits
-        .parse()
-        .map_err(|_| UnitError::NotANumber { text: text.to_owned(), example })?;
-    if !number.is_finite() {
-        return Err(UnitError::Range { text: text.to_owned(), why: "it is not finite" });
+    let not_a_number = || UnitError::NotANumber {
+        text: text.to_owned(),
+        example,
+    };
+    let range = |fault, mend| UnitError::Range {
+        text: text.to_owned(),
+        fault,
+        mend,
+    };
+    let written = trimmed[..end].replace('_', "");
+    // `-0` is refused too: what was written is not what anyone means.
+    let (negative, number) = match written.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, written.strip_prefix('+').unwrap_or(&written)),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(not_a_number());
     }
-    if number < 0.0 {
-        return Err(UnitError::Range { text: text.to_owned(), why: "it is negative" });
+    if negative {
+        return Err(range("negative", "use a number that is not below zero"));
+    }
+    if digits.len() > MAX_DIGITS {
+        return Err(range("too long a number", "use fewer digits"));
     }
     let unit = trimmed[end..].trim().to_owned();
     if unit.is_empty() {
-        return Err(UnitError::Missing { text: text.to_owned(), example });
+        return Err(UnitError::Missing {
+            text: text.to_owned(),
+            example,
+        });
     }
-    Ok((number, unit))
+    let decimals = fraction.len() as u32;
+    Ok((
+        Decimal {
+            digits: digits.parse().map_err(|_| not_a_number())?,
+            decimals,
+        },
+        unit,
+    ))
 }
 
-fn scaled(text: &str, number: f64, factor: f64) -> Result<u64, UnitError> {
-    let value = (number * factor).round();
-    if value > 9.0e18 {
-        return Err(UnitError::Range { text: text.to_owned(), why: "it is too large" });
+/// The number in the smallest unit, rounded to a whole one.
+fn scaled(text: &str, number: &Decimal, factor: u64) -> Result<u64, UnitError> {
+    let range = |fault, mend| UnitError::Range {
+        text: text.to_owned(),
+        fault,
+        mend,
+    };
+    // Below 10^20 * 3.6e12 and 10^20: far from u128's end.
+    let exact = number.digits * u128::from(factor);
+    let divisor = 10_u128.pow(number.decimals);
+    let value = (exact + divisor / 2) / divisor;
+    if value == 0 && exact > 0 {
+        return Err(range(
+            "too small to be told from zero",
+            "use a larger number",
+        ));
     }
-    Ok(value as u64)
+    // One bit is left so that two of them can be added.
+    u64::try_from(value)
+        .ok()
+        .filter(|value| *value <= u64::MAX / 2)
+        .ok_or_else(|| range("too large", "use a smaller number"))
 }
 
 /// A length of time, in whole nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Span(u64);
 
@@ -94,12 +171,12 @@ impl FromStr for Span {
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let (number, unit) = split(text, "`1 ms`")?;
         let factor = match unit.as_str() {
-            "ns" => 1.0,
-            "us" | "µs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "min" => 60e9,
-            "h" => 3600e9,
+            "ns" => 1,
+            "us" | "µs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "min" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
             _ => {
                 return Err(UnitError::Unknown {
                     text: text.to_owned(),
@@ -108,16 +185,18 @@ impl FromStr for Span {
                 });
             }
         };
-        scaled(text, number, factor).map(Self)
+        scaled(text, &number, factor).map(Self)
     }
 }
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The largest unit in which at most three decimals are needed.
         for (factor, unit) in [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")] {
-            if self.0 >= factor && self.0 % (factor / 1000).max(1) == 0 {
+            let step = factor / 1000;
+            if self.0 >= factor && self.0.is_multiple_of(step) {
                 let whole = self.0 / factor;
-                let rest = (self.0 % factor) / (factor / 1000).max(1);
+                let rest = (self.0 % factor) / step;
                 if rest == 0 {
                     return write!(f, "{whole} {unit}");
                 }
@@ -130,7 +209,9 @@ impl fmt::Display for Span {
 }
 
 /// A size of a frame, a payload or a container, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Size(u64);
 
@@ -150,12 +231,12 @@ impl FromStr for Size {
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let (number, unit) = split(text, "`64 B`")?;
         let factor = match unit.as_str() {
-            "B" => 1.0,
-            "kB" => 1e3,
-            "MB" => 1e6,
-            "KiB" => 1024.0,
-            "MiB" => 1024.0 * 1024.0,
-            "GiB" => 1024.0 * 1024.0 * 1024.0,
+            "B" => 1,
+            "kB" => 1_000,
+            "MB" => 1_000_000,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
             _ => {
                 return Err(UnitError::Unknown {
                     text: text.to_owned(),
@@ -164,7 +245,14 @@ impl FromStr for Size {
                 });
             }
         };
-        scaled(text, number, factor).map(Self)
+        if !(number.digits * u128::from(factor)).is_multiple_of(10_u128.pow(number.decimals)) {
+            return Err(UnitError::Range {
+                text: text.to_owned(),
+                fault: "not a whole number of bytes",
+                mend: "use a whole number",
+            });
+        }
+        scaled(text, &number, factor).map(Self)
     }
 }
 
@@ -175,7 +263,9 @@ impl fmt::Display for Size {
 }
 
 /// Packets (or samples) a second, kept in thousandths so that it hashes exactly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Rate(u64);
 
@@ -183,6 +273,10 @@ impl Rate {
     /// From whole packets a second.
     pub const fn per_sec(rate: u64) -> Self {
         Self(rate * 1000)
+    }
+    /// In whole packets per thousand seconds, which is how it is kept.
+    pub const fn per_1000_s(self) -> u64 {
+        self.0
     }
     /// In packets a second.
     pub fn per_sec_f64(self) -> f64 {
@@ -199,9 +293,9 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let (number, unit) = split(text, "`2000/s`")?;
         let factor = match unit.as_str() {
-            "/s" | "pps" => 1.0,
-            "k/s" | "kpps" => 1e3,
-            "M/s" | "Mpps" => 1e6,
+            "/s" | "pps" => 1,
+            "k/s" | "kpps" => 1_000,
+            "M/s" | "Mpps" => 1_000_000,
             _ => {
                 return Err(UnitError::Unknown {
                     text: text.to_owned(),
@@ -210,16 +304,21 @@ impl FromStr for Rate {
                 });
             }
         };
-        scaled(text, number, factor * 1000.0).map(Self)
+        scaled(text, &number, factor * 1000).map(Self)
     }
 }
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_multiple_of(1000) {
-            write!(f, "{}/s", self.0 / 1000)
+        let (whole, rest) = (self.0 / 1000, self.0 % 1000);
+        if rest == 0 {
+            write!(f, "{whole}/s")
         } else {
-            write!(f, "{}/s", self.per_sec_f64())
+            write!(
+                f,
+                "{whole}.{}/s",
+                format!("{rest:03}").trim_end_matches('0')
+            )
         }
     }
 }
@@ -243,6 +342,8 @@ text_form!(Span, Size, Rate);
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -255,9 +356,50 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong() {
-        assert!(matches!("5".parse::<Span>(), Err(UnitError::Missing { .. })));
-        assert!(matches!("-5/s".parse::<Rate>(), Err(UnitError::Range { .. })));
-        assert!(matches!("5 furlongs".parse::<Size>(), Err(UnitError::Unknown { .. })));
-        assert!(matches!("many".parse::<Rate>(), Err(UnitError::NotANumber { .. })));
+        assert!(matches!(
+            "5".parse::<Span>(),
+            Err(UnitError::Missing { .. })
+        ));
+        assert!(matches!(
+            "-5/s".parse::<Rate>(),
+            Err(UnitError::Range { .. })
+        ));
+        assert!(matches!(
+            "5 furlongs".parse::<Size>(),
+            Err(UnitError::Unknown { .. })
+        ));
+        assert!(matches!(
+            "many".parse::<Rate>(),
+            Err(UnitError::NotANumber { .. })
+        ));
+        assert!(matches!(
+            "1.5 B".parse::<Size>(),
+            Err(UnitError::Range { .. })
+        ));
+        assert!(matches!(
+            "0.1 ns".parse::<Span>(),
+            Err(UnitError::Range { .. })
+        ));
+        assert!(matches!(
+            "99999999999 h".parse::<Span>(),
+            Err(UnitError::Range { .. })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn prints_what_it_reads(whole in 0..=u64::MAX / 2) {
+            prop_assert_eq!(Span(whole).to_string().parse(), Ok(Span(whole)));
+            prop_assert_eq!(Size(whole).to_string().parse(), Ok(Size(whole)));
+            prop_assert_eq!(Rate(whole).to_string().parse(), Ok(Rate(whole)));
+        }
+
+        #[test]
+        fn never_panics(text in "[-+]?[0-9_.]{0,25} ?([a-zA-Zµ/]{0,4}|.*)") {
+            let read = (text.parse::<Span>(), text.parse::<Size>(), text.parse::<Rate>());
+            if let (Ok(span), ..) = read {
+                prop_assert_eq!(span.to_string().parse(), Ok(span));
+            }
+        }
     }
 }

@@ -1,0 +1,25 @@
+//! What makes a lab or a scenario sound by itself, and what is said when it is not.
+
+mod lab;
+mod scenario;
+
+pub(crate) use lab::{check as lab, explain as explain_lab};
+pub(crate) use scenario::{check as scenario, explain as explain_scenario};
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// Each later occurrence of a value: its index, and that of the first one.
+fn repeats<T: Eq + Hash>(values: impl IntoIterator<Item = T>) -> Vec<(usize, usize)> {
+    let mut first = HashMap::new();
+    let mut found = Vec::new();
+    for (index, value) in values.into_iter().enumerate() {
+        match first.get(&value) {
+            Some(&earlier) => found.push((index, earlier)),
+            None => {
+                first.insert(value, index);
+            }
+        }
+    }
+    found
+}
