@@ -1,0 +1,198 @@
+#!/bin/bash
+# Builds the virtual lab's images from Debian packages and prints the directory that holds them:
+#
+#   xen        the hypervisor, an ELF file as QEMU loads it
+#   vmlinux    the kernel of dom0 and of the guests, unpacked: nothing is decompressed under emulation
+#   dom0.cpio  dom0's root; the guests' kernel and root are inside
+#   machines   names and addresses of the lab's machines
+#   versions   every package that went in, with its version
+#   ssh/       the controller's key pair, and the public host keys
+#   digest     names the content of all this
+#
+# The result is kept in a cache and named by its inputs: this folder and the versions that apt would
+# install today. Needs root, mmdebstrap, gcc, cpio, xz-utils and openssh-client. Progress goes to stderr.
+set -euo pipefail
+shopt -s nullglob
+export LC_ALL=C
+
+recipe=$(cd "$(dirname "$0")" && pwd)
+cache=${VIFBENCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vifbench}/images
+
+fail() { echo "build.sh: $*" >&2; exit 1; }
+step() { echo "build.sh: $*" >&2; }
+
+# content FILE: its lines without comments.
+content() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"; }
+
+[ "$(id -u)" = 0 ] || fail "building images needs root: the roots hold files of many owners; run it with sudo"
+for tool in mmdebstrap:mmdebstrap gcc:gcc cpio:cpio xz:xz-utils ssh-keygen:openssh-client; do
+    command -v "${tool%:*}" > /dev/null || fail "${tool%:*} is missing: apt-get install ${tool#*:}"
+done
+
+# --- Which packages, in which versions ---------------------------------------------------------------
+
+packages=()
+while read -r name arrow from; do
+    if [ "$arrow" = "<-" ]; then
+        found=$(apt-cache depends --important "$from" | awk -v name="$name" \
+            '$1 == "Depends:" && index($2, name) == 1 && $2 ~ /[0-9]/ { print $2; exit }')
+        [ -n "$found" ] || fail "apt knows no $name* behind $from: run apt-get update, and look that the sources hold Debian's main and security"
+        name=$found
+    fi
+    packages+=("$name")
+done < <(content "$recipe/packages")
+
+# What apt would install into an empty system: `Inst NAME (VERSION ...`.
+versions=$(apt-get --simulate -o Dir::State::status=/dev/null -o APT::Install-Recommends=false \
+    install "${packages[@]}" | sed -n 's/^Inst \([^ ]*\) (\([^ ]*\).*/\1 \2/p' | sort) ||
+    fail "apt cannot resolve ${packages[*]}: run apt-get update"
+key=$({ echo "$versions"; cd "$recipe" && find . -type f -print0 | sort -z | xargs -0 sha256sum; } | sha256sum | cut -c1-16)
+result=$cache/$key
+
+mkdir -p "$cache"
+exec 9> "$cache/$key.lock"
+flock 9
+if [ -d "$result" ]; then
+    if (cd "$result" && sha256sum --quiet --check digest) >&2; then
+        echo "$result"
+        exit
+    fi
+    step "$result is damaged, building it again"
+    rm -rf "$result"
+fi
+
+work=$(mktemp -d "$cache/.building.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+tree=$work/tree out=$work/out
+mkdir "$out"
+
+# --- Unpack ------------------------------------------------------------------------------------------
+
+step "unpacking $(echo "$versions" | wc -l) packages"
+# apt's lists, sources and pins are this machine's, so that what is unpacked is what was resolved above.
+suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+mmdebstrap --quiet --mode=root --variant=extract --skip=update,check/empty \
+    --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
+    --setup-hook='mkdir -p "$1/var/lib/apt" && rm -rf "$1/var/lib/apt/lists" && cp -r /var/lib/apt/lists "$1/var/lib/apt/"' \
+    --setup-hook='rm -rf "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d && for f in sources.list sources.list.d preferences preferences.d; do if [ -e "/etc/apt/$f" ]; then cp -r "/etc/apt/$f" "$1/etc/apt/"; fi; done' \
+    --include="$(IFS=,; echo "${packages[*]}")" "$suite" "$tree" - < /dev/null >&2 ||
+    fail "mmdebstrap could not unpack the packages (its reason stands above)"
+
+kernel=$(basename "$tree"/lib/modules/*)
+xen=$(basename "$tree"/usr/lib/xen-*)
+
+# --- Kernel and hypervisor, unpacked -----------------------------------------------------------------
+
+gunzip -c "$tree"/boot/"$xen"-amd64.gz > "$out/xen"
+
+# The kernel's payload: the boot protocol's fields payload_offset (0x248) and payload_length (0x24c)
+# count from the end of the setup sectors (their number is at 0x1f1). The last four bytes are a length.
+field() { od -A n -t "u$2" -j "$1" -N "$2" "$tree/boot/vmlinuz-$kernel" | tr -d ' '; }
+start=$((($(field 0x1f1 1) + 1) * 512 + $(field 0x248 4)))
+dd if="$tree/boot/vmlinuz-$kernel" iflag=skip_bytes,count_bytes skip="$start" count="$(($(field 0x24c 4) - 4))" status=none |
+    xz -dc > "$out/vmlinux"
+
+# --- Keys --------------------------------------------------------------------------------------------
+
+mkdir -m 700 "$out/ssh" "$work/host_keys"
+ssh-keygen -q -t ed25519 -N '' -C vifbench-controller -f "$out/ssh/controller"
+for machine in dom0 u1 u2 gen; do
+    ssh-keygen -q -t ed25519 -N '' -C "$machine" -f "$work/host_keys/$machine"
+    cp "$work/host_keys/$machine.pub" "$out/ssh/"
+done
+
+# --- Roots -------------------------------------------------------------------------------------------
+
+# put ROOT PATH: copies one file of the tree, with what its path and its symbolic links need.
+put() {
+    local root=$1 path=$2 real
+    real=$(chroot "$tree" /bin/busybox readlink -f "$path")
+    [ -n "$real" ] && [ -e "$tree$real" ] || fail "$path is in none of the packages"
+    # Everything lies under /usr; /bin, /sbin, /lib and /lib64 are links to it.
+    path=$(readlink -f "$tree$(dirname "$path")")/$(basename "$path")
+    path=${path#"$tree"}
+    mkdir -p "$root$(dirname "$real")" "$root$(dirname "$path")"
+    [ -e "$root$real" ] || cp -p "$tree$real" "$root$real"
+    [ -e "$root$path" ] || ln -s "$real" "$root$path"
+}
+
+# root NAME: makes $work/NAME from the lists and the overlays of the recipe.
+root() {
+    local name=$1 root=$work/$1 pattern path library applet module
+    mkdir -p "$root"/{dev,etc/ssh,proc,root,run,sys,tmp,usr/bin,usr/sbin,usr/lib,usr/lib64,var/log}
+    ln -s usr/bin usr/sbin usr/lib usr/lib64 "$root/"
+    ln -s /run "$root/var/run"
+    chmod 1777 "$root/tmp"
+
+    while read -r pattern; do
+        local matches=("$tree"$pattern)
+        [ ${#matches[@]} -gt 0 ] || fail "$pattern ($name/files) is in none of the packages"
+        for path in "${matches[@]}"; do
+            path=${path#"$tree"}
+            put "$root" "$path"
+            # Libraries, as the target's own loader finds them. Scripts and static programs have none.
+            if [ "$(head -c 4 "$tree$path")" = $'\x7fELF' ] && [ "$path" != /bin/busybox ]; then
+                chroot "$tree" /lib64/ld-linux-x86-64.so.2 --list "$path" |
+                    awk '$2 == "=>" { print $3 } $1 ~ /^\// { print $1 }' | sort -u |
+                    while read -r library; do put "$root" "$library"; done
+            fi
+        done
+    done < <(content "$recipe/$name/files")
+    for path in "$root/usr/lib/$xen"/bin/*; do
+        ln -s "/${path#"$root/"}" "$root/usr/sbin/"
+    done
+    for applet in $(chroot "$tree" /bin/busybox --list); do
+        [ -e "$root/usr/bin/$applet" ] || [ -e "$root/usr/sbin/$applet" ] || [ -L "$root/usr/sbin/$applet" ] ||
+            ln -s busybox "$root/usr/bin/$applet"
+    done
+    for path in modprobe insmod rmmod lsmod modinfo depmod; do
+        ln -sf ../bin/kmod "$root/usr/sbin/$path"
+        rm -f "$root/usr/bin/$path"
+    done
+
+    depmod -b "$tree" "$kernel"
+    for module in $(content "$recipe/$name/modules"); do
+        modprobe -d "$tree" -S "$kernel" --show-depends "$module" | awk '$1 == "insmod" { print $2 }'
+    done | sort -u | while read -r path; do
+        path=$(readlink -f "$path")
+        path=${path#"$tree"}
+        mkdir -p "$root$(dirname "$path")"
+        cp "$tree$path" "$root$path"
+    done
+    cp "$tree/lib/modules/$kernel"/modules.{builtin,builtin.modinfo,order} "$root/lib/modules/$kernel/"
+    depmod -b "$root" "$kernel"
+
+    cp -r "$recipe/common/." "$recipe/$name/." "$root/"
+    rm "$root/files" "$root/modules"
+    gcc -O2 -o "$root/usr/sbin/seed-random" "$recipe/seed-random.c"
+    awk 'BEGIN { print "127.0.0.1 localhost" } !/^#/ { print $2, $1; print $3, $1 }' "$recipe/common/etc/machines" > "$root/etc/hosts"
+    cp "$out/ssh/controller.pub" "$root/etc/ssh/authorized_keys"
+    mkdir -m 700 "$root/etc/ssh/host_keys"
+}
+
+# pack NAME FILE: the root as an archive the kernel unpacks; the same files give the same bytes.
+pack() {
+    (cd "$work/$1" && find . -exec touch --no-dereference --date=@0 {} + &&
+        find . -print0 | sort -z | cpio --quiet --null --create --format=newc --reproducible --owner=0:0) > "$2"
+}
+
+step "making the guests' root"
+root guest
+for machine in u1 u2 gen; do cp "$work/host_keys/$machine" "$work/guest/etc/ssh/host_keys/"; done
+
+step "making dom0's root"
+root dom0
+cp "$work/host_keys/dom0" "$work/dom0/etc/ssh/host_keys/"
+mkdir "$work/dom0/boot"
+pack guest "$work/dom0/boot/guest.cpio"
+cp "$out/vmlinux" "$work/dom0/boot/"
+pack dom0 "$out/dom0.cpio"
+
+cp "$recipe/common/etc/machines" "$out/"
+echo "$versions" > "$out/versions"
+echo "$kernel" > "$out/kernel"
+(cd "$out" && find . -type f ! -name digest -print0 | sort -z | xargs -0 sha256sum > digest)
+# One rename makes it visible: there is never half an image.
+mv "$out" "$result"
+step "images are in $result"
+echo "$result"
