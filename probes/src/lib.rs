@@ -1,2 +1,14 @@
 //! What touches packets: generators, captures, clocks and counters; and `vifprobe`, the one binary sent to hosts.
+//!
+//! The controller speaks [`protocol`] to a probe through [`client`]; the probe itself is [`service`]. `reports`
+//! reads packets with [`pcap_file`] and [`packet`], and maps clocks with [`clock::estimate`].
+
+pub mod capture;
+pub mod clock;
+pub mod generator;
+mod libpcap;
+pub mod packet;
+pub mod pcap_file;
 pub mod protocol;
+pub mod schedule;
+pub mod wait;

@@ -1,0 +1,5 @@
+//! Clocks: reading them, exchanging readings with another host, and estimating offset and skew with a bound.
+
+pub mod estimate;
+pub mod exchange;
+pub mod reading;
