@@ -1,4 +1,5 @@
-# What dom0 and the guests do first. Sourced by /init.
+# What dom0 and the guests do first. Sourced by /init. Debian's busybox shell prefers its own applets to
+# what is on the PATH, hence /bin/ip.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 mount -t proc proc /proc
@@ -18,5 +19,14 @@ parameter() { sed -n "s/.*\bvifbench\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 seed-random "$(parameter seed)"
 hostname "$(parameter name)"
 sysctl -q -p /etc/sysctl.conf
-ip link set lo up
-install -m 600 "/etc/ssh/host_keys/$(hostname)" /etc/ssh/host_key
+/bin/ip link set lo up
+cp "/etc/ssh/host_keys/$(hostname)" /etc/ssh/host_key
+chmod 600 /etc/ssh/host_key
+
+# sshd as long as the machine lives.
+keep_sshd() {
+    while :; do
+        /usr/sbin/sshd -D
+        say "sshd ended, starting it again"
+    done
+}
