@@ -1,1 +1,53 @@
-//! Raw bindings to libxl, loaded at run time.
+//! Raw bindings to libxl (Xen's toolstack library) and the part of libxentoollog that it needs.
+//!
+//! Made by `bindgen` from the installed header, so they fit exactly one version of Xen: [`VERSION`]. The library is
+//! not linked: [`Xenlight`] loads it at run time, so that one program runs on hosts with and without Xen.
+//! Meaning and ownership of everything here are in `libxl.h`; use the crate `vifbench-libxl` instead where you can.
+
+#![expect(unsafe_code, reason = "foreign functions are unsafe by nature")]
+
+/// The version of Xen whose `libxl.h` these bindings were made from, as in `4.17`.
+pub const VERSION: &str = env!("LIBXL_BINDINGS_VERSION");
+
+/// The file name of the only library that these bindings fit.
+pub const SONAME: &str = env!("LIBXL_SONAME");
+
+#[allow(
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    dead_code,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated code follows the header's habits"
+)]
+mod bindings {
+    include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
+}
+
+pub use bindings::*;
+
+impl std::fmt::Debug for Xenlight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Xenlight({SONAME})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The library comes with libxen-dev, which the build needs anyway; no Xen has to run for this.
+    #[test]
+    fn every_function_is_in_the_library() {
+        // SAFETY: loading libxenlight runs only its own initialisers, which touch nothing of ours.
+        let library = unsafe { Xenlight::new(SONAME) };
+        assert!(library.is_ok(), "{:?}", library.err());
+    }
+
+    #[test]
+    fn the_name_carries_the_version() {
+        assert_eq!(SONAME, format!("libxenlight.so.{VERSION}"));
+    }
+}

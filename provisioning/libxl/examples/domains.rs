@@ -1,0 +1,84 @@
+//! Shows every domain, and exercises the rest on request; for trying the crate on a real Xen host.
+//!
+//! ```text
+//! domains [--xl] list
+//! domains [--xl] sample DOMID COUNT
+//! domains [--xl] pin DOMID VCPU CPU...
+//! domains [--xl] create NAME KERNEL RAMDISK MIB MAC BRIDGE CMDLINE
+//! domains [--xl] destroy DOMID
+//! ```
+
+use std::error::Error;
+use std::time::Instant;
+
+use vifbench_libxl::{DomainConfig, Domains, Toolstack, Vif, XlTool};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let forced = arguments.first().is_some_and(|word| word == "--xl");
+    let xen = if forced {
+        arguments.remove(0);
+        Toolstack::XlTool(XlTool::open("asked for by --xl")?)
+    } else {
+        Toolstack::open()?
+    };
+    println!(
+        "Xen {} through {}, CPU time in steps of {} ns",
+        xen.version()?,
+        xen.describe(),
+        xen.resolution_ns()
+    );
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] | ["list"] => {
+            for domain in xen.list()? {
+                println!("{domain:?}");
+            }
+        }
+        ["sample", domid, count] => {
+            let domid = domid.parse()?;
+            for _ in 0..count.parse::<u32>()? {
+                let started = Instant::now();
+                let time = xen.cpu_time(domid)?;
+                println!("{time} ns, asked in {:?}", started.elapsed());
+            }
+        }
+        ["pin", domid, vcpu, cpus @ ..] => {
+            let cpus = cpus
+                .iter()
+                .map(|cpu| cpu.parse())
+                .collect::<Result<Vec<u32>, _>>()?;
+            xen.pin(domid.parse()?, vcpu.parse()?, &cpus)?;
+        }
+        ["create", name, kernel, ramdisk, mib, mac, bridge, cmdline] => {
+            let octets = mac
+                .split(':')
+                .map(|o| u8::from_str_radix(o, 16))
+                .collect::<Result<Vec<u8>, _>>()?;
+            let mac = octets
+                .try_into()
+                .map_err(|_| "a MAC address has six octets")?;
+            let started = Instant::now();
+            let domid = xen.create(&DomainConfig {
+                name: (*name).to_owned(),
+                kernel: kernel.into(),
+                ramdisk: Some(ramdisk.into()),
+                cmdline: (*cmdline).to_owned(),
+                memory_kib: mib.parse::<u64>()? * 1024,
+                vcpus: 1,
+                vifs: vec![Vif {
+                    mac,
+                    bridge: (*bridge).to_owned(),
+                }],
+            })?;
+            println!("domain {domid} in {:?}", started.elapsed());
+        }
+        ["destroy", domid] => {
+            let started = Instant::now();
+            xen.destroy(domid.parse()?)?;
+            println!("gone in {:?}", started.elapsed());
+        }
+        _ => return Err("see the head of examples/domains.rs for what can be asked".into()),
+    }
+    Ok(())
+}
