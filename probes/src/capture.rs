@@ -119,8 +119,10 @@ pub enum CaptureError {
 pub struct RunningCapture {
     ready: CaptureReady,
     stop: Stop,
-    thread: JoinHandle<Result<(CaptureDone, Vec<String>), CaptureError>>,
+    thread: Option<JoinHandle<Captured>>,
 }
+
+type Captured = Result<(CaptureDone, Vec<String>), CaptureError>;
 
 impl RunningCapture {
     /// Opens the interface, verifies what was granted and starts the thread. When this returns, packets are seen.
@@ -168,7 +170,7 @@ impl RunningCapture {
         Ok(Self {
             ready,
             stop,
-            thread,
+            thread: Some(thread),
         })
     }
 
@@ -193,12 +195,30 @@ impl RunningCapture {
     ///
     /// # Errors
     /// When the capture broke off or its file could not be written; then there is no file.
-    pub fn finish(self) -> Result<(CaptureDone, Vec<String>), CaptureError> {
+    pub fn finish(mut self) -> Captured {
+        self.end()
+    }
+
+    fn end(&mut self) -> Captured {
+        let interface = || self.ready.spec.interface.clone();
         self.tell_to_stop()?;
-        let interface = self.ready.spec.interface;
-        self.thread
-            .join()
-            .map_err(|_| CaptureError::Died { interface })?
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(captured)) => captured,
+            Some(Err(_)) | None => Err(CaptureError::Died {
+                interface: interface(),
+            }),
+        }
+    }
+}
+
+impl Drop for RunningCapture {
+    /// One that is given up is stopped too; its file is the owner's to remove.
+    fn drop(&mut self) {
+        if self.thread.is_some()
+            && let Err(error) = self.end()
+        {
+            tracing::warn!("a capture that was given up: {error}");
+        }
     }
 }
 

@@ -4,11 +4,16 @@
 //! reads packets with [`pcap_file`] and [`packet`], and maps clocks with [`clock::estimate`].
 
 pub mod capture;
+pub mod client;
 pub mod clock;
+pub mod counters;
+pub mod domains;
 pub mod generator;
 mod libpcap;
 pub mod packet;
 pub mod pcap_file;
 pub mod protocol;
 pub mod schedule;
+pub mod service;
+pub mod trial;
 pub mod wait;

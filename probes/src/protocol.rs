@@ -136,7 +136,7 @@ pub enum Request {
     ReadClock,
     /// Answer clock exchanges on this interface until told otherwise (the reference host, dom0).
     ServeClock {
-        /// Interface to listen on: raw frames of EtherType 0x88b5, no port is opened.
+        /// Interface to listen on: raw frames of Ethernet type 0x88b5, no port is opened.
         interface: String,
     },
     /// Stop answering.
@@ -367,6 +367,9 @@ pub enum Reply {
         exchanges: Vec<Exchange>,
         /// Requests without a reply.
         lost: u32,
+        /// Frames of the exchange's type that were no reply to what was asked.
+        #[serde(default)]
+        ignored: u32,
         /// A reading taken right after.
         reading: ClockReading,
     },

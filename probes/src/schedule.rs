@@ -59,7 +59,7 @@ enum Shape {
     Cbr { phase_ns: u64, per_1000_s: u64 },
     /// Gaps are drawn; the sum is kept in f64, whose error stays far below 1 ns for trials of hours.
     Poisson {
-        rng: ChaCha8Rng,
+        rng: Box<ChaCha8Rng>,
         mean_ns: f64,
         at_ns: f64,
     },
@@ -92,7 +92,7 @@ impl Flow {
             Arrivals::Poisson { .. } => {
                 let first = -libm::log(unit(&mut rng)) * mean_ns;
                 Shape::Poisson {
-                    rng,
+                    rng: Box::new(rng),
                     mean_ns,
                     at_ns: first,
                 }

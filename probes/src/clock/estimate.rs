@@ -332,7 +332,10 @@ fn hull(points: &mut [Limit], side: f64) -> Vec<Limit> {
     });
     let mut hull: Vec<Limit> = Vec::new();
     for p in points.iter() {
-        if hull.last().is_some_and(|last| last.x == p.x) {
+        if hull
+            .last()
+            .is_some_and(|last| last.x.total_cmp(&p.x).is_eq())
+        {
             continue; // of points at one time only the tightest counts, and it came first
         }
         while let [.., a, b] = hull[..] {
@@ -533,12 +536,6 @@ mod tests {
     }
 
     impl Truth {
-        /// Local time, given the reference's.
-        fn local(self, reference: f64) -> f64 {
-            // Offset at local time x is offset + skew * (x - START); solved for local = reference + offset.
-            let r = reference - START as f64;
-            START as f64 + (r + self.offset_ns) / (1.0 - self.skew)
-        }
         fn offset_at(self, local_ns: u64) -> f64 {
             self.offset_ns + self.skew * difference(local_ns, START)
         }

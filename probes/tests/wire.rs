@@ -1,0 +1,523 @@
+//! Real probes on a real wire: two namespaces joined by a veth pair. Needs root.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{
+    INTERFACE, MAC, Pipes, RX, TX, Wire, capture, cbr, flow, generate, plan, poisson, run,
+};
+use vifbench_probes::client::{ClientError, ProbeClient};
+use vifbench_probes::clock::estimate::{Assumptions, Interval, Method, judge, two_way};
+use vifbench_probes::clock::reading::realtime_ns;
+use vifbench_probes::packet::{Parsed, Stamp, UdpFrame, parse};
+use vifbench_probes::pcap_file::Reader;
+use vifbench_probes::protocol::{Arm, Point, Prepare, ProbeResult, State};
+use vifbench_probes::schedule::Schedule;
+
+const MS: u64 = 1_000_000;
+
+fn arm(start_ns: u64, run_ms: u64) -> Arm {
+    let stop_ns = start_ns + run_ms * MS;
+    Arm {
+        trial: 1,
+        start_ns,
+        stop_ns,
+        drain_ns: stop_ns + 100 * MS,
+        sealed_by: None,
+        announce: None,
+    }
+}
+
+/// Waits for a trial to be done, and reads its result.
+fn result(probe: &mut ProbeClient<Pipes>, folder: &Path) -> ProbeResult {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while probe.status(1).unwrap() != State::Done {
+        assert!(Instant::now() < deadline, "the trial does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    stored(folder)
+}
+
+fn stored(folder: &Path) -> ProbeResult {
+    let text = fs::read(folder.join("trial-1/result.json")).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// Every packet of a capture by flow and sequence number: when it was seen and what it says.
+fn packets(path: &Path) -> BTreeMap<(u16, u32), (u64, Stamp)> {
+    let mut reader = Reader::open(path).unwrap();
+    assert!(reader.nanoseconds());
+    let mut packets = BTreeMap::new();
+    while let Some(record) = reader.read().unwrap() {
+        let Parsed::Test(stamp) = parse(record.bytes) else {
+            panic!("{:?}", parse(record.bytes))
+        };
+        let udp = UdpFrame::parse(record.bytes).unwrap();
+        assert_ne!(udp.checksum_ok(), Some(false));
+        let again = packets.insert((stamp.flow, stamp.seq), (record.ts_ns, stamp));
+        assert!(again.is_none(), "{stamp:?} was captured twice");
+    }
+    packets
+}
+
+#[test]
+fn every_packet_is_sent_captured_and_matched() {
+    let temp = tempfile::tempdir().unwrap();
+    let wire = Wire::new();
+    let (mut tx, mut rx) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
+    let (tx_is, rx_is) = (tx.hello().unwrap(), rx.hello().unwrap());
+    assert_ne!(tx_is.folder, rx_is.folder);
+    assert_eq!(
+        fs::metadata(&tx_is.folder).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+
+    let flows = vec![
+        flow(1, false, 64, cbr(1000)),
+        flow(2, false, 300, poisson(500)),
+        flow(3, true, 84, poisson(500)),
+    ];
+    let mut sending = plan(vec![capture(Point::Tx, TX)], Some(generate(flows.clone())));
+    sending.counters = vec![INTERFACE[TX].into()];
+    let ready = tx.prepare(sending).unwrap();
+    assert!(ready[0].nanoseconds);
+    assert_eq!(
+        (ready[0].link_type, ready[0].timestamp_source.as_str()),
+        (1, "host")
+    );
+    // The same interface as two points: only packets on their way in count at `rx`, so `tx` sees none here.
+    let ready = rx
+        .prepare(plan(
+            vec![capture(Point::Rx, RX), capture(Point::Tx, RX)],
+            None,
+        ))
+        .unwrap();
+    assert_eq!(ready.len(), 2);
+
+    let arm = arm(realtime_ns() + 500 * MS, 1000);
+    assert!(tx.arm(arm.clone()).unwrap() > 0);
+    assert!(rx.arm(arm.clone()).unwrap() > 0);
+    assert_eq!(tx.status(1).unwrap(), State::Armed);
+
+    let sent = result(&mut tx, &tx_is.folder);
+    let seen = result(&mut rx, &rx_is.folder);
+    for result in [&sent, &seen] {
+        assert_eq!(result.failed, None);
+        assert_eq!(result.warnings, [""; 0]);
+        for capture in &result.captures {
+            assert_eq!((capture.dropped_kernel, capture.dropped_interface), (0, 0));
+        }
+    }
+    let due: Vec<_> = Schedule::new(
+        flows.iter().map(|f| (f.flow, &f.arrivals, f.seed)),
+        arm.start_ns,
+        arm.stop_ns,
+    )
+    .unwrap()
+    .collect();
+    let counts = sent.sent.clone().unwrap();
+    assert_eq!(
+        (counts.due, counts.sent, counts.refused),
+        (due.len() as u64, due.len() as u64, 0)
+    );
+    assert_eq!(sent.captures[0].written, counts.sent);
+    assert_eq!(seen.captures[0].written, counts.sent);
+    assert_eq!(
+        (seen.captures[1].file.as_str(), seen.captures[1].written),
+        ("tx.pcap.zst", 0)
+    );
+
+    let at_tx = packets(&tx_is.folder.join("trial-1/tx.pcap.zst"));
+    let at_rx = packets(&rx_is.folder.join("trial-1/rx-u1.pcap.zst"));
+    assert_eq!(at_tx.len(), due.len());
+    let mut fine = 0;
+    for packet in &due {
+        let key = (flows[packet.flow].flow, packet.seq);
+        let ((sent_at, stamp), (seen_at, again)) = (at_tx[&key], at_rx[&key]);
+        assert_eq!(stamp, again);
+        // 300 B frames are cut at 128 B; what is there was checked.
+        assert_eq!(stamp.whole, key.0 != 2);
+        let stamped = stamp.sent_near(sent_at);
+        assert!(packet.at_ns <= stamped && stamped <= sent_at && sent_at <= seen_at);
+        fine += u64::from(!sent_at.is_multiple_of(1000));
+    }
+    assert!(
+        fine * 10 > at_tx.len() as u64 * 9,
+        "stamps are not in nanoseconds"
+    );
+
+    // What the interface counted is what was sent.
+    let counted = |counters: &vifbench_probes::protocol::Counters, name: &str| {
+        counters
+            .interfaces
+            .iter()
+            .find(|(_, n, _)| n == name)
+            .unwrap()
+            .2
+    };
+    let packets =
+        counted(&sent.after, "link_tx_packets") - counted(&sent.before, "link_tx_packets");
+    assert!(packets >= counts.sent);
+
+    assert!(tx.into_channel().close().success());
+    assert!(rx.bye().unwrap().close().success());
+    assert_eq!(
+        fs::read_dir(temp.path()).unwrap().count(),
+        0,
+        "the probes left something"
+    );
+}
+
+#[test]
+fn the_clock_of_one_machine_has_no_offset_to_itself() {
+    let temp = tempfile::tempdir().unwrap();
+    let wire = Wire::new();
+    let (mut asker, mut reference) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
+    reference.serve_clock(INTERFACE[RX]).unwrap();
+    reference.serve_clock(INTERFACE[RX]).unwrap();
+    let from = realtime_ns();
+    let (mut local, mut remote) = (
+        vec![asker.read_clock().unwrap()],
+        vec![reference.read_clock().unwrap()],
+    );
+    let before = asker
+        .exchange_clock(INTERFACE[TX], MAC[RX], 200, Duration::from_secs(5))
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let after = asker
+        .exchange_clock(INTERFACE[TX], MAC[RX], 200, Duration::from_secs(5))
+        .unwrap();
+    local.push(asker.read_clock().unwrap());
+    remote.push(reference.read_clock().unwrap());
+    let interval = Interval {
+        from_ns: from,
+        to_ns: realtime_ns(),
+    };
+    assert_eq!(
+        (before.lost, before.ignored, before.exchanges.len()),
+        (0, 0, 200)
+    );
+    let exchanges: Vec<_> = before
+        .exchanges
+        .into_iter()
+        .chain(after.exchanges)
+        .collect();
+    for e in &exchanges {
+        assert!(e.t1 < e.t2 && e.t2 <= e.t3 && e.t3 < e.t4, "{e:?}");
+    }
+
+    let assumptions = Assumptions {
+        wander: 0.0,
+        ..Assumptions::default()
+    };
+    let estimate = two_way(&exchanges, interval, &assumptions).unwrap();
+    assert!(
+        estimate.offset_ns.abs() <= estimate.bound_ns,
+        "{estimate:?}"
+    );
+    assert!(estimate.bound_ns < 1e6, "{estimate:?}");
+    let judged = judge(&exchanges, &local, &remote, interval, &assumptions).unwrap();
+    assert_eq!(judged.refused, None);
+    assert!(
+        judged.best.offset_ns.abs() <= judged.best.bound_ns,
+        "{judged:?}"
+    );
+    assert!(
+        judged.best.method == Method::SharedTsc || judged.best.bound_ns < 5e3,
+        "{judged:?}"
+    );
+    println!("two-way {estimate:?}\nbest {:?}", judged.best);
+
+    // Nobody answers any more: requests are lost, and the deadline is kept.
+    reference.stop_clock().unwrap();
+    let began = Instant::now();
+    let silence = asker
+        .exchange_clock(INTERFACE[TX], MAC[RX], 5, Duration::from_millis(200))
+        .unwrap();
+    assert_eq!((silence.exchanges.len(), silence.lost), (0, 5));
+    assert!(began.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn hostile_clock_frames_are_ignored_and_counted() {
+    let temp = tempfile::tempdir().unwrap();
+    let wire = Wire::new();
+    let (mut asker, mut reference) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
+    reference.serve_clock(INTERFACE[RX]).unwrap();
+    // Frames of the right type with wrong content, to both ends, for as long as the exchange lasts.
+    let flood = format!(
+        "import socket\n\
+         s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\n\
+         s.bind(('{}', 0))\n\
+         to, frm = bytes.fromhex('{}'), bytes.fromhex('{}')\n\
+         print('on', flush=True)\n\
+         while True:\n    s.send(to + frm + b'\\x88\\xb5' + b'vbck\\x01\\x02' + bytes(46))\n",
+        INTERFACE[RX],
+        MAC[TX].replace(':', ""),
+        MAC[RX].replace(':', "")
+    );
+    let mut attacker = wire
+        .command(RX, "python3")
+        .args(["-c", &flood])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut on = [0; 3];
+    std::io::Read::read_exact(attacker.stdout.as_mut().unwrap(), &mut on).unwrap();
+    let exchanged = asker.exchange_clock(INTERFACE[TX], MAC[RX], 20, Duration::from_secs(20));
+    attacker.kill().unwrap();
+    attacker.wait().unwrap();
+    let exchanged = exchanged.unwrap();
+    assert!(exchanged.ignored > 0, "{exchanged:?}");
+    for e in &exchanged.exchanges {
+        assert!(e.t1 < e.t2 && e.t2 <= e.t3 && e.t3 < e.t4, "{e:?}");
+    }
+    assert!(!exchanged.exchanges.is_empty());
+}
+
+/// A file system that is full after 64 KiB.
+struct TinyDisk(tempfile::TempDir);
+
+impl TinyDisk {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        run(
+            "mount",
+            &[
+                "-t",
+                "tmpfs",
+                "-o",
+                "size=64k",
+                "tiny",
+                dir.path().to_str().unwrap(),
+            ],
+        );
+        Self(dir)
+    }
+}
+
+impl Drop for TinyDisk {
+    fn drop(&mut self) {
+        run("umount", &["-l", self.0.path().to_str().unwrap()]);
+    }
+}
+
+#[test]
+fn a_full_disk_voids_the_trial_and_says_so() {
+    let disk = TinyDisk::new();
+    let wire = Wire::new();
+    let mut probe = wire.probe(TX, disk.0.path());
+    let folder = probe.hello().unwrap().folder;
+    let mut whole = capture(Point::Tx, TX);
+    whole.snaplen = 1600;
+    // 2000 packets a second of 1 kB that do not compress.
+    let flows = vec![flow(1, false, 1000, cbr(2000))];
+    probe
+        .prepare(plan(vec![whole], Some(generate(flows))))
+        .unwrap();
+    probe.arm(arm(realtime_ns() + 300 * MS, 300)).unwrap();
+    let result = result(&mut probe, &folder);
+    let failed = result.failed.unwrap();
+    assert!(
+        failed.contains("no space left on the disk while writing the capture"),
+        "{failed}"
+    );
+    assert!(failed.contains("tx.pcap.zst"), "{failed}");
+    assert_eq!(result.captures, []);
+    let left: Vec<_> = fs::read_dir(folder.join("trial-1"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["result.json"], "a truncated capture lies about");
+    // The probe lives on.
+    probe.read_clock().unwrap();
+}
+
+#[test]
+fn an_interface_that_is_taken_away_voids_the_trial() {
+    let temp = tempfile::tempdir().unwrap();
+    let wire = Wire::new();
+    let mut probe = wire.probe(TX, temp.path());
+    let folder = probe.hello().unwrap().folder;
+    let flows = vec![flow(1, false, 64, cbr(1000))];
+    probe
+        .prepare(plan(vec![capture(Point::Tx, TX)], Some(generate(flows))))
+        .unwrap();
+    probe.arm(arm(realtime_ns() + 300 * MS, 60_000)).unwrap();
+    while probe.status(1).unwrap() != State::Running {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    run(
+        "ip",
+        &[
+            "-n",
+            &wire.namespaces[TX],
+            "link",
+            "set",
+            INTERFACE[TX],
+            "down",
+        ],
+    );
+    probe.finish(1).unwrap();
+    let failed = stored(&folder).failed.unwrap();
+    assert!(
+        failed.contains("tx0 took no more packets") || failed.contains("capture on tx0 broke off"),
+        "{failed}"
+    );
+}
+
+#[test]
+fn garbage_is_answered_and_survived() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_vifprobe"))
+        .env("TMPDIR", temp.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input
+        .write_all(b"garbage\n\xff\xfe\x00\n{\"ask\":\"arm\"}\n{\"ask\":\"read_clock\"}\n")
+        .unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let answers: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let kinds: Vec<_> = answers
+        .iter()
+        .map(|a| a["answer"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["failed", "failed", "failed", "clock"]);
+    assert!(
+        answers[0]["hint"]
+            .as_str()
+            .unwrap()
+            .contains("one JSON request a line")
+    );
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+}
+
+fn lonely_plan() -> Prepare {
+    plan(vec![], None)
+}
+
+fn deployed(temp: &Path) -> (PathBuf, ProbeClient<Pipes>) {
+    let folder = temp.join("vifbench-deployed");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    let program = folder.join("vifprobe");
+    fs::copy(env!("CARGO_BIN_EXE_vifprobe"), &program).unwrap();
+    let probe = ProbeClient::new(
+        Pipes::start(&mut Command::new(&program)),
+        Duration::from_secs(60),
+    );
+    (folder, probe)
+}
+
+#[test]
+fn at_the_end_of_input_a_deployed_probe_removes_itself() {
+    let temp = tempfile::tempdir().unwrap();
+    let (folder, mut probe) = deployed(temp.path());
+    assert_eq!(probe.hello().unwrap().folder, folder);
+    probe.prepare(lonely_plan()).unwrap();
+    assert!(probe.into_channel().close().success());
+    assert!(!folder.exists());
+}
+
+#[test]
+fn a_sealed_trial_outlives_its_connection() {
+    let temp = tempfile::tempdir().unwrap();
+    let wire = Wire::new();
+    // With its peer down, the veth has no carrier.
+    run(
+        "ip",
+        &[
+            "-n",
+            &wire.namespaces[RX],
+            "link",
+            "set",
+            INTERFACE[RX],
+            "down",
+        ],
+    );
+    let mut probe = wire.probe(TX, temp.path());
+    let folder = probe.hello().unwrap().folder;
+    let told = temp.path().join("kmsg");
+    let sealed = Arm {
+        sealed_by: Some(INTERFACE[TX].into()),
+        announce: Some(told.clone()),
+        ..arm(realtime_ns() + 500 * MS, 100)
+    };
+    probe.prepare(lonely_plan()).unwrap();
+    probe.arm(sealed.clone()).unwrap();
+    // The connection dies before the trial has begun.
+    assert!(probe.into_channel().close().success());
+    assert!(realtime_ns() >= sealed.drain_ns);
+    assert_eq!(stored(&folder).failed, None);
+    assert_eq!(
+        fs::read_to_string(told).unwrap(),
+        "vifbench: trial 1 ended\n"
+    );
+}
+
+#[test]
+fn an_unsealed_trial_is_finished_and_then_removed() {
+    let temp = tempfile::tempdir().unwrap();
+    let (folder, mut probe) = deployed(temp.path());
+    probe.prepare(lonely_plan()).unwrap();
+    let arm = arm(realtime_ns() + 300 * MS, 100);
+    probe.arm(arm.clone()).unwrap();
+    assert!(probe.into_channel().close().success());
+    assert!(realtime_ns() >= arm.drain_ns);
+    assert!(!folder.exists());
+}
+
+#[test]
+fn a_signal_ends_it_at_once_and_cleanly() {
+    let temp = tempfile::tempdir().unwrap();
+    let (folder, mut probe) = deployed(temp.path());
+    probe.prepare(lonely_plan()).unwrap();
+    probe.arm(arm(realtime_ns() + 60_000 * MS, 100)).unwrap();
+    let mut pipes = probe.into_channel();
+    let began = Instant::now();
+    run("kill", &["-TERM", &pipes.child.id().to_string()]);
+    assert!(pipes.child.wait().unwrap().success());
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(!folder.exists());
+}
+
+#[test]
+fn what_cannot_be_prepared_is_told_and_leaves_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let wire = Wire::new();
+    let mut probe = wire.probe(TX, temp.path());
+    let folder = probe.hello().unwrap().folder;
+    let mut wrong = capture(Point::Tx, TX);
+    wrong.filter = "udp dst prot 5".into();
+    let captures = vec![capture(Point::Nic, TX), wrong];
+    let Err(ClientError::Failed { error, .. }) = probe.prepare(plan(captures, None)) else {
+        panic!("a wrong filter was taken")
+    };
+    assert!(
+        error.contains("udp dst prot 5") && error.contains("tx0"),
+        "{error}"
+    );
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    let too_small = vec![flow(1, true, 64, cbr(10))];
+    let error = probe
+        .prepare(plan(vec![], Some(generate(too_small))))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("84 B to 1518 B"), "{error}");
+}
