@@ -70,6 +70,30 @@ pub struct Fault {
     pub mend: String,
 }
 
+impl Fault {
+    fn new(origin: &str, at: Option<At>, what: &str, mend: &str) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            at,
+            what: one_line(what),
+            mend: one_line(mend),
+        }
+    }
+}
+
+/// What a file says may hold line breaks and worse; a message is one line.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.at {
@@ -107,12 +131,8 @@ impl<'a> Faults<'a> {
     /// Notes a fault of the value at `path`.
     pub(crate) fn add(&mut self, path: &[Step], what: impl Into<String>, mend: impl Into<String>) {
         let at = yaml::find(self.text, path);
-        self.found.push(Fault {
-            origin: self.origin.to_owned(),
-            at,
-            what: what.into(),
-            mend: mend.into(),
-        });
+        self.found
+            .push(Fault::new(self.origin, at, &what.into(), &mend.into()));
     }
 
     /// Ok if there was none.
@@ -137,12 +157,7 @@ pub(crate) fn read<T: DeserializeOwned>(
     yaml::read(text).map_err(|mistake| {
         let (what, mend) = explain(&mistake, text).unwrap_or_else(|| words(&mistake));
         FileError::Faulty {
-            faults: vec![Fault {
-                origin: origin.to_owned(),
-                at: mistake.at,
-                what,
-                mend,
-            }],
+            faults: vec![Fault::new(origin, mistake.at, &what, &mend)],
         }
     })
 }
@@ -187,20 +202,69 @@ fn words(mistake: &Mistake) -> (String, String) {
             ),
             "keep one of the two".to_owned(),
         ),
-        Cause::Other(text) => match text.split_once(": ") {
-            // Our own quantities already say what to do after the colon.
-            Some((what, mend)) if what.starts_with('`') => {
-                (format!("{what}{}", place(&mistake.path)), mend.to_owned())
+        Cause::WrongShape { found, expected } => {
+            let subject = if mistake.path.is_empty() {
+                "the file".to_owned()
+            } else {
+                format!("`{}`", path_text(&mistake.path))
+            };
+            (
+                format!("{subject} is {}", found_shape(found)),
+                format!("write {}", expected_shape(expected)),
+            )
+        }
+        Cause::SeveralDocuments => (
+            "the file holds several documents".to_owned(),
+            "keep one, without `---` behind it".to_owned(),
+        ),
+        Cause::Syntax(text) => (
+            format!("this is not YAML: {text}"),
+            "correct it there or just before".to_owned(),
+        ),
+        Cause::Other(text) => {
+            let of = if mistake.path.is_empty() {
+                String::new()
+            } else {
+                format!("`{}`: ", path_text(&mistake.path))
+            };
+            match text.split_once(": ") {
+                // Our own quantities already say what to do, after the colon.
+                Some((what, mend)) if what.starts_with('`') => {
+                    (format!("{of}{what}"), mend.to_owned())
+                }
+                _ => (format!("{of}{text}"), "correct the value".to_owned()),
             }
-            _ if mistake.path.is_empty() => (
-                format!("this cannot be read: {text}"),
-                "write it as YAML".to_owned(),
-            ),
-            _ => (
-                format!("`{}` cannot be read: {text}", path_text(&mistake.path)),
-                "correct the value".to_owned(),
-            ),
-        },
+        }
+    }
+}
+
+/// Serde's words for what was found, in ours.
+fn found_shape(words: &str) -> String {
+    match words {
+        "unit value" => "empty".to_owned(),
+        "unit variant" => "a single word".to_owned(),
+        "sequence" => "a list".to_owned(),
+        "map" => "a map of another shape".to_owned(),
+        // `integer `-1``, `string "many"`, `boolean `true``: the value says it all.
+        _ => words
+            .split_once(' ')
+            .map_or(words, |(_, value)| value)
+            .to_owned(),
+    }
+}
+
+/// Serde's words for what was expected, in ours.
+fn expected_shape(words: &str) -> &str {
+    match words {
+        "a sequence" => "a list, as in `[a, b]`",
+        "a string" => "a single value",
+        "map with a single key" => "a map with one key only",
+        "struct variant" => "a map, as in `{word: {key: value}}`",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "a boolean" => "`true` or `false`",
+        words if words.starts_with("struct ") => "a map, as in `{key: value}`",
+        words => words,
     }
 }
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::file::{self, FileError};
 use crate::lab::HostName;
-use crate::rules;
 use crate::units::{Rate, Size, Span};
+use crate::{rules, yaml};
 
 /// Bytes of UDP payload that a probe packet needs for its own header (flow, sequence number, send time,
 /// checksum). Exactly what the smallest Ethernet frame leaves: 64 - 4 FCS - 14 Ethernet - 20 IPv4 - 8 UDP.
@@ -211,5 +211,16 @@ impl Scenario {
         let scenario: Self = file::read(text, origin, rules::explain_scenario)?;
         rules::scenario(&scenario, text, origin)?;
         Ok(scenario)
+    }
+
+    /// The scenario as a scenario file.
+    ///
+    /// # Errors
+    /// None that a scenario can cause; the writer's, should it fail.
+    pub fn to_yaml(&self) -> Result<String, FileError> {
+        yaml::write(self).map_err(|error| FileError::Write {
+            kind: "scenario",
+            why: error.to_string(),
+        })
     }
 }

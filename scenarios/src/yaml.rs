@@ -4,10 +4,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
+use serde::{Deserialize as _, Serialize};
 use serde_yaml::with::singleton_map_recursive;
 
 /// A place in a text, both counted from 1.
@@ -78,6 +78,12 @@ pub(crate) enum Cause {
     MissingKey { key: String },
     /// A key that is there twice.
     RepeatedKey { key: String },
+    /// A value of the wrong shape: what was found, and what was expected, in serde's words.
+    WrongShape { found: String, expected: String },
+    /// A second document follows.
+    SeveralDocuments,
+    /// The text is not YAML at all.
+    Syntax(String),
     /// Anything else, in words.
     Other(String),
 }
@@ -98,15 +104,24 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
     let tracked = serde_path_to_error::Deserializer::new(document, &mut track);
     singleton_map_recursive::deserialize(tracked).map_err(|error: serde_yaml::Error| {
         let path = steps(&track.path());
-        let cause = classify(&error.to_string());
+        let cause = match classify(&error.to_string()) {
+            Cause::Other(why) if why.contains("more than one document") => Cause::SeveralDocuments,
+            Cause::Other(why) if !is_yaml(text) => Cause::Syntax(why),
+            cause => cause,
+        };
         let at = match &cause {
-            // The reader reports these at the map, or nowhere.
+            // The reader reports this at the map, or nowhere.
             Cause::RepeatedKey { key } => repeated(text, &path, key),
-            Cause::Other(_) if !path.is_empty() => find(text, &path).or_else(|| place(&error)),
+            Cause::Other(_) | Cause::WrongShape { .. } if !path.is_empty() => find(text, &path),
             _ => place(&error),
         };
         Mistake { path, at, cause }
     })
+}
+
+/// Whether the text is YAML, whatever it says.
+fn is_yaml(text: &str) -> bool {
+    IgnoredAny::deserialize(serde_yaml::Deserializer::from_str(text)).is_ok()
 }
 
 /// Writes one document.
@@ -197,7 +212,17 @@ fn classify(message: &str) -> Cause {
     if let Some((key, _)) = quoted("duplicate field `") {
         return Cause::RepeatedKey { key };
     }
-    Cause::Other(plain(message).to_owned())
+    let plain = plain(message);
+    let shape = plain
+        .strip_prefix("invalid type: ")
+        .or_else(|| plain.strip_prefix("invalid value: "));
+    match shape.and_then(|shape| shape.rsplit_once(", expected ")) {
+        Some((found, expected)) => Cause::WrongShape {
+            found: found.to_owned(),
+            expected: expected.to_owned(),
+        },
+        None => Cause::Other(plain.to_owned()),
+    }
 }
 
 /// Without the path in front and the place behind, which are said elsewhere.

@@ -5,10 +5,18 @@ use std::net::IpAddr;
 use super::repeats;
 use crate::file::{Faults, FileError, PLAIN_NAME, is_plain_name, nearest};
 use crate::lab::{HostSpec, Identity, Lab, Role};
-use crate::yaml::{self, Cause, Mistake, Step};
+use crate::yaml::{self, Cause, Mistake, Step, path_text};
 
 /// What only a lab can say of a mistake: which host lacks what, and where to get it.
 pub(crate) fn explain(mistake: &Mistake, text: &str) -> Option<(String, String)> {
+    if let Cause::Other(why) = &mistake.cause
+        && why.contains("IP address")
+    {
+        return Some((
+            format!("`{}` is not an IP address", path_text(&mistake.path)),
+            "write one, as in `198.18.0.2`; names are not looked up".to_owned(),
+        ));
+    }
     let Cause::MissingKey { key } = &mistake.cause else {
         return None;
     };
