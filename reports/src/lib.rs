@@ -1,2 +1,28 @@
 //! What the packets say: tables, statistics, figures and pages.
+//!
+//! Data flow one way: [`store`] (what the harness wrote) -> [`packets`] (four captures joined) -> [`metrics`] (one
+//! file a definition) -> [`compare`] and [`verdict`] -> [`summary`] (everything as one value) -> tables, figures and
+//! the page. Nothing here needs root, a network or a Xen host.
+
+pub mod analysis;
+mod capture;
+pub mod clock;
+pub mod compare;
+pub mod definitions;
+pub mod error;
+pub mod figures;
+pub mod metrics;
+pub mod packets;
+mod page;
+pub mod report;
+pub mod rundir;
+pub mod stats;
 pub mod store;
+pub mod summary;
+mod tables;
+pub mod text;
+pub mod verdict;
+
+pub use analysis::analyze_run;
+pub use error::ReportError;
+pub use report::{Rendered, render};

@@ -1,0 +1,238 @@
+//! From a run on disk to its summary: every trial is read, joined, measured and written down.
+
+use std::path::Path;
+
+use vifbench_scenarios::plan::{FlowPlan, TrialPlan};
+use vifbench_scenarios::progress::Progress;
+
+use crate::compare;
+use crate::error::ReportError;
+use crate::metrics::flow::{self, FlowValues};
+use crate::metrics::rate::Series;
+use crate::metrics::{containers, cpu};
+use crate::packets::{self, CaptureCount};
+use crate::rundir::RunDir;
+use crate::store::{Event, Outcome, RunRecord, TrialRecord};
+use crate::summary::{RunSummary, TrialState, TrialSummary};
+use crate::tables;
+use crate::verdict;
+
+/// A run with everything that a report shows.
+#[derive(Debug)]
+pub struct Analysis {
+    /// `run.json`.
+    pub run: RunRecord,
+    /// `events.jsonl`.
+    pub events: Vec<Event>,
+    /// Every planned trial, in the plan's order.
+    pub trials: Vec<TrialAnalysis>,
+    /// The numbers.
+    pub summary: RunSummary,
+}
+
+/// One planned trial.
+#[derive(Debug)]
+pub struct TrialAnalysis {
+    /// `trial.json`; none when the trial has not finished.
+    pub record: Option<TrialRecord>,
+    /// Values behind the figures; none unless the trial was measured.
+    pub values: Option<TrialValues>,
+}
+
+/// Values of one measured trial, for figures.
+#[derive(Debug, Clone)]
+pub struct TrialValues {
+    /// In the order of the plan's flows.
+    pub flows: Vec<FlowValues>,
+    /// Rates over time.
+    pub series: Series,
+}
+
+/// Reads a run, writes `packets/<n>.parquet` and `trials.parquet`, and tells what it found.
+///
+/// A trial whose files are missing or damaged does not take the others with it: its state in the summary carries
+/// the error, and the verdict is `INFRA`.
+///
+/// # Errors
+/// `run.json` cannot be read, or a table cannot be written.
+pub fn analyze_run(run_dir: &Path, progress: &dyn Progress) -> Result<RunSummary, ReportError> {
+    Ok(analyze(&RunDir::new(run_dir), progress)?.summary)
+}
+
+/// [`analyze_run`], with everything that figures and pages need.
+pub(crate) fn analyze(run: &RunDir, progress: &dyn Progress) -> Result<Analysis, ReportError> {
+    let record = run.read_run()?;
+    let events = run.read_events()?;
+    let planned = record.plan.trials.len();
+    let task = progress.start("analysis", Some(planned as u64));
+    let mut trials = Vec::new();
+    let mut summaries = Vec::new();
+    for (done, plan) in record.plan.trials.iter().enumerate() {
+        task.message(&format!("trial {} ({})", plan.number, plan.variant.name));
+        let (trial, summary) = one_trial(run, plan)?;
+        trials.push(trial);
+        summaries.push(summary);
+        task.set(done as u64 + 1);
+    }
+    task.finish(&format!("{planned} trials analysed"));
+
+    let comparisons = compare::compare(&record.scenario.variants, &summaries);
+    let judgement = verdict::judge(&record, &summaries);
+    let summary = RunSummary::new(&record, summaries, comparisons, judgement);
+    tables::write_trials(&run.trials_parquet(), &summary)?;
+    Ok(Analysis {
+        run: record,
+        events,
+        trials,
+        summary,
+    })
+}
+
+fn one_trial(run: &RunDir, plan: &TrialPlan) -> Result<(TrialAnalysis, TrialSummary), ReportError> {
+    let mut summary = TrialSummary::planned(plan);
+    let record = match run.read_trial(plan.number) {
+        Ok(Some(record)) => record,
+        Ok(None) => {
+            return Ok((
+                TrialAnalysis {
+                    record: None,
+                    values: None,
+                },
+                summary,
+            ));
+        }
+        Err(error) => {
+            summary.state = TrialState::Unreadable {
+                reason: error.to_string(),
+            };
+            return Ok((
+                TrialAnalysis {
+                    record: None,
+                    values: None,
+                },
+                summary,
+            ));
+        }
+    };
+    summary.wall_s = Some(record.wall_s);
+    summary.state = match &record.outcome {
+        Outcome::Complete => TrialState::Complete,
+        Outcome::Infra { reason } => TrialState::Infra {
+            reason: reason.clone(),
+        },
+        Outcome::Setup { reason } => TrialState::Setup {
+            reason: reason.clone(),
+        },
+        Outcome::DutCrash { reason, console } => TrialState::DutCrash {
+            reason: reason.clone(),
+            console: console.clone(),
+        },
+    };
+    let mut values = None;
+    if summary.state == TrialState::Complete {
+        match packets::read_trial(run, &record) {
+            Ok(read) => {
+                tables::write_packets(&run.packets(plan.number), &read.packets)?;
+                values = Some(measure(&record, read, &mut summary));
+            }
+            Err(error) => {
+                summary.state = TrialState::Unreadable {
+                    reason: error.to_string(),
+                }
+            }
+        }
+    }
+    Ok((
+        TrialAnalysis {
+            record: Some(record),
+            values,
+        },
+        summary,
+    ))
+}
+
+/// Fills the summary of a complete trial.
+fn measure(
+    record: &TrialRecord,
+    read: packets::TrialPackets,
+    summary: &mut TrialSummary,
+) -> TrialValues {
+    let mut warnings = read.warnings.clone();
+    for (host, result) in &read.results {
+        warnings.extend(result.warnings.iter().map(|w| format!("{host}: {w}")));
+        if let Some(reason) = &result.failed {
+            summary.state = TrialState::Infra {
+                reason: format!("{host}: {reason}"),
+            };
+        }
+    }
+    let plans = &record.plan.flows;
+    let only = |plan: &FlowPlan| plans.iter().filter(|other| other.to == plan.to).count() == 1;
+    let flows: Vec<_> = plans
+        .iter()
+        .map(|plan| flow::of_flow(&read, plan, only(plan)))
+        .collect();
+    let total = flow::total(&read, &flows);
+    for (metrics, _) in &flows {
+        let least = metrics.delay.map(|d| d.min);
+        if let (Some(min), Some(bound)) = (least, metrics.delay_bound_ns)
+            && min < -bound
+        {
+            warnings.push(format!(
+                "flow to {}: a delay of {min} ns is further below zero than the bound of {bound} ns allows: the \
+                 clock bound does not hold",
+                metrics.to
+            ));
+        }
+    }
+    summary.domains = cpu::by_domain(&read, &record.clocks, &mut warnings);
+    summary.would_be = containers::would_be(&read.results);
+    summary.sent = read.results.iter().find_map(|(_, r)| r.sent.clone());
+    warnings.extend(capture_warnings(&read.captures));
+    let series = Series::of(&read, record.plan.warmup.nanos() as i64);
+    summary.captures = read.captures;
+    summary.warnings = warnings;
+    let (metrics, values): (Vec<_>, Vec<_>) = flows.into_iter().unzip();
+    summary.flows = metrics;
+    summary.total = Some(total);
+    TrialValues {
+        flows: values,
+        series,
+    }
+}
+
+fn capture_warnings(captures: &[CaptureCount]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for capture in captures {
+        let mut say = |n: u64, what: &str| {
+            if n > 0 {
+                lines.push(format!("{}: {n} {what}", capture.file));
+            }
+        };
+        say(
+            capture.dropped_kernel,
+            "packets dropped by the kernel while capturing",
+        );
+        say(
+            capture.dropped_interface,
+            "packets dropped by the interface while capturing",
+        );
+        say(
+            capture.unknown_flow,
+            "packets of a flow that the plan does not have",
+        );
+        say(capture.stray, "packets of a flow to another guest");
+        say(
+            capture.corrupt,
+            "damaged packets (other bytes than were sent)",
+        );
+        say(
+            capture.cut,
+            "packets cut too short to be read: the snap length is too small",
+        );
+        if !capture.nanoseconds {
+            lines.push(format!("{}: stamps are cut to microseconds", capture.file));
+        }
+    }
+    lines
+}

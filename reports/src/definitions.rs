@@ -1,0 +1,208 @@
+//! What each number means. Every number of a report links to its entry here.
+
+/// One definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Definition {
+    /// Anchor in the page.
+    pub id: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What it is, in a few sentences.
+    pub text: &'static str,
+    /// The formula, where there is one.
+    pub formula: Option<&'static str>,
+    /// Where it comes from.
+    pub source: &'static str,
+}
+
+/// All definitions, in the order of the page.
+pub const DEFINITIONS: &[Definition] = &[
+    Definition {
+        id: "points",
+        name: "Probe points tx, nic, vif, rx",
+        text: "Places where every packet is stamped: tx the generator's NIC on the way out; nic where it enters \
+               dom0 (its NIC, or the generator guest's vif in a sealed trial); vif dom0's interface to the \
+               receiving guest, before netback's queue; rx the guest's interface on the way in.",
+        formula: None,
+        source: "vifbench",
+    },
+    Definition {
+        id: "measured",
+        name: "Measured packets",
+        text: "Packets whose send time lies after the warm-up. All numbers are of these; warm-up packets are \
+               captured and kept, but not counted. In a sealed trial the limit is a time on the reference clock, \
+               in an open one it is one warm-up after the first packet.",
+        formula: None,
+        source: "vifbench",
+    },
+    Definition {
+        id: "delay",
+        name: "One-way delay",
+        text: "Receive stamp at rx less send stamp at tx, both on the reference clock, of packets that arrived \
+               intact. It is shown only with its error bound; where no bound can be claimed there is no delay.",
+        formula: Some("D(i) = rx(i) - tx(i)"),
+        source: "RFC 7679",
+    },
+    Definition {
+        id: "bound",
+        name: "Error bound",
+        text: "The truth lies within this much of the printed value: the clock bounds of both hosts together, \
+               and a microsecond where stamps are cut to microseconds. Two stamps of one host share their \
+               clock, so that its error cancels. The bound of a difference between two trials is the sum of \
+               both, because their errors may point opposite ways.",
+        formula: Some(
+            "bound(a to b) = bound(host of a) + bound(host of b); 0 when both are one host",
+        ),
+        source: "vifbench",
+    },
+    Definition {
+        id: "hop",
+        name: "Time between two points",
+        text: "Stamp at the later point less stamp at the earlier one, of packets seen at both.",
+        formula: Some("H(i) = t_b(i) - t_a(i)"),
+        source: "vifbench",
+    },
+    Definition {
+        id: "ipdv",
+        name: "IPDV, inter-packet delay variation",
+        text: "Delay of a packet less delay of the packet sent just before it in the same flow; not defined where \
+               either was lost. Signed, so that its mean is near zero: the mean of |IPDV| tells its size. A \
+               constant clock offset cancels.",
+        formula: Some("IPDV(i) = D(i) - D(i-1)"),
+        source: "RFC 3393, RFC 5481 section 4.1",
+    },
+    Definition {
+        id: "pdv",
+        name: "PDV, packet delay variation",
+        text: "Delay of a packet less the smallest delay of its flow in the trial. Tells how large a playout \
+               buffer would have to be. A constant clock offset cancels.",
+        formula: Some("PDV(i) = D(i) - min D"),
+        source: "RFC 5481 section 4.2",
+    },
+    Definition {
+        id: "rfc3550",
+        name: "RFC 3550 jitter",
+        text: "A filter over |IPDV| in order of arrival, starting at zero. Two numbers: the mean of J over all \
+               packets that moved it, and its last state, which is what iperf3 prints and which remembers \
+               little more than the last 50 packets.",
+        formula: Some("J += (|D(i) - D(i-1)| - J) / 16"),
+        source: "RFC 3550 section 6.4.1 and appendix A.8",
+    },
+    Definition {
+        id: "loss",
+        name: "Lost",
+        text: "Seen at tx and not intact at rx until the captures ended. A packet that arrived damaged counts as \
+               lost, and is also counted as corrupt. A hop's losses are packets seen at its start and at no \
+               later point.",
+        formula: None,
+        source: "RFC 7680",
+    },
+    Definition {
+        id: "duplicated",
+        name: "Duplicated",
+        text: "Further intact copies at rx of a packet that had arrived.",
+        formula: None,
+        source: "RFC 5560",
+    },
+    Definition {
+        id: "reordering",
+        name: "Reordered",
+        text: "Arrived with a sequence number below the next one expected. The extent is how many packets earlier \
+               the first packet with a larger number had come.",
+        formula: Some("reordered if s < NextExp, else NextExp = s + 1"),
+        source: "RFC 4737 section 4",
+    },
+    Definition {
+        id: "unmatched",
+        name: "Unmatched, unstamped, corrupt, negative",
+        text: "Unmatched: seen at rx, never at tx. Unstamped: missed at a point though seen after it. Corrupt: \
+               other bytes than were sent, so that nothing in the packet can be trusted. Negative: the \
+               difference of two stamps is below zero. All are counted, none is dropped.",
+        formula: None,
+        source: "vifbench",
+    },
+    Definition {
+        id: "rate",
+        name: "Offered and achieved rate",
+        text: "Offered: the mean rate that the scenario asks. Achieved: packets in the capture at tx over the \
+               measured part. Send times come from the schedule, never from replies (open loop).",
+        formula: None,
+        source: "RFC 2544, vifbench",
+    },
+    Definition {
+        id: "gap",
+        name: "Gap error and time to tx",
+        text: "Gap error: the gap between two neighbours of a flow at tx less the gap that the schedule has between \
+               them; signed, free of any clock offset. Time to tx: stamp at tx less the time written into the \
+               payload right before the send call, both of the generator's clock. Late packets: sent more than \
+               100 us after they were due, as the generator saw it.",
+        formula: Some("E(i) = (tx(i) - tx(i-1)) - (due(i) - due(i-1))"),
+        source: "vifbench",
+    },
+    Definition {
+        id: "throughput",
+        name: "Throughput and goodput",
+        text: "Throughput: bits of the frames that arrived, with the 4-byte FCS, without preamble and gap, over \
+               the measured part. Goodput: bits of the UDP payload of intact first copies.",
+        formula: None,
+        source: "RFC 1242, RFC 2647",
+    },
+    Definition {
+        id: "cpu",
+        name: "CPU by domain",
+        text: "CPU time that Xen accounts to a domain between the first and the last sample in the measured part, \
+               in percent of one CPU; and the same by packets seen at tx in that stretch, all flows together.",
+        formula: None,
+        source: "libxl, xl",
+    },
+    Definition {
+        id: "container",
+        name: "Packets per would-be container",
+        text: "From the shadow accounting of a patched netback: frames by containers that aggregation would have \
+               formed, over the whole trial with its warm-up, and the mean time that a frame would have waited in \
+               its container. Nothing is changed on the wire.",
+        formula: None,
+        source: "vendor-patches",
+    },
+    Definition {
+        id: "quantile",
+        name: "Quantiles (p50, p90, p99, p99.9)",
+        text: "Nearest rank: the smallest measured value that at least that share of all values does not exceed. \
+               Never an interpolation. Times are whole nanoseconds.",
+        formula: Some("p = x(ceil(q n)) of sorted x(1) to x(n)"),
+        source: "Hyndman and Fan 1996, type 1",
+    },
+    Definition {
+        id: "pair",
+        name: "Comparison by pairs",
+        text: "Trials of one block differ in the variant only. A difference is the other variant's value less \
+               the base's, in the same block; shown are the mean over blocks, and smallest and largest. It is \
+               called higher or lower only when every pair agrees and the mean is not below the error bound. \
+               The unit of replication is the trial, not the packet; no p-value is made of a few pairs.",
+        formula: None,
+        source: "vifbench",
+    },
+    Definition {
+        id: "median",
+        name: "Values by variant",
+        text: "The median over the trials of the trial's own value; counts are sums over the trials.",
+        formula: None,
+        source: "vifbench",
+    },
+    Definition {
+        id: "verdict",
+        name: "Verdict",
+        text: "PASS: all trials are complete and their numbers carry what they claim. INCONCLUSIVE: complete, but \
+               captures dropped packets, the generator fell short, nothing arrived or a delay has no bound. \
+               INFRA: the lab failed or data are missing. SETUP: a variant could not be brought up. \
+               DUT-CRASH: the device under test died. In this version the verdict does not judge whether a \
+               difference between variants matters: each comparison says that for itself.",
+        formula: None,
+        source: "vifbench",
+    },
+];
+
+/// The definition of that id.
+pub fn definition(id: &str) -> Option<&'static Definition> {
+    DEFINITIONS.iter().find(|d| d.id == id)
+}

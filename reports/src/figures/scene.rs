@@ -1,0 +1,116 @@
+//! A drawing as a list of shapes, before any pixel: what both back ends draw, and what tests can check.
+
+use crate::figures::style::Colour;
+
+/// Where a text's given point lies in it, across.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Across {
+    /// Left end.
+    Left,
+    /// Middle.
+    Middle,
+    /// Right end.
+    Right,
+}
+
+/// One line of text, vertically centred on `y`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Text {
+    /// What it says.
+    pub text: String,
+    /// Where.
+    pub x: f64,
+    /// Where.
+    pub y: f64,
+    /// Height of an em.
+    pub size: f64,
+    /// Colour.
+    pub colour: Colour,
+    /// What `x` means.
+    pub across: Across,
+    /// Bold.
+    pub bold: bool,
+    /// Turned by a quarter to the left: reads upwards, `x` is its middle line, `across` is along it.
+    pub upright: bool,
+}
+
+/// Something to draw. Lengths are in pixels of the figure.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shape {
+    /// Text.
+    Text(Text),
+    /// A line through points, with dash lengths (drawn, left out, ...); empty for a solid one.
+    Line {
+        /// Its points.
+        points: Vec<(f64, f64)>,
+        /// Colour.
+        colour: Colour,
+        /// Thickness.
+        width: f64,
+        /// Dashes.
+        dash: &'static [f64],
+    },
+    /// A filled area.
+    Polygon {
+        /// Its corners.
+        points: Vec<(f64, f64)>,
+        /// Colour.
+        colour: Colour,
+    },
+}
+
+/// A whole drawing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scene {
+    /// Pixels across.
+    pub width: f64,
+    /// Pixels down.
+    pub height: f64,
+    /// In the order of drawing.
+    pub shapes: Vec<Shape>,
+}
+
+impl Scene {
+    /// An empty one.
+    pub fn new(width: f64, height: f64) -> Self {
+        Self {
+            width,
+            height,
+            shapes: Vec::new(),
+        }
+    }
+
+    /// Adds text.
+    pub fn text(&mut self, text: Text) {
+        self.shapes.push(Shape::Text(text));
+    }
+
+    /// Adds a line.
+    pub fn line(
+        &mut self,
+        points: Vec<(f64, f64)>,
+        colour: Colour,
+        width: f64,
+        dash: &'static [f64],
+    ) {
+        if points.len() > 1 {
+            self.shapes.push(Shape::Line {
+                points,
+                colour,
+                width,
+                dash,
+            });
+        }
+    }
+
+    /// Adds a filled rectangle.
+    pub fn rect(&mut self, left: f64, top: f64, right: f64, bottom: f64, colour: Colour) {
+        let points = vec![(left, top), (right, top), (right, bottom), (left, bottom)];
+        self.shapes.push(Shape::Polygon { points, colour });
+    }
+
+    /// Adds a filled area.
+    pub fn polygon(&mut self, points: Vec<(f64, f64)>, colour: Colour) {
+        self.shapes.push(Shape::Polygon { points, colour });
+    }
+}

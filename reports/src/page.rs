@@ -1,0 +1,199 @@
+//! `report/index.html`: one file, no script, nothing loaded from elsewhere.
+//!
+//! Every text that came from a host, a guest or a scenario goes through maud, which escapes it; figures are escaped by
+//! plotters. The page's own policy forbids scripts and loads, should anything slip through.
+
+mod provenance;
+mod results;
+mod trials;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::analysis::Analysis;
+use crate::definitions::{DEFINITIONS, definition};
+use crate::figures::Figure;
+use crate::verdict::Verdict;
+
+const STYLE: &str = include_str!("page/style.css");
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+
+/// The page, with each figure's SVG.
+pub(crate) fn page(run: &Analysis, figures: &[(Figure, String)]) -> String {
+    let summary = &run.summary;
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="color-scheme" content="light dark";
+                title { (summary.scenario) " on " (summary.lab) ": " (summary.judgement.verdict) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    p.over { "vifbench report" }
+                    h1 { (summary.scenario) " on " (summary.lab) }
+                    p.about { (summary.about) }
+                    (verdict(run))
+                    @for mark in &summary.marks { p.mark { "▲ " (mark) } }
+                    nav {
+                        a href="#results" { "Results" } " "
+                        a href="#figures" { "Figures" } " "
+                        a href="#comparisons" { "Comparisons" } " "
+                        a href="#trials" { "Trials" } " "
+                        a href="#ruler" { "Ruler" } " "
+                        a href="#files" { "Files" } " "
+                        a href="#definitions" { "Definitions" }
+                    }
+                }
+                main {
+                    (results::section(run))
+                    section id="figures" {
+                        h2 { "Figures" }
+                        @if figures.is_empty() { p { "There is nothing to draw: no trial was measured." } }
+                        @for (figure, svg) in figures { (drawing(figure, svg)) }
+                    }
+                    (results::comparisons(run))
+                    (trials::section(run))
+                    (provenance::section(run))
+                    (files(run))
+                    (definitions())
+                }
+                footer {
+                    "Run " (summary.run) ", started " (summary.started) ", vifbench " (summary.vifbench)
+                    ". This page can be rebuilt from the run's folder: " code { "vifbench report" } "."
+                }
+            }
+        }
+    };
+    markup.into_string()
+}
+
+fn verdict(run: &Analysis) -> Markup {
+    let judgement = &run.summary.judgement;
+    let class = match judgement.verdict {
+        Verdict::Pass => "good",
+        Verdict::Inconclusive => "doubt",
+        Verdict::Infra | Verdict::Setup | Verdict::DutCrash => "bad",
+    };
+    html! {
+        div class={ "verdict " (class) } {
+            p { (link("verdict", html! { strong { (judgement.verdict) } })) ": " (judgement.reason) "." }
+            @if judgement.findings.len() > 1 {
+                ul { @for finding in &judgement.findings { li { (finding) } } }
+            }
+        }
+    }
+}
+
+/// A link to a definition.
+fn link(id: &str, what: Markup) -> Markup {
+    let title = definition(id).map_or("", |d| d.name);
+    html! { a.def href={ "#def-" (id) } title=(title) { (what) } }
+}
+
+/// A table's head cell that links to its definition.
+fn head(id: &str, text: &str) -> Markup {
+    html! { th scope="col" { (link(id, html! { (text) })) } }
+}
+
+fn drawing(figure: &Figure, svg: &str) -> Markup {
+    html! {
+        figure id={ "figure-" (figure.id) } {
+            div.card role="img" aria-label=(figure.title) { (PreEscaped(svg)) }
+            figcaption {
+                strong { (figure.title) ". " } (figure.caption) " "
+                span.links {
+                    "Definitions: "
+                    @for (n, id) in figure.definitions.iter().enumerate() {
+                        @if n > 0 { ", " }
+                        (link(id, html! { (definition(id).map_or(*id, |d| d.name)) }))
+                    }
+                    ". Files: "
+                    a href={ "figures/" (figure.id) ".svg" } { "SVG" } ", "
+                    a href={ "figures/" (figure.id) ".png" } { "PNG" } "."
+                }
+            }
+        }
+    }
+}
+
+fn files(run: &Analysis) -> Markup {
+    html! {
+        section id="files" {
+            h2 { "Files" }
+            ul {
+                li { a href="trials.csv" { "trials.csv" } " and " a href="../trials.parquet" { "trials.parquet" }
+                     ": every metric, one row a trial and flow" }
+                li { a href="comparisons.csv" { "comparisons.csv" } ": every pair of every comparison" }
+                li { a href="summary.json" { "summary.json" } ": all of this page's numbers" }
+                li { a href="../run.json" { "run.json" } ": scenario, lab and plan; "
+                     a href="../events.jsonl" { "events.jsonl" } ": what happened when" }
+                @for trial in &run.summary.trials {
+                    @if !trial.captures.is_empty() {
+                        li {
+                            "Trial " (trial.number) ": "
+                            a href={ "../packets/" (trial.number) ".parquet" } { "packets" }
+                            "; raw captures "
+                            @for (n, capture) in trial.captures.iter().enumerate() {
+                                @if n > 0 { ", " }
+                                a href={ "../" (escaped_path(&capture.file)) } { (file_name(&capture.file)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// A path as part of a URL: everything but the plainest characters is percent-encoded.
+fn escaped_path(path: &str) -> String {
+    let mut out = String::new();
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+fn definitions() -> Markup {
+    html! {
+        section id="definitions" {
+            h2 { "Definitions" }
+            dl {
+                @for d in DEFINITIONS {
+                    dt id={ "def-" (d.id) } { (d.name) }
+                    dd {
+                        (d.text)
+                        @if let Some(formula) = d.formula { " " code { (formula) } }
+                        " " span.source { "[" (d.source) "]" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_become_parts_of_urls() {
+        assert_eq!(
+            escaped_path("trials/1/gen/tx.pcap.zst"),
+            "trials/1/gen/tx.pcap.zst"
+        );
+        assert_eq!(escaped_path("a b\"<?#"), "a%20b%22%3C%3F%23");
+    }
+}

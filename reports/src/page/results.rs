@@ -1,0 +1,231 @@
+//! The results: by variant, and against the base.
+
+use maud::{Markup, html};
+use vifbench_scenarios::units::Rate;
+
+use crate::analysis::Analysis;
+use crate::compare::{Comparison, Finding};
+use crate::page::{head, link};
+use crate::summary::VariantRow;
+use crate::text::{count, mbits, three_digits, time};
+
+/// What a reader wants first: a few sentences, and the table by variant.
+pub(super) fn section(run: &Analysis) -> Markup {
+    let summary = &run.summary;
+    let rows: Vec<&VariantRow> = summary.variants.iter().filter(|r| r.trials > 0).collect();
+    let containers = rows.iter().any(|r| r.per_container.is_some());
+    html! {
+        section id="results" {
+            h2 { "Results" }
+            @if rows.is_empty() {
+                p { "No trial was measured. " a href="#trials" { "The list of trials" } " tells why." }
+            } @else {
+                (in_words(run))
+                (marks(run))
+                div.scroll {
+                    table {
+                        caption { "By rate, guest and variant: " (link("median", html! { "median over the trials" }))
+                                  ", counts summed. " (link("measured", html! { "Measured packets" })) " only." }
+                        thead { tr {
+                            th scope="col" { "rate" } th scope="col" { "to" } th scope="col" { "variant" }
+                            th scope="col" { "trials" }
+                            (head("points", "sent")) (head("loss", "lost")) (head("duplicated", "dup."))
+                            (head("reordering", "reord."))
+                            (head("delay", "delay p50")) (head("delay", "delay p99")) (head("bound", "bound"))
+                            (head("ipdv", "|IPDV| mean")) (head("pdv", "PDV p99"))
+                            (head("rfc3550", "RFC 3550 J mean"))
+                            (head("rate", "packets/s at tx")) (head("throughput", "Mbit/s"))
+                            (head("cpu", "dom0 CPU")) (head("cpu", "dom0 CPU a packet"))
+                            @if containers { (head("container", "packets per would-be container")) }
+                        } }
+                        tbody { @for row in rows { (variant_row(row, containers)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn variant_row(row: &VariantRow, containers: bool) -> Markup {
+    let times = |ns: Option<f64>| ns.map_or_else(|| "–".to_owned(), time);
+    let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), three_digits);
+    html! {
+        tr.total[row.flow.is_none()] {
+            td { (rate(row.rate)) } td { (row.to) } td { (row.variant) } td.n { (row.trials) }
+            td.n { (count(row.sent)) } td.n { (count(row.lost)) } td.n { (count(row.duplicated)) }
+            td.n { (count(row.reordered)) }
+            td.n { (times(row.delay_p50_ns)) } td.n { (times(row.delay_p99_ns)) }
+            td.n {
+                @match row.delay_bound_ns {
+                    Some(bound) => { "±" (time(bound as f64)) }
+                    None => { "none" }
+                }
+            }
+            td.n { (times(row.abs_ipdv_mean_ns)) } td.n { (times(row.pdv_p99_ns)) }
+            td.n { (times(row.jitter_mean_ns)) }
+            td.n { (number(row.achieved_pps)) }
+            td.n { (row.throughput_bps.map_or_else(|| "–".to_owned(), mbits)) }
+            td.n { @match row.dom0_percent { Some(p) => { (three_digits(p)) " %" } None => { "–" } } }
+            td.n { (times(row.dom0_ns_per_packet)) }
+            @if containers { td.n { (number(row.per_container)) } }
+        }
+    }
+}
+
+fn rate(rate: Option<Rate>) -> String {
+    rate.map_or_else(|| "–".to_owned(), |r| r.to_string())
+}
+
+fn marks(run: &Analysis) -> Markup {
+    html! { @for mark in &run.summary.marks { p.mark.small { "▲ " (mark) } } }
+}
+
+/// Numbers whose comparison is worth a sentence at the top.
+const TOLD: [&str; 6] = [
+    "delay_p50",
+    "delay_p99",
+    "abs_ipdv_mean",
+    "lost",
+    "throughput",
+    "dom0_cpu",
+];
+
+fn in_words(run: &Analysis) -> Markup {
+    let summary = &run.summary;
+    let total: Vec<&Comparison> = summary
+        .comparisons
+        .iter()
+        .filter(|c| c.flow.is_none() && TOLD.contains(&c.metric.as_str()))
+        .collect();
+    let mut groups: Vec<(&str, &str, Option<Rate>)> = Vec::new();
+    for c in &total {
+        let key = (c.other.as_str(), c.base.as_str(), c.rate);
+        if !groups.contains(&key) {
+            groups.push(key);
+        }
+    }
+    html! {
+        @for (other, base, at) in groups {
+            h3 {
+                (other) " against " (base)
+                @if let Some(at) = at { " at " (at) " a flow" }
+            }
+            ul.findings {
+                @for c in total.iter().filter(|c| (c.other.as_str(), c.base.as_str(), c.rate) == (other, base, at)) {
+                    li class=(class(c.finding)) { (sentence(c)) }
+                }
+                @let waits = would_wait(run, other, at);
+                @if let Some((per, wait)) = waits {
+                    li.note {
+                        (link("container", html! { "Would-be containers" })) ": " (three_digits(per))
+                        " packets in each"
+                        @if let Some(wait) = wait { ", in which a packet would have waited " (time(wait)) " on average" }
+                        "."
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Packets per would-be container and mean wait of a variant's trials, all vifs.
+fn would_wait(run: &Analysis, variant: &str, rate: Option<Rate>) -> Option<(f64, Option<f64>)> {
+    let vifs: Vec<_> = run
+        .summary
+        .trials
+        .iter()
+        .filter(|t| t.variant == variant && t.rate == rate)
+        .flat_map(|t| &t.would_be)
+        .collect();
+    let containers: u64 = vifs.iter().map(|v| v.containers).sum();
+    let frames: u64 = vifs.iter().map(|v| v.frames).sum();
+    if containers == 0 {
+        return None;
+    }
+    let waited: Option<f64> = vifs
+        .iter()
+        .map(|v| Some(v.mean_wait_ns? * v.frames as f64))
+        .sum::<Option<f64>>();
+    Some((
+        frames as f64 / containers as f64,
+        waited.map(|w| w / frames as f64),
+    ))
+}
+
+fn class(finding: Finding) -> &'static str {
+    match finding {
+        Finding::Equal => "equal",
+        Finding::CannotTell => "cannot-tell",
+        Finding::Higher => "higher",
+        Finding::Lower => "lower",
+    }
+}
+
+/// The sentence, its first words linked to the definition.
+fn sentence(c: &Comparison) -> Markup {
+    match c.sentence.strip_prefix(c.name.as_str()) {
+        Some(rest) => html! { (link(&c.definition, html! { (c.name) })) (rest) },
+        None => html! { (c.sentence) },
+    }
+}
+
+/// Every comparison, flow by flow.
+pub(super) fn comparisons(run: &Analysis) -> Markup {
+    let all = &run.summary.comparisons;
+    html! {
+        section id="comparisons" {
+            h2 { "Comparisons" }
+            p { "Other less base, " (link("pair", html! { "paired by block" })) ". All pairs are listed." }
+            (marks(run))
+            @if all.is_empty() {
+                p { "There is no pair: a variant has no measured trial in the same block as the base." }
+            } @else {
+                div.scroll {
+                    table {
+                        thead { tr {
+                            th scope="col" { "rate" } th scope="col" { "to" } th scope="col" { "number" }
+                            (head("pair", "base → other, by block")) (head("pair", "mean difference"))
+                            (head("pair", "smallest to largest")) (head("bound", "bound")) th scope="col" { "finding" }
+                        } }
+                        tbody { @for c in all { (comparison_row(c)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn comparison_row(c: &Comparison) -> Markup {
+    html! {
+        tr.total[c.flow.is_none()] {
+            td { (rate(c.rate)) } td { (c.to) }
+            td { (link(&c.definition, html! { (c.name) })) }
+            td.n {
+                @for (n, pair) in c.pairs.iter().enumerate() {
+                    @if n > 0 { "; " }
+                    (c.unit.value(pair.base)) " → " (c.unit.value(pair.other))
+                }
+            }
+            td.n {
+                (c.unit.difference(c.mean))
+                @if let Some(percent) = c.percent { " (" (three_digits(percent)) " %)" }
+            }
+            td.n { (c.unit.difference(c.min)) " to " (c.unit.difference(c.max)) }
+            td.n {
+                @match c.bound {
+                    Some(0.0) => { "exact" }
+                    Some(bound) => { (c.unit.value(bound)) }
+                    None => { "not known" }
+                }
+            }
+            td class=(class(c.finding)) {
+                @match c.finding {
+                    Finding::Equal => { "equal" }
+                    Finding::CannotTell => { "cannot tell" }
+                    Finding::Higher => { "higher" }
+                    Finding::Lower => { "lower" }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `report/`: page, figures and CSV tables. All of it can be rebuilt from the rest of the run, byte for byte.
+
+use std::path::{Path, PathBuf};
+
+use vifbench_scenarios::progress::Progress;
+
+use crate::analysis::analyze;
+use crate::error::ReportError;
+use crate::figures::{draw, figures, font};
+use crate::page;
+use crate::rundir::RunDir;
+use crate::summary::RunSummary;
+use crate::tables;
+
+/// What [`render`] made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rendered {
+    /// The numbers.
+    pub summary: RunSummary,
+    /// `report/index.html`.
+    pub index: PathBuf,
+    /// Every file of the report, the page first.
+    pub files: Vec<PathBuf>,
+}
+
+/// Analyses a run and writes its report: `index.html`, `figures/*.svg` and `*.png`, `trials.csv`,
+/// `comparisons.csv` and `summary.json`; beside it `packets/<n>.parquet` and `trials.parquet`.
+///
+/// # Errors
+/// The run cannot be read, a file cannot be written, or there is no font to draw with.
+pub fn render(run_dir: &Path, progress: &dyn Progress) -> Result<Rendered, ReportError> {
+    let run = RunDir::new(run_dir);
+    let analysis = analyze(&run, progress)?;
+    font::register()?;
+    let figures = figures(&analysis);
+
+    let report = run.report();
+    let folder = report.join("figures");
+    // Figures of an earlier version must not stay beside those of this one.
+    if folder.try_exists().map_err(ReportError::read(&folder))? {
+        std::fs::remove_dir_all(&folder).map_err(ReportError::write(&folder))?;
+    }
+    std::fs::create_dir_all(&folder).map_err(ReportError::write(&folder))?;
+    let task = progress.start("report", Some(figures.len() as u64 + 1));
+    let index = report.join("index.html");
+    let mut files = vec![index.clone()];
+    let mut drawn = Vec::new();
+    for (done, figure) in figures.into_iter().enumerate() {
+        task.message(figure.id);
+        let svg_path = folder.join(format!("{}.svg", figure.id));
+        let png_path = folder.join(format!("{}.png", figure.id));
+        let svg = draw::svg(&figure.scene, &svg_path)?;
+        write(&svg_path, svg.as_bytes())?;
+        draw::png(&figure.scene, &png_path)?;
+        files.extend([svg_path, png_path]);
+        drawn.push((figure, svg));
+        task.set(done as u64 + 1);
+    }
+
+    let trials_csv = report.join("trials.csv");
+    tables::write_trials_csv(&trials_csv, &analysis.summary)?;
+    let comparisons_csv = report.join("comparisons.csv");
+    tables::write_comparisons_csv(&comparisons_csv, &analysis.summary.comparisons)?;
+    let summary_json = report.join("summary.json");
+    let json =
+        serde_json::to_vec_pretty(&analysis.summary).map_err(|source| ReportError::Json {
+            path: summary_json.clone(),
+            source,
+        })?;
+    write(&summary_json, &json)?;
+    files.extend([trials_csv, comparisons_csv, summary_json]);
+
+    write(&index, page::page(&analysis, &drawn).as_bytes())?;
+    task.finish(&format!("report in {}", index.display()));
+    Ok(Rendered {
+        summary: analysis.summary,
+        index,
+        files,
+    })
+}
+
+/// Writes beside the file and renames, so that a reader never sees half of it.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    std::fs::write(&part, bytes).map_err(ReportError::write(&part))?;
+    std::fs::rename(&part, path).map_err(ReportError::write(path))
+}
