@@ -1,10 +1,12 @@
 //! The contract with a machine: run a command, deploy a file, open a channel to a program; each with a deadline.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
 use vifbench_scenarios::lab::HostName;
+
+use crate::shell::quote_path;
 
 /// What a finished command left.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,26 +30,169 @@ impl Output {
 #[derive(Debug, Error)]
 pub enum HostError {
     /// No TCP connection.
-    #[error("cannot reach {host} at {address} to {doing}: {source}; is the host up and SSH running?")]
-    Unreachable { host: HostName, address: String, doing: String, source: std::io::Error },
+    #[error(
+        "cannot reach {host} at {address} to {doing}: {source}; is the host up and SSH running?"
+    )]
+    Unreachable {
+        /// Which host.
+        host: HostName,
+        /// Where it should be.
+        address: String,
+        /// What was attempted.
+        doing: String,
+        /// What went wrong.
+        source: std::io::Error,
+    },
     /// The host's key is not the enrolled one.
-    #[error("{host} shows another SSH host key than the lab file's: expected {expected}, got {got}; if the host was reinstalled, enrol it again")]
-    HostKeyChanged { host: HostName, expected: String, got: String },
+    #[error(
+        "{host} shows another SSH host key than the lab file's: expected {expected}, got {got}; if the host was reinstalled, enrol it again"
+    )]
+    HostKeyChanged {
+        /// Which host.
+        host: HostName,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        got: String,
+    },
     /// The private key is missing or refused.
     #[error("{host} refused the key {key}: {why}")]
-    Refused { host: HostName, key: String, why: String },
+    Refused {
+        /// Which host.
+        host: HostName,
+        /// The private key file.
+        key: String,
+        /// What went wrong.
+        why: String,
+    },
     /// The connection ended in the middle.
     #[error("the connection to {host} was lost while trying to {doing}: {why}")]
-    Lost { host: HostName, doing: String, why: String },
+    Lost {
+        /// Which host.
+        host: HostName,
+        /// What was attempted.
+        doing: String,
+        /// What went wrong.
+        why: String,
+    },
     /// The deadline passed.
     #[error("{host} did not finish within {deadline:?}: {doing}")]
-    Deadline { host: HostName, doing: String, deadline: Duration },
+    Deadline {
+        /// Which host.
+        host: HostName,
+        /// What was attempted.
+        doing: String,
+        /// How long it was given.
+        deadline: Duration,
+    },
     /// The command ran and failed.
     #[error("on {host}, `{command}` failed with status {status}: {stderr}")]
-    Failed { host: HostName, command: String, status: i32, stderr: String },
+    Failed {
+        /// Which host.
+        host: HostName,
+        /// The command line.
+        command: String,
+        /// Its exit status; 128 + signal where one killed it.
+        status: i32,
+        /// What it said last on standard error.
+        stderr: String,
+    },
     /// The machine is not the one that was enrolled.
-    #[error("{host} is not the enrolled machine: its {what} is {got}, the lab file says {expected}; nothing was changed on it")]
-    NotEnrolled { host: HostName, what: &'static str, expected: String, got: String },
+    #[error(
+        "{host} is not the enrolled machine: its {what} is {got}, the lab file says {expected}; nothing was changed on it"
+    )]
+    NotEnrolled {
+        /// Which host.
+        host: HostName,
+        /// Which property differs.
+        what: &'static str,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        got: String,
+    },
+    /// Ctrl-C, or whoever holds the [`crate::wait::Cancel`] token, ended the step.
+    #[error("interrupted while {host} was about to {doing}")]
+    Interrupted {
+        /// Which host.
+        host: HostName,
+        /// What was attempted.
+        doing: String,
+    },
+    /// The named network namespace cannot be entered.
+    #[error(
+        "cannot enter the network namespace {netns} to reach {host}: {source}; is the lab up (`vifbench lab up`), and is this root?"
+    )]
+    NoNamespace {
+        /// Which host.
+        host: HostName,
+        /// The namespace's name.
+        netns: String,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// The lab file's host key cannot be read.
+    #[error("the lab file's host_key of {host} cannot be used: {source}")]
+    BadHostKey {
+        /// Which host.
+        host: HostName,
+        /// What went wrong.
+        source: crate::keys::HostKeyError,
+    },
+    /// A file could not be written; what stood there before is untouched.
+    #[error("cannot write {} on {host}: {why}", path.display())]
+    NotWritten {
+        /// Which host.
+        host: HostName,
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        why: String,
+    },
+    /// A program that was to go on talking has ended.
+    #[error(
+        "on {host}, `{command}` ended with status {status} while an answer was awaited: {stderr}"
+    )]
+    Ended {
+        /// Which host.
+        host: HostName,
+        /// The command line.
+        command: String,
+        /// Its exit status; 128 + signal where one killed it.
+        status: i32,
+        /// What it said last on standard error.
+        stderr: String,
+    },
+    /// A process on the controller itself could not be started or watched.
+    #[error("cannot {doing} on {host}: {source}")]
+    Local {
+        /// Which host.
+        host: HostName,
+        /// What was attempted.
+        doing: String,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// A transcript does not hold what was asked of it.
+    #[error("the transcript {} does not fit: expected {expected}, got {got}", path.display())]
+    Transcript {
+        /// The file.
+        path: PathBuf,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        got: String,
+    },
+}
+
+impl HostError {
+    /// The host did not do its part (as against: it did, and said no). What is on it now is unknown.
+    pub fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Lost { .. } | Self::Deadline { .. }
+        )
+    }
 }
 
 /// A program on the host that answers line by line (`vifprobe`).
@@ -67,7 +212,13 @@ pub trait Host: Send {
     /// Runs a shell command. A non-zero status is not an error here; see [`HostExt::check`].
     fn run(&mut self, command: &str, deadline: Duration) -> Result<Output, HostError>;
     /// Writes a file with that mode, by way of a temporary name beside it, so that it is never half there.
-    fn deploy(&mut self, content: &[u8], path: &Path, mode: u32, deadline: Duration) -> Result<(), HostError>;
+    fn deploy(
+        &mut self,
+        content: &[u8],
+        path: &Path,
+        mode: u32,
+        deadline: Duration,
+    ) -> Result<(), HostError>;
     /// Starts a program and keeps its stdin and stdout.
     fn open(&mut self, command: &str, deadline: Duration) -> Result<Box<dyn Channel>, HostError>;
 }
@@ -89,7 +240,37 @@ pub trait HostExt: Host {
     }
     /// The bytes of a remote file.
     fn fetch(&mut self, path: &Path, deadline: Duration) -> Result<Vec<u8>, HostError> {
-        Ok(self.check(&format!("cat -- '{}'", path.display()), deadline)?.stdout)
+        Ok(self
+            .check(&format!("cat -- {}", quote_path(path)), deadline)?
+            .stdout)
+    }
+    /// Which boot this is: it changes with every restart of the kernel.
+    fn boot_id(&mut self, deadline: Duration) -> Result<String, HostError> {
+        Ok(self.check(&format!("cat {BOOT_ID}"), deadline)?.text())
+    }
+}
+
+/// Where Linux tells which boot this is.
+pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+impl<T: Host + ?Sized> Host for Box<T> {
+    fn name(&self) -> &HostName {
+        (**self).name()
+    }
+    fn run(&mut self, command: &str, deadline: Duration) -> Result<Output, HostError> {
+        (**self).run(command, deadline)
+    }
+    fn deploy(
+        &mut self,
+        content: &[u8],
+        path: &Path,
+        mode: u32,
+        deadline: Duration,
+    ) -> Result<(), HostError> {
+        (**self).deploy(content, path, mode, deadline)
+    }
+    fn open(&mut self, command: &str, deadline: Duration) -> Result<Box<dyn Channel>, HostError> {
+        (**self).open(command, deadline)
     }
 }
 
