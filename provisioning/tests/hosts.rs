@@ -508,11 +508,22 @@ fn a_connection_dropped_in_the_middle_is_lost_and_the_next_step_makes_a_new_one(
     ));
     let started = Instant::now();
     drop(channel);
+    let folder = sshd.folder.path().to_owned();
     let killer = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
-        must(std::process::Command::new("kill").args(["-9", &first]));
+        let pid = rustix::process::Pid::from_raw(first.parse().expect("number")).expect("pid");
+        let is_part = |e: &std::fs::DirEntry| e.file_name().to_string_lossy().ends_with(".part");
+        let begun = || {
+            let mut entries = std::fs::read_dir(&folder)
+                .expect("readable")
+                .map(|e| e.expect("entry"));
+            entries.any(|e| is_part(&e) && e.metadata().is_ok_and(|m| m.len() > 1_000_000))
+        };
+        while !begun() {
+            std::thread::yield_now();
+        }
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
     });
-    let big = vec![1; 100_000_000];
+    let big = vec![1; 200_000_000];
     let file = sshd.path("big");
     let error = host
         .deploy(&big, &file, 0o600, LONG)
