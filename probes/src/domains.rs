@@ -117,16 +117,15 @@ impl Sampler {
         let at_ns = realtime_ns();
         match source.read() {
             Ok(domains) => {
-                self.samples.extend(
-                    domains
-                        .into_iter()
-                        .map(|(domid, name, cpu_ns)| DomainSample {
-                            at_ns,
-                            domid,
-                            name,
-                            cpu_ns,
-                        }),
-                )
+                let sampled = domains
+                    .into_iter()
+                    .map(|(domid, name, cpu_ns)| DomainSample {
+                        at_ns,
+                        domid,
+                        name,
+                        cpu_ns,
+                    });
+                self.samples.extend(sampled);
             }
             Err(error) => {
                 self.failed.get_or_insert(why_not(error));

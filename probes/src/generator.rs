@@ -132,6 +132,17 @@ impl Sender for PnetSender {
     }
 }
 
+/// When to send, in `CLOCK_REALTIME`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// No packet is due before this.
+    pub start_ns: u64,
+    /// No packet is due at or after this.
+    pub stop_ns: u64,
+    /// A generator that fell behind gives up here.
+    pub give_up_ns: u64,
+}
+
 /// A generator that is ready: templates built, socket open.
 pub struct Generator<S> {
     interface: String,
@@ -181,42 +192,39 @@ impl<S: Sender> Generator<S> {
         Schedule::new(flows, start_ns, stop_ns)
     }
 
-    /// Sends everything that is due in `start_ns..stop_ns` (`CLOCK_REALTIME`), or until told to stop. Packets that
-    /// were not due yet when it was told to stop are not counted as due.
+    /// Sends everything that is due in the window, each packet at its time or, where it fell behind, as soon after
+    /// as it can. What is still unsent when it gives up counts as due; what was not due yet when it was told to
+    /// stop does not.
     ///
     /// # Errors
     /// When the interface takes no packets at all any more, or there is no timer.
-    pub fn run(
-        &mut self,
-        start_ns: u64,
-        stop_ns: u64,
-        stop: &Stop,
-    ) -> Result<Sent, GeneratorError> {
+    pub fn run(&mut self, window: Window, stop: &Stop) -> Result<Sent, GeneratorError> {
         // Without this the kernel may end each sleep up to 50 us late, to save power.
         prctl::set_timerslack(1).map_err(|error| GeneratorError::Timer(error.into()))?;
         let alarm = Alarm::new().map_err(GeneratorError::Timer)?;
         let mut sent = Sent::default();
         let mut per_flow = vec![0; self.flows.len()];
-        for due in self.schedule(start_ns, stop_ns)? {
+        let mut schedule = self.schedule(window.start_ns, window.stop_ns)?;
+        for due in &mut schedule {
             let template = &mut self.templates[due.flow];
             template.number(due.seq);
-            if wait_until(due.at_ns, self.pace, &alarm, stop).map_err(GeneratorError::Timer)?
-                == Woken::Stopped
-            {
+            let woken = wait_until(due.at_ns, self.pace, &alarm, stop);
+            let woken = woken.map_err(GeneratorError::Timer)?;
+            let now = realtime_ns();
+            sent.due += u64::from(due.at_ns <= now);
+            if woken == Woken::Stopped || now >= window.give_up_ns {
+                sent.due += schedule.take_while(|due| due.at_ns <= now).count() as u64;
                 break;
             }
-            sent.due += 1;
-            let now = realtime_ns();
             match self.sender.send(template.stamp(now)) {
                 Ok(()) => {
                     sent.sent += 1;
                     per_flow[due.flow] += 1;
                 }
                 Err(error) if is_fatal(&error) => {
-                    let (interface, sent) = (self.interface.clone(), sent.sent);
                     return Err(GeneratorError::Gone {
-                        interface,
-                        sent,
+                        interface: self.interface.clone(),
+                        sent: sent.sent,
                         error,
                     });
                 }
@@ -226,12 +234,8 @@ impl<S: Sender> Generator<S> {
             sent.late += u64::from(late > LATE_NS);
             sent.latest_ns = sent.latest_ns.max(late);
         }
-        sent.flows = self
-            .flows
-            .iter()
-            .map(|flow| flow.flow)
-            .zip(per_flow)
-            .collect();
+        let numbers = self.flows.iter().map(|flow| flow.flow);
+        sent.flows = numbers.zip(per_flow).collect();
         Ok(sent)
     }
 }
@@ -328,6 +332,37 @@ mod tests {
         }
     }
 
+    fn window(start_ns: u64, run_ms: u64) -> Window {
+        let stop_ns = start_ns + run_ms * 1_000_000;
+        Window {
+            start_ns,
+            stop_ns,
+            give_up_ns: stop_ns + 5_000_000_000,
+        }
+    }
+
+    #[test]
+    fn gives_up_when_it_has_fallen_behind() {
+        struct Slow;
+        impl Sender for Slow {
+            fn send(&mut self, _: &[u8]) -> io::Result<()> {
+                std::thread::sleep(Duration::from_millis(5));
+                Ok(())
+            }
+        }
+        let mut generator = Generator::with_sender(&plan(10_000, Pace::Sleep), Slow).unwrap();
+        let start = realtime_ns();
+        let times = Window {
+            give_up_ns: start + 150_000_000,
+            ..window(start, 100)
+        };
+        let all = generator.schedule(start, times.stop_ns).unwrap().count() as u64;
+        let sent = generator.run(times, &Stop::new().unwrap()).unwrap();
+        assert!(realtime_ns() < start + 1_000_000_000);
+        assert_eq!(sent.due, all);
+        assert!((1..=30).contains(&sent.sent), "{sent:?}");
+    }
+
     #[test]
     fn sends_what_is_due_when_it_is_due() {
         for pace in [Pace::Sleep, Pace::Spin] {
@@ -336,7 +371,9 @@ mod tests {
             let start = realtime_ns() + 10_000_000;
             let stop = start + 200_000_000;
             let due: Vec<_> = generator.schedule(start, stop).unwrap().collect();
-            let sent = generator.run(start, stop, &Stop::new().unwrap()).unwrap();
+            let sent = generator
+                .run(window(start, 200), &Stop::new().unwrap())
+                .unwrap();
             assert_eq!(sent.due, due.len() as u64);
             assert_eq!(sent.sent, sent.due);
             assert_eq!(sent.flows.iter().map(|f| f.1).sum::<u64>(), sent.due);
@@ -364,7 +401,7 @@ mod tests {
         let mut generator = Generator::with_sender(&plan(500, Pace::Sleep), &mut recorder).unwrap();
         let start = realtime_ns();
         let sent = generator
-            .run(start, start + 100_000_000, &Stop::new().unwrap())
+            .run(window(start, 100), &Stop::new().unwrap())
             .unwrap();
         assert_eq!(sent.refused, 2);
         assert_eq!(sent.sent + 2, sent.due);
@@ -379,7 +416,7 @@ mod tests {
         let mut generator = Generator::with_sender(&plan(500, Pace::Sleep), &mut recorder).unwrap();
         let start = realtime_ns();
         let error = generator
-            .run(start, start + 100_000_000, &Stop::new().unwrap())
+            .run(window(start, 100), &Stop::new().unwrap())
             .unwrap_err();
         assert!(
             matches!(error, GeneratorError::Gone { sent: 1, .. }),
@@ -394,7 +431,7 @@ mod tests {
         let stop = Stop::new().unwrap();
         let far = realtime_ns() + 3_600_000_000_000;
         let sent = std::thread::scope(|scope| {
-            let worker = scope.spawn(|| generator.run(far, far + 1_000_000_000, &stop).unwrap());
+            let worker = scope.spawn(|| generator.run(window(far, 1000), &stop).unwrap());
             stop.raise().unwrap();
             worker.join().unwrap()
         });

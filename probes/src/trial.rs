@@ -11,7 +11,7 @@ use crate::capture::{CaptureError, RunningCapture};
 use crate::clock::reading::{read_clocks, realtime_ns};
 use crate::counters::snapshot;
 use crate::domains::Sampler;
-use crate::generator::{Generator, GeneratorError, PnetSender};
+use crate::generator::{Generator, GeneratorError, PnetSender, Window};
 use crate::protocol::{
     Arm, CaptureReady, ClockReading, Counters, Prepare, ProbeResult, Sent, VERSION,
 };
@@ -258,12 +258,17 @@ impl Trial {
             ));
         }
         sampler.begin(arm.start_ns);
+        let window = Window {
+            start_ns: arm.start_ns,
+            stop_ns: arm.stop_ns,
+            // Leaves the last packets half of the drain time to arrive.
+            give_up_ns: arm.stop_ns.midpoint(arm.drain_ns),
+        };
         let generator = self.generator.take();
         let end = self.end.clone();
         let (outcome, sent) = std::thread::scope(|scope| {
-            let sending = generator.map(|mut generator| {
-                scope.spawn(move || generator.run(arm.start_ns, arm.stop_ns, &end))
-            });
+            let sending =
+                generator.map(|mut generator| scope.spawn(move || generator.run(window, &end)));
             let outcome = self.watch(sampler, arm, result, running);
             if outcome.is_err() {
                 // The generator would otherwise go on to its stop time.
@@ -281,7 +286,7 @@ impl Trial {
                 return Err("the generator's thread died: a defect of vifprobe".to_owned());
             }
         };
-        result.warnings.extend(sent.as_ref().and_then(refusals));
+        result.warnings.extend(sent.iter().flat_map(shortfalls));
         result.sent = sent;
         outcome
     }
@@ -378,13 +383,23 @@ fn check_seal(arm: &Arm) -> Result<(), String> {
     }
 }
 
-fn refusals(sent: &Sent) -> Option<String> {
-    (sent.refused > 0).then(|| {
-        format!(
+/// What of the load that was asked for did not go out.
+fn shortfalls(sent: &Sent) -> Vec<String> {
+    let unsent = sent.due.saturating_sub(sent.sent + sent.refused);
+    let mut warnings = Vec::new();
+    if sent.refused > 0 {
+        warnings.push(format!(
             "the kernel refused {} of {} packets",
             sent.refused, sent.due
-        )
-    })
+        ));
+    }
+    if unsent > 0 {
+        warnings.push(format!(
+            "the generator fell behind: {unsent} of {} packets were not sent",
+            sent.due
+        ));
+    }
+    warnings
 }
 
 /// Both clocks are slewed alike, so only a clock that was set moves one against the other.
@@ -557,6 +572,24 @@ mod tests {
             clock_step(&[reading(9_000_000, 50), reading(100, 60)])
                 .unwrap()
                 .contains("-8999910 ns")
+        );
+    }
+
+    #[test]
+    fn packets_that_did_not_go_out_are_told() {
+        let sent = |due, sent, refused| Sent {
+            due,
+            sent,
+            refused,
+            ..Sent::default()
+        };
+        assert!(shortfalls(&sent(10, 10, 0)).is_empty());
+        assert_eq!(
+            shortfalls(&sent(10, 5, 2)),
+            [
+                "the kernel refused 2 of 10 packets",
+                "the generator fell behind: 3 of 10 packets were not sent"
+            ]
         );
     }
 
