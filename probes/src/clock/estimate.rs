@@ -416,9 +416,12 @@ fn shared_limits(
     let nothing = EstimateError::Nothing {
         what: "clock readings",
     };
-    let (Some(first_local), Some(first), Some(last)) =
-        (local.first(), reference.first(), reference.last())
-    else {
+    let by_counter = |r: &&ClockReading| r.tsc_before;
+    let (Some(first_local), Some(first), Some(last)) = (
+        local.first(),
+        reference.iter().min_by_key(by_counter),
+        reference.iter().max_by_key(by_counter),
+    ) else {
         return Err(nothing);
     };
     let ordered = |r: &ClockReading| r.tsc_before > 0 && r.tsc_after >= r.tsc_before;
