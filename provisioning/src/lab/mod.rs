@@ -1,1 +1,19 @@
-//! The virtual lab: a real Xen host under QEMU in virtual time.
+//! The virtual lab: a real Xen host with three guests under QEMU in virtual time.
+//!
+//! [`VirtualLab::up`] makes images (cached by content), a network namespace with a tap in it, and the machine;
+//! the first start of a machine boots it and keeps its state, every later one loads that state. A lab outlives
+//! the process that started it: [`VirtualLab::attach`] finds it again.
+
+mod console;
+mod error;
+mod files;
+mod images;
+mod machine;
+mod machines;
+mod network;
+mod qmp;
+mod virtual_lab;
+
+pub use error::LabError;
+pub use images::{Images, build as build_images};
+pub use virtual_lab::{HostStatus, LabStatus, UpOptions, UpTimes, VirtualLab};

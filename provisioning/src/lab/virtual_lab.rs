@@ -1,0 +1,838 @@
+//! Bringing the virtual lab up and down, and what can be done with it while it runs.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use vifbench_scenarios::lab::{Controller, HostName, HostSpec, Identity, Lab, Role};
+use vifbench_scenarios::progress::Progress;
+
+use super::console::{self, Follower};
+use super::images::need_program;
+use super::machine::{HOSTS, LOOK, Machine};
+use super::{Images, LabError, files, images, machines, network};
+
+/// The state in which a machine is kept after its first boot.
+const BASE: &str = "base";
+
+/// How long a booting host may take in wall time on a machine that is busy with other work.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// How to bring a lab up.
+#[derive(Debug, Clone)]
+pub struct UpOptions {
+    /// The lab's name: of its namespace (`vifbench-NAME`) and of its folder.
+    pub name: String,
+    /// Images that exist already; otherwise they are built or taken from the cache.
+    pub images: Option<PathBuf>,
+    /// Boot from power-on even if a lab of that name runs or a booted state is in the cache.
+    pub fresh: bool,
+    /// What the kernels' random pools are seeded with: another draw of the same laboratory.
+    pub seed: u64,
+}
+
+impl UpOptions {
+    /// The lab of that name, as every run of it starts.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            images: None,
+            fresh: false,
+            seed: 1,
+        }
+    }
+}
+
+/// How long the start took, in seconds of wall time.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct UpTimes {
+    /// From power-on, or from the loading of the booted state, to dom0's SSH answering.
+    pub dom0_s: f64,
+    /// A cold boot: from `xl create` to SSH answering. Otherwise as for dom0.
+    pub guests_s: BTreeMap<String, f64>,
+    /// All of `up`, without image building.
+    pub total_s: f64,
+    /// Did it boot, or was a booted state loaded?
+    pub cold: bool,
+}
+
+/// What a lab is doing.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LabStatus {
+    /// Its name.
+    pub name: String,
+    /// `running`, `paused`, or `gone` when QEMU has ended.
+    pub machine: &'static str,
+    /// QEMU's process.
+    pub pid: Option<i32>,
+    /// Its network namespace.
+    pub netns: String,
+    /// Its folder: lab file, key, consoles.
+    pub folder: PathBuf,
+    /// The kernel release of dom0 and the guests.
+    pub kernel: String,
+    /// The names of its saved states.
+    pub states: Vec<String>,
+    /// Its hosts.
+    pub hosts: Vec<HostStatus>,
+}
+
+/// What one host of the lab is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostStatus {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Does SSH answer?
+    pub ssh: bool,
+    /// Its console's file.
+    pub console: PathBuf,
+}
+
+/// What another process needs to take over a running lab; kept in the lab's folder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Record {
+    images: PathBuf,
+    seed: u64,
+    /// Names the machine and its images.
+    machine: String,
+    times: UpTimes,
+    /// Saved states, and whether the cable was pulled in them.
+    states: BTreeMap<String, bool>,
+}
+
+/// A lab whose machine was started.
+#[derive(Debug)]
+pub struct VirtualLab {
+    name: String,
+    netns: String,
+    folder: PathBuf,
+    lab_file: PathBuf,
+    lab: Lab,
+    machine: Machine,
+    images: Images,
+}
+
+impl VirtualLab {
+    /// Brings a lab up, or takes over the one that runs under that name. Every host answers on SSH when this returns.
+    ///
+    /// # Errors
+    /// Each with one sentence that says what is missing; see [`LabError`].
+    pub fn up(options: &UpOptions, progress: &dyn Progress) -> Result<Self, LabError> {
+        preconditions(&options.name)?;
+        let _starting = lock(&options.name)?;
+        let images = match &options.images {
+            Some(path) => Images::open(path)?,
+            None => images::build(progress)?,
+        };
+        let begun = Instant::now();
+        let identity = Machine::identity(&images, options.seed)?;
+        let machine_hash = blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned();
+
+        if let Some(running) = Self::attach(&options.name)? {
+            if !options.fresh && running.record()?.machine == machine_hash {
+                progress.note(&format!("the lab {} is running already", options.name));
+                return Ok(running);
+            }
+        }
+        Self::clear(&options.name)?;
+        let folder = folder(&options.name);
+        files::need_space(&folder, 2048, "VIFBENCH_STATE")?;
+
+        let table = machines::read(images.path())?;
+        let netns = netns(&options.name);
+        let lab_file = folder.join("lab.yaml");
+        let key = folder.join("controller");
+        fs::copy(images.path().join("ssh/controller"), &key)
+            .map_err(files::failed("write", &key))?;
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600))
+            .map_err(files::failed("set the mode of", &key))?;
+        let lab = describe(&options.name, &netns, &table, &images, &key)?;
+        files::write(&lab_file, &to_yaml(&lab, &lab_file)?)?;
+        let controller = named(&table, "controller", &images)?;
+        let others: Vec<_> = table
+            .iter()
+            .filter(|m| m.name != "controller")
+            .cloned()
+            .collect();
+        network::create(&netns, controller, &others)?;
+
+        let this = Self {
+            name: options.name.clone(),
+            netns,
+            machine: Machine::in_folder(&folder),
+            folder,
+            lab_file,
+            lab,
+            images,
+        };
+        let booted = files::cache_root()
+            .join("machines")
+            .join(&machine_hash)
+            .join("state.qcow2");
+        let kept = if options.fresh || !booted.is_file() {
+            None
+        } else {
+            match this.load_booted(&booted, options.seed, progress) {
+                Ok(times) => Some(times),
+                // QEMU does not take what is in the cache: it is damaged, and a boot mends it.
+                Err(LabError::Command { why, .. }) => {
+                    progress.note(&format!(
+                        "the booted state {} cannot be loaded and is made again: {why}",
+                        booted.display()
+                    ));
+                    None
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        let mut times = if let Some(times) = kept {
+            times
+        } else {
+            let times = this.boot(options.seed, progress)?;
+            this.keep(&booted)?;
+            this.load_booted(&booted, options.seed, progress)?;
+            times
+        };
+        times.total_s = begun.elapsed().as_secs_f64();
+        this.write_record(&Record {
+            images: this.images.path().to_owned(),
+            seed: options.seed,
+            machine: machine_hash,
+            times,
+            states: BTreeMap::from([(BASE.to_owned(), false)]),
+        })?;
+        Ok(this)
+    }
+
+    /// The lab that an earlier command left running, if its machine still lives.
+    pub fn attach(name: &str) -> Result<Option<Self>, LabError> {
+        valid_name(name)?;
+        let folder = folder(name);
+        let machine = Machine::in_folder(&folder);
+        let record = folder.join("lab.json");
+        if machine.pid().is_none() || !record.is_file() {
+            return Ok(None);
+        }
+        let lab_file = folder.join("lab.yaml");
+        let lab: Lab =
+            serde_yaml::from_str(&files::read(&lab_file)?).map_err(|error| LabError::File {
+                doing: "understand",
+                path: lab_file.clone(),
+                source: std::io::Error::other(error.to_string()),
+            })?;
+        let record = read_record(&record)?;
+        Ok(Some(Self {
+            name: name.to_owned(),
+            netns: netns(name),
+            folder,
+            lab_file,
+            lab,
+            machine,
+            images: Images::open(&record.images)?,
+        }))
+    }
+
+    /// Ends the machine and removes the namespace and the saved states. The consoles stay.
+    pub fn down(self) -> Result<(), LabError> {
+        Self::take_down(&self.name)
+    }
+
+    /// As [`Self::down`], for a lab of which perhaps only pieces are left.
+    pub fn take_down(name: &str) -> Result<(), LabError> {
+        preconditions(name)?;
+        let _stopping = lock(name)?;
+        Self::clear(name)
+    }
+
+    fn clear(name: &str) -> Result<(), LabError> {
+        let folder = folder(name);
+        let machine = Machine::in_folder(&folder);
+        machine.kill()?;
+        network::remove(&netns(name))?;
+        for file in [
+            machine.state_file(),
+            folder.join("lab.json"),
+            folder.join("lab.yaml"),
+            folder.join("controller"),
+            folder.join("qmp"),
+        ] {
+            files::remove(&file)?;
+        }
+        Ok(())
+    }
+
+    /// Boots from power-on and saves the state in which every host answers.
+    fn boot(&self, seed: u64, progress: &dyn Progress) -> Result<UpTimes, LabError> {
+        let task = progress.start("boot of the virtual host", Some(HOSTS.len() as u64));
+        task.message("power-on");
+        self.empty_consoles()?;
+        self.machine.create_state_file()?;
+        let power_on = Instant::now();
+        self.machine.start(&self.netns, &self.images, seed, None)?;
+
+        let mut times = UpTimes {
+            cold: true,
+            ..UpTimes::default()
+        };
+        self.await_line("dom0", "dom0", "vifbench: dom0 is up")?;
+        self.await_ssh("dom0", PATIENCE)?;
+        times.dom0_s = power_on.elapsed().as_secs_f64();
+        for (done, guest) in HOSTS.iter().skip(1).enumerate() {
+            task.set(done as u64 + 1);
+            task.message(&format!("creating {guest}"));
+            self.await_line("dom0", guest, &format!("vifbench: creating {guest}"))?;
+            let created = Instant::now();
+            self.await_line(guest, guest, &format!("vifbench: {guest} is up"))?;
+            self.await_ssh(guest, PATIENCE)?;
+            times
+                .guests_s
+                .insert((*guest).to_owned(), created.elapsed().as_secs_f64());
+        }
+        self.await_line("dom0", "dom0", "vifbench: the lab is up")?;
+        task.message("saving the booted state");
+        self.machine.save(BASE)?;
+        self.machine.quit()?;
+        let guests: Vec<String> = times
+            .guests_s
+            .iter()
+            .map(|(guest, s)| format!("{guest} {s:.1} s after its creation"))
+            .collect();
+        task.finish(&format!(
+            "dom0 answers {:.1} s after power-on, {}",
+            times.dom0_s,
+            guests.join(", ")
+        ));
+        Ok(times)
+    }
+
+    /// Moves the booted state into the cache, whole or not at all.
+    fn keep(&self, booted: &Path) -> Result<(), LabError> {
+        let state = self.machine.state_file();
+        let entry = booted.parent().unwrap_or(booted);
+        files::need_space(entry, 1024, "VIFBENCH_CACHE")?;
+        let new = booted.with_extension("new");
+        copy(&state, &new)?;
+        // What the hosts printed while they booted belongs to the state.
+        for host in HOSTS {
+            copy(&self.machine.console(host), &kept_console(booted, host))?;
+        }
+        fs::rename(&new, booted).map_err(files::failed("write", booted))
+    }
+
+    /// Starts the machine in its booted state.
+    fn load_booted(
+        &self,
+        booted: &Path,
+        seed: u64,
+        progress: &dyn Progress,
+    ) -> Result<UpTimes, LabError> {
+        let task = progress.start("start of the virtual host", Some(HOSTS.len() as u64));
+        let begun = Instant::now();
+        let state = self.machine.state_file();
+        copy(booted, &state)?;
+        for host in HOSTS {
+            copy(&kept_console(booted, host), &self.machine.console(host))?;
+        }
+        self.machine
+            .start(&self.netns, &self.images, seed, Some(BASE))?;
+        self.machine.resume()?;
+        let mut times = UpTimes::default();
+        for (done, host) in HOSTS.iter().enumerate() {
+            task.set(done as u64);
+            task.message(host);
+            self.await_ssh(host, Duration::from_secs(60))?;
+            let elapsed = begun.elapsed().as_secs_f64();
+            if *host == "dom0" {
+                times.dom0_s = elapsed;
+            } else {
+                times.guests_s.insert((*host).to_owned(), elapsed);
+            }
+        }
+        task.finish(&format!(
+            "every host answers after {:.1} s",
+            begun.elapsed().as_secs_f64()
+        ));
+        Ok(times)
+    }
+
+    /// QEMU appends, so that a restart keeps what was printed before.
+    fn empty_consoles(&self) -> Result<(), LabError> {
+        for host in HOSTS {
+            let path = self.machine.console(host);
+            File::create(&path).map_err(files::failed("write", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Waits in the boot for a line on `on`'s console; `host` is who is late if it does not come.
+    fn await_line(&self, on: &str, host: &str, line: &str) -> Result<(), LabError> {
+        match self.wait_console(on, &|l| l.contains(line), 0, PATIENCE) {
+            Err(LabError::ConsoleDeadline { deadline, .. }) => Err(self.not_up(host, deadline)?),
+            other => other.map(drop),
+        }
+    }
+
+    fn not_up(&self, host: &str, deadline: Duration) -> Result<LabError, LabError> {
+        Ok(LabError::NotUp {
+            lab: self.name.clone(),
+            host: host.to_owned(),
+            deadline,
+            console: self.machine.console(host),
+            tail: self.console_tail(host, 15)?,
+        })
+    }
+
+    /// Waits until a host answers on SSH.
+    pub fn await_ssh(&self, host: &str, deadline: Duration) -> Result<(), LabError> {
+        let address = self.address(host)?;
+        let begun = Instant::now();
+        while !self.answers(address)? {
+            if self.machine.pid().is_none() {
+                return Err(self.crashed("dom0", "QEMU has ended".to_owned())?);
+            }
+            if begun.elapsed() > deadline {
+                return Err(self.not_up(host, deadline)?);
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    /// Does a connection from inside the namespace get SSH's greeting?
+    fn answers(&self, address: SocketAddr) -> Result<bool, LabError> {
+        crate::netns::inside(&self.netns, || {
+            let greeted = || -> std::io::Result<bool> {
+                let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+                stream.set_read_timeout(Some(Duration::from_secs(3)))?;
+                let mut greeting = [0; 4];
+                stream.read_exact(&mut greeting)?;
+                Ok(&greeting == b"SSH-")
+            };
+            // Whatever the reason, it does not answer now; the caller looks again.
+            greeted().unwrap_or(false)
+        })
+        .map_err(|error| LabError::Command {
+            doing: format!("enter the network namespace {}", self.netns),
+            why: error.to_string(),
+        })
+    }
+
+    fn address(&self, host: &str) -> Result<SocketAddr, LabError> {
+        self.lab
+            .host(&HostName(host.to_owned()))
+            .map(|spec| SocketAddr::new(spec.address, spec.port))
+            .ok_or_else(|| LabError::NoSuchHost {
+                lab: self.name.clone(),
+                host: host.to_owned(),
+                known: HOSTS.join(", "),
+            })
+    }
+
+    /// The lab as scenarios see it.
+    pub fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    /// The generated lab file.
+    pub fn lab_file(&self) -> &Path {
+        &self.lab_file
+    }
+
+    /// The images it runs.
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
+    /// The namespace that holds its network.
+    pub fn netns(&self) -> &str {
+        &self.netns
+    }
+
+    /// The folder of its lab file, key and consoles.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What names this machine: its images, QEMU's version and command line, the seed.
+    /// Results of sealed trials depend on it and on nothing else of the lab.
+    pub fn machine_id(&self) -> Result<String, LabError> {
+        Ok(self.record()?.machine)
+    }
+
+    /// How long its start took.
+    pub fn times(&self) -> Result<UpTimes, LabError> {
+        Ok(self.record()?.times)
+    }
+
+    /// Does QEMU run?
+    pub fn alive(&self) -> bool {
+        self.machine.pid().is_some()
+    }
+
+    /// What it is doing.
+    pub fn status(&self) -> Result<LabStatus, LabError> {
+        let pid = self.machine.pid();
+        let running = match pid {
+            Some(_) => self.machine.is_running()?,
+            None => false,
+        };
+        let mut hosts = Vec::new();
+        for host in HOSTS {
+            let address = self.address(host)?;
+            hosts.push(HostStatus {
+                name: host.to_owned(),
+                address: address.ip(),
+                ssh: running && self.answers(address)?,
+                console: self.console_path(host),
+            });
+        }
+        Ok(LabStatus {
+            name: self.name.clone(),
+            machine: match (pid, running) {
+                (None, _) => "gone",
+                (_, true) => "running",
+                (_, false) => "paused",
+            },
+            pid: pid.map(|pid| pid.as_raw_nonzero().get()),
+            netns: self.netns.clone(),
+            folder: self.folder.clone(),
+            kernel: self.images.kernel()?,
+            states: self.record()?.states.into_keys().collect(),
+            hosts,
+        })
+    }
+
+    /// Stops virtual time.
+    pub fn pause(&self) -> Result<(), LabError> {
+        self.machine.pause()
+    }
+
+    /// Lets virtual time run.
+    pub fn cont(&self) -> Result<(), LabError> {
+        self.machine.resume()
+    }
+
+    /// Stops virtual time and pulls the cable, at both ends: from here on nothing outside touches the machine.
+    /// It goes on with [`Self::cont`].
+    pub fn seal(&self) -> Result<(), LabError> {
+        self.machine.pause()?;
+        self.machine.set_link(false)
+    }
+
+    /// Plugs the cable in again. dom0's NIC takes its time to see the link; [`Self::await_ssh`] waits for it.
+    pub fn unseal(&self) -> Result<(), LabError> {
+        self.machine.set_link(true)
+    }
+
+    /// Saves the machine as it is now, under a name; virtual time goes on or stands as before.
+    pub fn save(&self, tag: &str, sealed: bool) -> Result<(), LabError> {
+        files::need_space(&self.folder, 1024, "VIFBENCH_STATE")?;
+        self.machine.save(tag)?;
+        let mut record = self.record()?;
+        record.states.insert(tag.to_owned(), sealed);
+        self.write_record(&record)
+    }
+
+    /// Puts the machine into a saved state and lets virtual time run. SSH connections from before are dead.
+    /// Starts QEMU again if it has ended.
+    pub fn restore(&self, tag: &str) -> Result<(), LabError> {
+        let record = self.record()?;
+        let Some(sealed) = record.states.get(tag) else {
+            return Err(LabError::NoSuchState {
+                lab: self.name.clone(),
+                tag: tag.to_owned(),
+            });
+        };
+        if self.machine.pid().is_none() {
+            self.machine
+                .start(&self.netns, &self.images, record.seed, Some(tag))?;
+        } else {
+            self.machine.pause()?;
+            self.machine.load(tag)?;
+        }
+        // The NIC's end is part of the state, the tap's is not.
+        self.machine.set_tap(!sealed)?;
+        self.machine.resume()
+    }
+
+    /// Is there a saved state of that name?
+    pub fn has(&self, tag: &str) -> Result<bool, LabError> {
+        Ok(self.record()?.states.contains_key(tag))
+    }
+
+    /// Deletes a saved state.
+    pub fn forget(&self, tag: &str) -> Result<(), LabError> {
+        let mut record = self.record()?;
+        if record.states.remove(tag).is_none() {
+            return Err(LabError::NoSuchState {
+                lab: self.name.clone(),
+                tag: tag.to_owned(),
+            });
+        }
+        self.machine.forget(tag)?;
+        self.write_record(&record)
+    }
+
+    /// The file that holds a host's console.
+    pub fn console_path(&self, host: &str) -> PathBuf {
+        self.machine.console(host)
+    }
+
+    /// How long a host's console is now, in bytes: where to wait from.
+    pub fn console_len(&self, host: &str) -> Result<u64, LabError> {
+        let path = self.machine.console(host);
+        Ok(fs::metadata(&path)
+            .map_err(files::failed("read", &path))?
+            .len())
+    }
+
+    /// The last lines of a host's console.
+    pub fn console_tail(&self, host: &str, n: usize) -> Result<Vec<String>, LabError> {
+        console::tail(&self.machine.console(host), n)
+    }
+
+    /// Waits for a line of a host's console from a place on.
+    ///
+    /// # Errors
+    /// [`LabError::Crashed`] when this console or dom0's tells of a crash, or QEMU has ended;
+    /// [`LabError::ConsoleDeadline`] when the line did not come in time.
+    pub fn wait_console(
+        &self,
+        host: &str,
+        wanted: &dyn Fn(&str) -> bool,
+        from_offset: u64,
+        deadline: Duration,
+    ) -> Result<String, LabError> {
+        let begun = Instant::now();
+        let path = self.machine.console(host);
+        let mut follower = Follower::open(&path, from_offset)?;
+        // Whatever console is watched, the host's own tells when all is lost.
+        let mut dom0 = match host {
+            "dom0" => None,
+            _ => Some(Follower::open(
+                &self.machine.console("dom0"),
+                self.console_len("dom0")?,
+            )?),
+        };
+        loop {
+            // Asked first: what it printed before its end is read below.
+            let alive = self.alive();
+            for line in follower.lines().map_err(files::failed("read", &path))? {
+                if wanted(&line) {
+                    return Ok(line);
+                }
+                if console::is_crash(&line) {
+                    return Err(self.crashed(host, line)?);
+                }
+            }
+            if let Some(dom0) = &mut dom0 {
+                let lines = dom0.lines().map_err(files::failed("read", &path))?;
+                if let Some(line) = lines.into_iter().find(|line| console::is_crash(line)) {
+                    return Err(self.crashed("dom0", line)?);
+                }
+            }
+            if !alive {
+                return Err(self.crashed("dom0", "QEMU has ended".to_owned())?);
+            }
+            if begun.elapsed() > deadline {
+                return Err(LabError::ConsoleDeadline {
+                    lab: self.name.clone(),
+                    host: host.to_owned(),
+                    deadline,
+                    tail: self.console_tail(host, 15)?,
+                });
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
+    fn crashed(&self, host: &str, why: String) -> Result<LabError, LabError> {
+        Ok(LabError::Crashed {
+            lab: self.name.clone(),
+            host: host.to_owned(),
+            why,
+            console: self.machine.console(host),
+            tail: self.console_tail(host, 25)?,
+        })
+    }
+
+    fn record(&self) -> Result<Record, LabError> {
+        read_record(&self.folder.join("lab.json"))
+    }
+
+    fn write_record(&self, record: &Record) -> Result<(), LabError> {
+        let path = self.folder.join("lab.json");
+        let text = serde_json::to_string_pretty(record)
+            .map_err(|error| files::failed("write", &path)(error.into()))?;
+        files::write(&path, &text)
+    }
+}
+
+/// Where a booted state keeps what a host printed during the boot.
+fn kept_console(booted: &Path, host: &str) -> PathBuf {
+    booted.with_file_name(format!("console-{host}.log"))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), LabError> {
+    fs::copy(from, to)
+        .map(drop)
+        .map_err(files::failed("write", to))
+}
+
+fn read_record(path: &Path) -> Result<Record, LabError> {
+    serde_json::from_str(&files::read(path)?)
+        .map_err(|error| files::failed("understand", path)(error.into()))
+}
+
+fn folder(name: &str) -> PathBuf {
+    files::state_root().join("labs").join(name)
+}
+
+fn netns(name: &str) -> String {
+    format!("vifbench-{name}")
+}
+
+fn valid_name(name: &str) -> Result<(), LabError> {
+    let right = (1..=40).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if right {
+        Ok(())
+    } else {
+        Err(LabError::BadName {
+            name: name.to_owned(),
+        })
+    }
+}
+
+fn preconditions(name: &str) -> Result<(), LabError> {
+    valid_name(name)?;
+    if !rustix::process::geteuid().is_root() {
+        return Err(LabError::NotRoot);
+    }
+    if !Path::new("/dev/net/tun").exists() {
+        return Err(LabError::NoTun);
+    }
+    need_program("qemu-system-x86_64", "qemu-system-x86")?;
+    need_program("qemu-img", "qemu-utils")?;
+    need_program("ip", "iproute2")
+}
+
+/// Held while a lab is started or stopped; the kernel frees it if this process dies.
+fn lock(name: &str) -> Result<File, LabError> {
+    let folder = folder(name);
+    files::create_dir(&folder)?;
+    let path = folder.join("lock");
+    let file = File::create(&path).map_err(files::failed("write", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LabError::Busy {
+            name: name.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(files::failed("lock", &path)(error)),
+    }
+}
+
+fn named<'a>(
+    table: &'a [machines::Machine],
+    name: &str,
+    images: &Images,
+) -> Result<&'a machines::Machine, LabError> {
+    table
+        .iter()
+        .find(|machine| machine.name == name)
+        .ok_or_else(|| LabError::BadImages {
+            path: images.path().to_owned(),
+            why: format!("`machines` has no line for {name}"),
+        })
+}
+
+/// The lab file's content.
+fn describe(
+    name: &str,
+    netns: &str,
+    table: &[machines::Machine],
+    images: &Images,
+    key: &Path,
+) -> Result<Lab, LabError> {
+    let controller = named(table, "controller", images)?;
+    let dom0 = HostName("dom0".to_owned());
+    let hosts = HOSTS
+        .iter()
+        .map(|host| {
+            let machine = named(table, host, images)?;
+            let public = images.path().join(format!("ssh/{host}.pub"));
+            let host_key = files::read(&public)?;
+            // Type and key, without the comment.
+            let host_key: Vec<&str> = host_key.split_whitespace().take(2).collect();
+            let is_dom0 = *host == "dom0";
+            Ok(HostSpec {
+                name: HostName((*host).to_owned()),
+                role: match *host {
+                    "dom0" => Role::Dom0,
+                    "gen" => Role::Generator,
+                    _ => Role::Guest,
+                },
+                on: (!is_dom0).then(|| dom0.clone()),
+                address: machine.address.into(),
+                address6: Some(machine.address6.into()),
+                port: 22,
+                user: "root".to_owned(),
+                key: key.to_owned(),
+                host_key: host_key.join(" "),
+                identity: Identity::Mac(machine.mac.clone()),
+                interface: "eth0".to_owned(),
+                mac: machine.mac.clone(),
+                bridge: is_dom0.then(|| "xenbr0".to_owned()),
+            })
+        })
+        .collect::<Result<_, LabError>>()?;
+    Ok(Lab {
+        name: name.to_owned(),
+        is_virtual: true,
+        controller: Some(Controller {
+            interface: network::TAP.to_owned(),
+            address: controller.address.into(),
+            address6: Some(controller.address6.into()),
+            mac: controller.mac.clone(),
+            netns: Some(netns.to_owned()),
+        }),
+        hosts,
+    })
+}
+
+fn to_yaml(lab: &Lab, path: &Path) -> Result<String, LabError> {
+    let text = serde_yaml::to_string(lab).map_err(|error| LabError::File {
+        doing: "write",
+        path: path.to_owned(),
+        source: std::io::Error::other(error.to_string()),
+    })?;
+    Ok(format!(
+        "# Written by `vifbench lab up`; it describes the lab while it runs.\n{text}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_escape_are_refused() {
+        for name in ["", "../x", "a b", "UP", "x/y"] {
+            assert!(
+                matches!(valid_name(name), Err(LabError::BadName { .. })),
+                "{name}"
+            );
+        }
+        valid_name("night-2").expect("a good name");
+    }
+}
