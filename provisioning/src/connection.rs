@@ -18,7 +18,7 @@ use ssh2::{BlockDirections, ErrorCode, MethodType, OpenFlags, OpenType, Session,
 use vifbench_scenarios::lab::HostName;
 
 use crate::host::{HostError, Output};
-use crate::keys::HostKey;
+use crate::keys::{HostKey, preference};
 use crate::lines::keep_tail;
 use crate::netns;
 use crate::shell::quote_path;
@@ -28,14 +28,19 @@ use crate::worker::Plug;
 /// Bytes of a program's stderr that are kept for a message.
 pub(crate) const STDERR_KEPT: usize = 64 * 1024;
 
-/// Whom to connect to, and what must be true of it.
+/// As whom to log in, and the key that the host must show before.
+#[derive(Debug, Clone)]
+pub(crate) struct Login {
+    pub user: String,
+    pub key: PathBuf,
+    pub host_key: HostKey,
+}
+
+/// Where to connect to.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub host: HostName,
     pub address: SocketAddr,
-    pub user: String,
-    pub key: PathBuf,
-    pub host_key: HostKey,
     pub netns: Option<String>,
     /// No single connection attempt takes longer, however long the operation may.
     pub connect_timeout: Duration,
@@ -166,38 +171,43 @@ fn io_step(result: io::Result<usize>) -> io::Result<Option<usize>> {
 impl Connection {
     /// Connects, checks the host key and authenticates. Nothing but the key exchange is sent to a host that
     /// shows another key.
-    pub fn open(target: &Target, plug: &Plug, limit: &Limit) -> Result<Self, HostError> {
+    pub fn open(
+        target: &Target,
+        login: &Login,
+        plug: &Plug,
+        limit: &Limit,
+    ) -> Result<Self, HostError> {
         let refused = |why: String| HostError::Refused {
             host: target.host.clone(),
-            key: target.key.display().to_string(),
+            key: login.key.display().to_string(),
             why,
         };
         // Read first: without it there is no use in connecting.
-        let private = std::fs::read_to_string(&target.key)
+        let private = std::fs::read_to_string(&login.key)
             .map_err(|e| refused(format!("the private key cannot be read: {e}")))?;
 
         let limit = &limit.at_most(target.connect_timeout);
-        let (connection, shown) = Self::handshake(target, plug, limit)?;
-        if shown != target.host_key {
+        let (connection, shown) =
+            Self::handshake(target, &preference(Some(&login.host_key)), plug, limit)?;
+        if shown != login.host_key {
             return Err(HostError::HostKeyChanged {
                 host: target.host.clone(),
                 expected: format!(
                     "{} {}",
-                    target.host_key.algorithm(),
-                    target.host_key.fingerprint()
+                    login.host_key.algorithm(),
+                    login.host_key.fingerprint()
                 ),
                 got: format!("{} {}", shown.algorithm(), shown.fingerprint()),
             });
         }
 
-        let doing = format!("log in as {}", target.user);
+        let doing = format!("log in as {}", login.user);
         loop {
-            match step(connection.session.userauth_pubkey_memory(
-                &target.user,
-                None,
-                &private,
-                None,
-            )) {
+            match step(
+                connection
+                    .session
+                    .userauth_pubkey_memory(&login.user, None, &private, None),
+            ) {
                 Ok(Some(())) => break,
                 Ok(None) => connection.ready(limit, &doing)?,
                 Err(e) if gone(&e) => return Err(target.lost(&doing, &e)),
@@ -205,7 +215,7 @@ impl Connection {
                     return Err(refused(format!(
                         "{}; is its public half in the authorized_keys of {}, and has it no passphrase?",
                         e.message(),
-                        target.user
+                        login.user
                     )));
                 }
             }
@@ -216,6 +226,7 @@ impl Connection {
     /// Connects and exchanges keys, and says which host key was shown. Not authenticated yet.
     pub fn handshake(
         target: &Target,
+        preference: &str,
         plug: &Plug,
         limit: &Limit,
     ) -> Result<(Self, HostKey), HostError> {
@@ -229,7 +240,7 @@ impl Connection {
         // Only what `ssh2` does in a drop can block now; this bounds it.
         session.set_timeout(1000);
         session
-            .method_pref(MethodType::HostKey, &target.host_key.preference())
+            .method_pref(MethodType::HostKey, preference)
             .map_err(|e| lost(&e))?;
         let mut connection = Self {
             sftp: SftpUse::Unknown,

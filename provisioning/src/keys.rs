@@ -65,25 +65,24 @@ impl HostKey {
             STANDARD_NO_PAD.encode(Sha256::digest(&self.blob))
         )
     }
+}
 
-    /// The signature algorithms to ask a server for: those of this key first, so that a server with several
-    /// keys shows the enrolled one; then all others, so that a server without it shows what it has.
-    pub(crate) fn preference(&self) -> String {
-        const ALL: [&str; 7] = [
-            "ssh-ed25519",
-            "ecdsa-sha2-nistp256",
-            "ecdsa-sha2-nistp384",
-            "ecdsa-sha2-nistp521",
-            "rsa-sha2-512",
-            "rsa-sha2-256",
-            "ssh-rsa",
-        ];
-        let of_this_key = |name: &str| {
-            name == self.algorithm() || (self.algorithm() == "ssh-rsa" && name.starts_with("rsa-"))
-        };
-        let (first, rest): (Vec<&str>, Vec<&str>) = ALL.into_iter().partition(|n| of_this_key(n));
-        [first, rest].concat().join(",")
-    }
+/// The signature algorithms to ask a server for: those of the enrolled key first, so that a server with several
+/// keys shows that one; then all others, so that a server without it shows what it has.
+pub(crate) fn preference(enrolled: Option<&HostKey>) -> String {
+    const ALL: [&str; 7] = [
+        "ssh-ed25519",
+        "ecdsa-sha2-nistp256",
+        "ecdsa-sha2-nistp384",
+        "ecdsa-sha2-nistp521",
+        "rsa-sha2-512",
+        "rsa-sha2-256",
+        "ssh-rsa",
+    ];
+    let kind = enrolled.map_or("", HostKey::algorithm);
+    let of_this_key = |name: &str| name == kind || (kind == "ssh-rsa" && name.starts_with("rsa-"));
+    let (first, rest): (Vec<&str>, Vec<&str>) = ALL.into_iter().partition(|n| of_this_key(n));
+    [first, rest].concat().join(",")
 }
 
 impl fmt::Display for HostKey {
@@ -172,7 +171,7 @@ mod tests {
                 "{shown} lacks {}",
                 key.fingerprint()
             );
-            assert!(key.preference().starts_with(match kind {
+            assert!(preference(Some(&key)).starts_with(match kind {
                 "rsa" => "rsa-sha2-512,rsa-sha2-256,ssh-rsa",
                 _ => key.algorithm(),
             }));

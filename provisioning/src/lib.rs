@@ -1,14 +1,21 @@
 //! How a host gets ready: SSH, enrolment, leases, undo, modules built, swapped and proved, and the virtual lab.
 
 mod connection;
+pub mod doctor;
+pub mod enrol;
 pub mod host;
 pub mod keys;
 pub mod lab;
+pub mod lease;
 mod lines;
 pub mod local;
 pub mod modules;
 pub mod netns;
 pub mod shell;
 pub mod ssh;
+pub mod state;
+pub mod transcript;
+pub mod undo;
 pub mod wait;
 mod worker;
+pub mod workers;

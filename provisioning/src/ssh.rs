@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use vifbench_scenarios::lab::{HostName, HostSpec};
 
-use crate::connection::{Connection, Process, STDERR_KEPT, Target};
+use crate::connection::{Connection, Login, Process, STDERR_KEPT, Target};
 use crate::host::{BOOT_ID, Channel, Host, HostError, HostExt as _, Output};
 use crate::keys::HostKey;
 use crate::lines::Lines;
@@ -50,6 +50,7 @@ const GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct SshHost {
     target: Target,
+    login: Login,
     cancel: Option<Cancel>,
     worker: Option<Worker<Link>>,
 }
@@ -58,6 +59,7 @@ pub struct SshHost {
 #[derive(Debug)]
 struct Link {
     target: Target,
+    login: Login,
     plug: Plug,
     connection: Option<Connection>,
     /// Which boot the kept connection was made to.
@@ -72,7 +74,7 @@ impl Link {
         if let Some(connection) = self.connection.take() {
             return Ok(self.connection.insert(connection));
         }
-        let connection = Connection::open(&self.target, &self.plug, limit)?;
+        let connection = Connection::open(&self.target, &self.login, &self.plug, limit)?;
         let answer = connection.run(&format!("cat {BOOT_ID}"), &[], limit)?;
         let boot = (answer.status == 0).then(|| answer.text());
         let before = std::mem::replace(&mut self.boot, boot);
@@ -113,11 +115,13 @@ impl SshHost {
             target: Target {
                 host: spec.name.clone(),
                 address: SocketAddr::new(spec.address, spec.port),
+                netns: options.netns,
+                connect_timeout: options.connect_timeout,
+            },
+            login: Login {
                 user: spec.user.clone(),
                 key: spec.key.clone(),
                 host_key,
-                netns: options.netns,
-                connect_timeout: options.connect_timeout,
             },
             cancel: options.cancel,
             worker: None,
@@ -220,12 +224,13 @@ impl SshHost {
             worker
         } else {
             let plug = Plug::default();
-            let target = self.target.clone();
+            let (target, login) = (self.target.clone(), self.login.clone());
             start(
                 &self.target,
                 plug.clone(),
                 Link {
                     target,
+                    login,
                     plug,
                     connection: None,
                     boot: None,
@@ -299,10 +304,11 @@ impl Host for SshHost {
         // A connection of its own: a long conversation does not hold up short commands, nor another one.
         let plug = Plug::default();
         let worker = start(&self.target, plug.clone(), None::<Talk>)?;
-        let (target, line) = (self.target.clone(), command.to_owned());
+        let (target, login) = (self.target.clone(), self.login.clone());
+        let line = command.to_owned();
         let limit = Limit::new(deadline, self.cancel.clone());
         let opened = worker.call(deadline.saturating_add(GRACE), move |talk| {
-            let connection = Connection::open(&target, &plug, &limit)?;
+            let connection = Connection::open(&target, &login, &plug, &limit)?;
             let mut process = connection.start(&line, &limit)?;
             process.keep_stderr = STDERR_KEPT;
             *talk = Some(Talk {

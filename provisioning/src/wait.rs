@@ -49,6 +49,13 @@ impl Cancel {
         self.0.cancelled.load(Ordering::SeqCst)
     }
 
+    /// Waits for so long, or until cancelled; says whether it was.
+    pub fn wait(&self, time: Duration) -> bool {
+        // Nothing but the token and the clock can end this wait, and either is told by the token.
+        let _over = Limit::new(time, Some(self.clone())).wait(&[]);
+        self.is_cancelled()
+    }
+
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.0.event.as_fd()
     }

@@ -214,12 +214,15 @@ impl Sshd {
         let Some(child) = &self.child else {
             return Vec::new();
         };
-        let output = Command::new("pgrep")
-            .args(["-r", "R,S,D,T", "-P", &child.id().to_string()])
-            .output()
-            .expect("pgrep runs");
-        let text = String::from_utf8(output.stdout).expect("text");
-        text.lines().map(|l| l.parse().expect("pid")).collect()
+        let file = format!("/proc/{0}/task/{0}/children", child.id());
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let lives = |pid: &u32| {
+            std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| !s.contains(") Z "))
+        };
+        text.split_whitespace()
+            .map(|w| w.parse().expect("pid"))
+            .filter(lives)
+            .collect()
     }
 
     /// The one session there is, awaited where others are about to end.
