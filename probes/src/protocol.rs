@@ -338,7 +338,7 @@ pub struct Ruler {
     pub libpcap: String,
     /// Interface, property, value: driver, firmware, mtu, speed, offloads.
     pub interfaces: Vec<(String, String, String)>,
-    /// Loaded Xen modules: name, srcversion, build-id.
+    /// Loaded Xen modules: name, srcversion, build-id; empty where the module has none.
     pub modules: Vec<(String, String, String)>,
 }
 

@@ -128,6 +128,15 @@ impl Folder {
         &self.0
     }
 
+    /// Whether the result of any trial lies in it.
+    pub fn holds_results(&self) -> bool {
+        fs::read_dir(&self.0).is_ok_and(|entries| {
+            entries
+                .flatten()
+                .any(|entry| entry.path().join(RESULT_FILE).exists())
+        })
+    }
+
     /// Removes it with everything in it, the program included.
     ///
     /// # Errors
@@ -173,8 +182,6 @@ pub struct Service {
     folder: Folder,
     slot: Slot,
     clocks: Vec<(String, ClockServer)>,
-    /// A sealed trial was armed: its results outlive the connection, which may die when a snapshot is restored.
-    keep: bool,
 }
 
 /// Whether to go on.
@@ -191,7 +198,6 @@ impl Service {
             folder,
             slot: Slot::Free,
             clocks: Vec::new(),
-            keep: false,
         }
     }
 
@@ -236,8 +242,9 @@ impl Service {
         self.end(hard)
     }
 
-    /// Ends everything and removes the folder. Unless it is `hard`, a trial that is armed or runs is finished first;
-    /// and where a trial was sealed the folder stays, because its results are fetched later.
+    /// Ends everything and removes the folder. Unless it is `hard` (a `Bye` or a signal), a trial that is armed or
+    /// runs is finished first, and a folder that holds results stays: the connection was lost before they were
+    /// fetched, as it happens in a sealed trial when a saved state is restored.
     ///
     /// # Errors
     /// When the folder cannot be removed.
@@ -256,7 +263,7 @@ impl Service {
             Slot::Free | Slot::Lost { .. } => {}
         }
         self.clocks.clear();
-        if self.keep && !hard {
+        if !hard && self.folder.holds_results() {
             return Ok(());
         }
         self.folder.remove()
@@ -377,7 +384,6 @@ impl Service {
             }
         };
         let lead_ns = (i128::from(arm.start_ns) - i128::from(realtime_ns())) as i64;
-        self.keep |= arm.sealed_by.is_some();
         let started = Arc::new(AtomicBool::new(false));
         let (number, end, begun) = (arm.trial, trial.end(), Arc::clone(&started));
         let thread = std::thread::Builder::new()

@@ -166,7 +166,7 @@ fn every_packet_is_sent_captured_and_matched() {
         counted(&sent.after, "link_tx_packets") - counted(&sent.before, "link_tx_packets");
     assert!(packets >= counts.sent);
 
-    assert!(tx.into_channel().close().success());
+    assert!(tx.bye().unwrap().close().success());
     assert!(rx.bye().unwrap().close().success());
     assert_eq!(
         fs::read_dir(temp.path()).unwrap().count(),
@@ -472,7 +472,7 @@ fn a_sealed_trial_outlives_its_connection() {
 }
 
 #[test]
-fn an_unsealed_trial_is_finished_and_then_removed() {
+fn results_outlive_a_lost_connection() {
     let temp = tempfile::tempdir().unwrap();
     let (folder, mut probe) = deployed(temp.path());
     probe.prepare(lonely_plan()).unwrap();
@@ -480,6 +480,17 @@ fn an_unsealed_trial_is_finished_and_then_removed() {
     probe.arm(arm.clone()).unwrap();
     assert!(probe.into_channel().close().success());
     assert!(realtime_ns() >= arm.drain_ns);
+    assert_eq!(stored(&folder).failed, None);
+}
+
+#[test]
+fn at_bye_results_are_removed() {
+    let temp = tempfile::tempdir().unwrap();
+    let (folder, mut probe) = deployed(temp.path());
+    probe.prepare(lonely_plan()).unwrap();
+    probe.arm(arm(realtime_ns() + 300 * MS, 100)).unwrap();
+    result(&mut probe, &folder);
+    assert!(probe.bye().unwrap().close().success());
     assert!(!folder.exists());
 }
 

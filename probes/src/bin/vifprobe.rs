@@ -11,7 +11,8 @@ vifprobe: vifbench's hand on a host
 
 vifprobe is sent to a host by vifbench and driven over its stdin and stdout, one
 JSON message a line. It captures, sends test packets, reads clocks and counters.
-It opens no port, installs nothing, and removes its folder when stdin closes.
+It opens no port, installs nothing, and removes its folder when stdin closes,
+unless results lie there that were not fetched.
 
 usage: vifprobe             answer requests on stdin
        vifprobe --version   print the version and that of the protocol

@@ -181,14 +181,14 @@ fn xen_modules() -> Result<Vec<(String, String, String)>, RulerError> {
     for entry in fs::read_dir(&folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        // Built-in code has neither a source version nor a note of its own.
-        let Some(srcversion) = optional(entry.path().join("srcversion")) else {
+        // Built-in code has a folder too, for its parameters, but no state.
+        if !name.starts_with("xen") || !entry.path().join("initstate").exists() {
             continue;
-        };
-        if name.starts_with("xen") {
-            let note = fs::read(entry.path().join("notes/.note.gnu.build-id")).unwrap_or_default();
-            modules.push((name, srcversion, build_id(&note).unwrap_or_default()));
         }
+        // Debian's kernels are built without source versions: there the build-id alone tells.
+        let srcversion = optional(entry.path().join("srcversion")).unwrap_or_default();
+        let note = fs::read(entry.path().join("notes/.note.gnu.build-id")).unwrap_or_default();
+        modules.push((name, srcversion, build_id(&note).unwrap_or_default()));
     }
     modules.sort();
     Ok(modules)
