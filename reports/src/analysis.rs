@@ -60,7 +60,10 @@ pub fn analyze_run(run_dir: &Path, progress: &dyn Progress) -> Result<RunSummary
 }
 
 /// [`analyze_run`], with everything that figures and pages need.
-pub(crate) fn analyze(run: &RunDir, progress: &dyn Progress) -> Result<Analysis, ReportError> {
+///
+/// # Errors
+/// As [`analyze_run`].
+pub fn analyze(run: &RunDir, progress: &dyn Progress) -> Result<Analysis, ReportError> {
     let record = run.read_run()?;
     let events = run.read_events()?;
     let planned = record.plan.trials.len();

@@ -35,7 +35,7 @@ impl Unit {
             Self::Ns => text::signed_time(value),
             Self::BitsPerSecond => format!("{sign}{} Mbit/s", text::mbits(value)),
             Self::PercentOfCpu => format!("{sign}{} % of a CPU", text::three_digits(value)),
-            Self::Packets => format!("{sign}{} packets", text::three_digits(value)),
+            Self::Packets => format!("{sign}{} packets", whole(value)),
         }
     }
 
@@ -45,9 +45,14 @@ impl Unit {
             Self::Ns => text::time(value),
             Self::BitsPerSecond => format!("{} Mbit/s", text::mbits(value)),
             Self::PercentOfCpu => format!("{} %", text::three_digits(value)),
-            Self::Packets => text::three_digits(value),
+            Self::Packets => whole(value),
         }
     }
+}
+
+/// A count without decimals, a mean of counts with them.
+fn whole(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { text::three_digits(value) }
 }
 
 /// A number that is compared.
@@ -395,7 +400,10 @@ fn judge(
         ),
     };
     if min == 0.0 && max == 0.0 {
-        let sentence = format!("{name}: equal in every pair ({range}).");
+        let sentence = match pairs {
+            1 => format!("{name}: equal in the one pair."),
+            n => format!("{name}: equal in all {n} pairs."),
+        };
         return (Finding::Equal, sentence);
     }
     let size = match percent {

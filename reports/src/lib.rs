@@ -5,6 +5,7 @@
 //! the page. Nothing here needs root, a network or a Xen host.
 
 pub mod analysis;
+pub mod analyze;
 mod capture;
 pub mod clock;
 pub mod compare;
@@ -24,5 +25,6 @@ pub mod text;
 pub mod verdict;
 
 pub use analysis::analyze_run;
+pub use analyze::{PairAnalysis, analyze_pair};
 pub use error::ReportError;
 pub use report::{Rendered, render};

@@ -84,16 +84,23 @@ impl Scale {
                     return linear_ticks(from, to, count);
                 }
                 let (first, last) = (from.log10().floor() as i32, to.log10().ceil() as i32);
-                let mantissas: &[f64] = match () {
-                    () if decades * 3.0 <= count => &[1.0, 2.0, 5.0],
-                    () => &[1.0],
-                };
+                // The richest set that still has room.
+                let sets: [&[f64]; 4] = [
+                    &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0],
+                    &[1.0, 2.0, 3.0, 5.0, 7.0],
+                    &[1.0, 2.0, 5.0],
+                    &[1.0, 3.0],
+                ];
+                let mantissas = sets
+                    .into_iter()
+                    .find(|set| decades * set.len() as f64 <= count)
+                    .unwrap_or(&[1.0]);
                 let every = (decades / count).ceil().max(1.0) as i32;
                 (first..=last)
                     .filter(|exponent| exponent.rem_euclid(every) == 0)
                     .flat_map(|exponent| mantissas.iter().map(move |m| m * 10_f64.powi(exponent)))
                     .filter(|v| *v >= from * 0.999_999 && *v <= to * 1.000_001)
-                    .map(|v| (v, label(v, v)))
+                    .map(|v| (v, label(v, shortest(v))))
                     .collect()
             }
         }
@@ -130,6 +137,17 @@ fn linear_ticks(from: f64, to: f64, count: f64) -> Vec<(f64, String)> {
     (first..=last)
         .map(|i| (i as f64 * step, label(i as f64 * step, step)))
         .collect()
+}
+
+/// The step that shows 1.5 as `1.5` and 2 as `2`.
+fn shortest(value: f64) -> f64 {
+    let power = 10_f64.powf((value.log10() + 1e-9).floor());
+    let mantissa = value / power;
+    if (mantissa - mantissa.round()).abs() < 1e-6 {
+        power
+    } else {
+        power / 10.0
+    }
 }
 
 /// With as many decimals as the step needs, and a thin gap between thousands.

@@ -4,10 +4,10 @@ use crate::analysis::Analysis;
 use crate::figures::Figure;
 use crate::figures::axis::{Scale, time_unit};
 use crate::figures::frame::{
-    Frame, Key, Panel, fit, grid, panel_title, panels, plain, pooled, rows,
+    Frame, Key, Panel, grid, left_edge_note, panel_title, panels, pooled, rows,
 };
-use crate::figures::scene::{Across, Scene};
-use crate::figures::style::{SMALL, SOFT, look};
+use crate::figures::scene::Scene;
+use crate::figures::style::look;
 use crate::stats::quantile;
 use crate::text;
 
@@ -84,19 +84,7 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
             .iter()
             .map(|(_, d)| d.partition_point(|v| *v <= 0))
             .sum();
-        if below > 0 {
-            let note = format!("{below} delays at or below zero, drawn at the left edge");
-            let at = (panel.left + 8.0, panel.top + 10.0);
-            let room = panel.right - panel.left - 16.0;
-            plain(
-                scene,
-                &fit(&note, SMALL, room),
-                at,
-                Across::Left,
-                SMALL,
-                SOFT,
-            );
-        }
+        left_edge_note(scene, &panel, below, "delays at or below zero");
     }
     Some(Figure {
         id: "delay-cdf",
@@ -124,7 +112,7 @@ fn draw(scene: &mut Scene, panel: &Panel, variant: usize, delays: &[i64], unit: 
     for per_mille in [100, 500, 900, 990] {
         if let Some(value) = quantile(delays, per_mille) {
             let at = point(value, f64::from(per_mille) / 1000.0);
-            look.marker.draw(scene, at, 9.0, look.colour);
+            look.mark(scene, at, 9.0);
         }
     }
 }

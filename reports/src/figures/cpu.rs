@@ -8,7 +8,7 @@ use crate::figures::axis::Scale;
 use crate::figures::font;
 use crate::figures::frame::{Frame, Key, Panel, fit, grid, plain, rows, trials_of};
 use crate::figures::scene::Across;
-use crate::figures::style::{INK, SMALL, SOFT, TEXT, look};
+use crate::figures::style::{INK, SMALL, TEXT, look};
 use crate::text::three_digits;
 
 const ROW: f64 = 320.0;
@@ -111,11 +111,12 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
                 );
                 let centre = left + bar / 2.0;
                 let (_, y_high) = panel.at(0.0, high);
-                if values.len() > 1 {
-                    let (_, y_low) = panel.at(0.0, low);
-                    scene.line(vec![(centre, y_low), (centre, y_high)], SOFT, 1.6, &[]);
+                let (_, y_low) = panel.at(0.0, low);
+                // Less than this cannot be seen.
+                if y_low - y_high > 1.5 {
+                    scene.line(vec![(centre, y_low), (centre, y_high)], INK, 1.6, &[]);
                     for y in [y_low, y_high] {
-                        scene.line(vec![(centre - 5.0, y), (centre + 5.0, y)], SOFT, 1.6, &[]);
+                        scene.line(vec![(centre - 5.0, y), (centre + 5.0, y)], INK, 1.6, &[]);
                     }
                 }
                 let value = three_digits(mean);

@@ -20,7 +20,7 @@ pub fn svg(scene: &Scene, path: &Path) -> Result<String, ReportError> {
     let mut buffer = String::new();
     {
         let root = SVGBackend::with_string(&mut buffer, size(scene)).into_drawing_area();
-        play(scene, &root).map_err(|reason| failed(path, reason))?;
+        play(scene, &root, 0.03).map_err(|reason| failed(path, reason))?;
     }
     Ok(buffer)
 }
@@ -29,7 +29,7 @@ pub fn svg(scene: &Scene, path: &Path) -> Result<String, ReportError> {
 pub fn png(scene: &Scene, path: &Path) -> Result<(), ReportError> {
     font::register()?;
     let root = BitMapBackend::new(path, size(scene)).into_drawing_area();
-    play(scene, &root).map_err(|reason| failed(path, reason))
+    play(scene, &root, 0.17).map_err(|reason| failed(path, reason))
 }
 
 fn size(scene: &Scene) -> (u32, u32) {
@@ -46,12 +46,23 @@ fn failed(path: &Path, reason: String) -> ReportError {
     }
 }
 
-fn play<DB: DrawingBackend>(scene: &Scene, root: &DrawingArea<DB, Shift>) -> Result<(), String> {
+/// `drop` moves text down by that share of its em: the back ends centre it each in their own way, both too high.
+fn play<DB: DrawingBackend>(
+    scene: &Scene,
+    root: &DrawingArea<DB, Shift>,
+    drop: f64,
+) -> Result<(), String> {
     let told = |error: DrawingAreaErrorKind<DB::ErrorType>| error.to_string();
     root.fill(&rgb(PAPER)).map_err(told)?;
     for shape in &scene.shapes {
         match shape {
             Shape::Text(text) => {
+                let down = drop * text.size;
+                let at = if text.upright {
+                    (text.x + down, text.y)
+                } else {
+                    (text.x, text.y + down)
+                };
                 let h = match text.across {
                     Across::Left => HPos::Left,
                     Across::Middle => HPos::Center,
@@ -64,12 +75,8 @@ fn play<DB: DrawingBackend>(scene: &Scene, root: &DrawingArea<DB, Shift>) -> Res
                     font
                 };
                 let style = font.color(&rgb(text.colour)).pos(Pos::new(h, VPos::Center));
-                root.draw(&Text::new(
-                    text.text.as_str(),
-                    pixel((text.x, text.y)),
-                    style,
-                ))
-                .map_err(told)?;
+                root.draw(&Text::new(text.text.as_str(), pixel(at), style))
+                    .map_err(told)?;
             }
             Shape::Line {
                 points,

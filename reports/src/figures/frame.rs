@@ -151,7 +151,7 @@ fn legend(scene: &mut Scene, keys: &[Key], mut y: f64) -> f64 {
         }
         if let Some(look) = key.look {
             scene.line(vec![(x, y), (x + 36.0, y)], look.colour, 2.5, look.dash);
-            look.marker.draw(scene, (x + 18.0, y), 9.0, look.colour);
+            look.mark(scene, (x + 18.0, y), 9.0);
         }
         if let Some(area) = key.area {
             scene.rect(x + 6.0, y - 7.0, x + 36.0, y + 7.0, area);
@@ -233,7 +233,7 @@ impl Panel {
         x_ticks: bool,
     ) {
         let (width, height) = (self.right - self.left, self.bottom - self.top);
-        let shown = fit(title, TEXT * 1.08, width + ROOM.0 - 10.0);
+        let shown = fit(title, TEXT * 1.15, width);
         scene.text(Text {
             text: shown,
             x: self.left,
@@ -305,6 +305,23 @@ impl Panel {
             bold: false,
             upright: true,
         });
+    }
+}
+
+/// Tells how many values lie left of a distribution's axis; in the corner that such a curve leaves free.
+pub fn left_edge_note(scene: &mut Scene, panel: &Panel, below: usize, what: &str) {
+    if below > 0 {
+        let note = format!("{below} {what} at the left edge");
+        let room = panel.right - panel.left - 16.0;
+        let at = (panel.right - 8.0, panel.bottom - 12.0);
+        plain(
+            scene,
+            &fit(&note, SMALL, room),
+            at,
+            Across::Right,
+            SMALL,
+            SOFT,
+        );
     }
 }
 

@@ -19,7 +19,6 @@ const BAR: f64 = 24.0;
 const GAP: f64 = 8.0;
 const GROUP: f64 = 30.0;
 const LABELS: f64 = 130.0;
-const SUMS: f64 = 270.0;
 
 /// One bar: mean time of each hop, over the trials of a variant.
 struct Bar {
@@ -73,8 +72,16 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
     let plot = bars as f64 * (BAR + GAP) + groups.len() as f64 * GROUP;
     let title = "Where the time goes: mean time from hop to hop";
     let mut frame = Frame::new(title, run, &keys, plot + 48.0);
-    let (left, right) = (MARGIN + LABELS, WIDTH - MARGIN - SUMS);
-    let scale = Scale::linear([0.0, longest / unit], true);
+    let sums = all()
+        .map(|bar| font::width(&bar.sum(unit, unit_name), TEXT, false))
+        .fold(0.0, f64::max)
+        .min(WIDTH / 2.0);
+    let (left, right) = (MARGIN + LABELS, WIDTH - MARGIN - sums - 18.0);
+    // Ends with the longest bar, so that no grid line runs through the sums behind the bars.
+    let scale = Scale::Linear {
+        from: 0.0,
+        to: (longest / unit).max(1e-9),
+    };
     let (top, bottom) = (frame.top, frame.top + plot);
     let scene = &mut frame.scene;
     axis(scene, scale, (left, right), (top, bottom), unit_name);
@@ -102,9 +109,9 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
                 TEXT,
                 INK,
             );
-            let end = parts(scene, bar, &hops, scale, unit, (left, right), y);
-            let sum = fit(&bar.sum(unit, unit_name), TEXT, WIDTH - MARGIN - end - 10.0);
-            plain(scene, &sum, (end + 10.0, middle), Across::Left, TEXT, INK);
+            parts(scene, bar, &hops, scale, unit, (left, right), y);
+            let sum = fit(&bar.sum(unit, unit_name), TEXT, sums + 4.0);
+            plain(scene, &sum, (right + 14.0, middle), Across::Left, TEXT, INK);
             y += BAR + GAP;
         }
     }
@@ -240,7 +247,7 @@ fn axis(
     );
 }
 
-/// Draws the parts of a bar with their values where there is room; returns where it ends.
+/// Draws the parts of a bar, with their values where there is room.
 fn parts(
     scene: &mut Scene,
     bar: &Bar,
@@ -249,7 +256,7 @@ fn parts(
     unit: f64,
     (left, right): (f64, f64),
     top: f64,
-) -> f64 {
+) {
     let place = |ns: f64| left + scale.place(ns / unit) * (right - left);
     let mut done = 0.0;
     for part in &bar.parts {
@@ -267,5 +274,4 @@ fn parts(
         }
         done += mean;
     }
-    place(done)
 }

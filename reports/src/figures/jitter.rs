@@ -4,7 +4,7 @@ use crate::analysis::Analysis;
 use crate::figures::Figure;
 use crate::figures::axis::{Scale, time_unit};
 use crate::figures::frame::{
-    Cell, Frame, Key, Panel, fit, grid, panel_title, panels, plain, pooled, rows,
+    Cell, Frame, Key, Panel, grid, left_edge_note, panel_title, panels, plain, pooled, rows,
 };
 use crate::figures::scene::{Across, Scene};
 use crate::figures::style::{SMALL, SOFT, look};
@@ -63,16 +63,14 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
 }
 
 fn ipdv(scene: &mut Scene, cell: Cell, name: &str, series: &[(usize, Vec<i64>)]) {
-    // A change of zero has no place on a logarithmic axis: it is put at 1 ns and told.
-    let ends = series.iter().flat_map(|(_, v)| {
-        let least = v.iter().find(|v| **v > 0);
-        [least, v.last()]
-            .into_iter()
-            .flatten()
-            .map(|v| (*v).max(1) as f64)
-            .collect::<Vec<_>>()
-    });
-    let ends: Vec<f64> = ends.collect();
+    // Changes near zero would stretch a logarithmic axis without end: it begins at the 1 % quantile.
+    let ends: Vec<f64> = series
+        .iter()
+        .flat_map(|(_, v)| [quantile(v, 10), v.last().copied()])
+        .flatten()
+        .map(|v| v.max(1) as f64)
+        .collect();
+    let start = ends.iter().copied().fold(f64::INFINITY, f64::min);
     let (unit, unit_name) = time_unit(ends.iter().copied().fold(0.0, f64::max));
     let panel = Panel::in_cell(
         cell,
@@ -81,10 +79,10 @@ fn ipdv(scene: &mut Scene, cell: Cell, name: &str, series: &[(usize, Vec<i64>)])
     );
     let x_title = format!("|IPDV| ({unit_name}, log)");
     panel.draw(scene, name, (&x_title, "share of pairs not above"), true);
-    let mut zeros = 0;
+    let mut below = 0;
     for (i, values) in series {
         let look = look(*i);
-        zeros += values.partition_point(|v| *v <= 0);
+        below += values.partition_point(|v| (*v as f64) < start);
         let point = |value: i64, share: f64| panel.at(value as f64 / unit, share);
         let mut line = Vec::new();
         for step in 0..=STEPS {
@@ -96,23 +94,11 @@ fn ipdv(scene: &mut Scene, cell: Cell, name: &str, series: &[(usize, Vec<i64>)])
         for per_mille in [100, 500, 900, 990] {
             if let Some(value) = quantile(values, per_mille) {
                 let at = point(value, f64::from(per_mille) / 1000.0);
-                look.marker.draw(scene, at, 9.0, look.colour);
+                look.mark(scene, at, 9.0);
             }
         }
     }
-    if zeros > 0 {
-        let note = format!("{zeros} changes of exactly zero, drawn at the left edge");
-        let room = panel.right - panel.left - 16.0;
-        let at = (panel.left + 8.0, panel.top + 10.0);
-        plain(
-            scene,
-            &fit(&note, SMALL, room),
-            at,
-            Across::Left,
-            SMALL,
-            SOFT,
-        );
-    }
+    left_edge_note(scene, &panel, below, "smaller changes");
 }
 
 fn pdv(scene: &mut Scene, cell: Cell, name: &str, series: &[(usize, Vec<i64>)]) {
@@ -155,7 +141,7 @@ fn pdv(scene: &mut Scene, cell: Cell, name: &str, series: &[(usize, Vec<i64>)]) 
             .collect();
         scene.line(points.clone(), look.colour, 1.2, look.dash);
         for at in points {
-            look.marker.draw(scene, at, 10.0, look.colour);
+            look.mark(scene, at, 10.0);
         }
     }
 }

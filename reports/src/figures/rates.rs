@@ -5,9 +5,10 @@ use vifbench_scenarios::units::Rate;
 use crate::analysis::Analysis;
 use crate::figures::Figure;
 use crate::figures::axis::Scale;
-use crate::figures::frame::{Frame, Key, Panel, fit, grid, plain, rows, trials_of};
+use crate::figures::font;
+use crate::figures::frame::{Frame, Key, Panel, grid, plain, rows, trials_of};
 use crate::figures::scene::Across;
-use crate::figures::style::{Colour, Look, Marker, SHADE, SMALL, SOFT, look};
+use crate::figures::style::{Colour, Look, SHADE, SMALL, SOFT, look};
 use crate::metrics::rate::Series;
 
 const ROW: f64 = 260.0;
@@ -16,7 +17,7 @@ const ROW: f64 = 260.0;
 const OFFERED: Look = Look {
     colour: Colour(0xb5, 0xb5, 0xb5),
     dash: &[],
-    marker: Marker::Diamond,
+    marker: None,
 };
 
 /// None where nothing was measured.
@@ -100,16 +101,9 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
         if first.from_ns < 0 {
             let zero = panel.at(0.0, 0.0).0;
             let room = zero - panel.left - 8.0;
-            if room > 30.0 {
+            if font::width("warm-up", SMALL, false) <= room {
                 let at = (panel.left + 5.0, panel.bottom - 10.0);
-                plain(
-                    scene,
-                    &fit("warm-up", SMALL, room),
-                    at,
-                    Across::Left,
-                    SMALL,
-                    SOFT,
-                );
+                plain(scene, "warm-up", at, Across::Left, SMALL, SOFT);
             }
         }
         for (n, (look, line)) in lines.iter().enumerate() {
@@ -123,7 +117,7 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
             if n > 0 {
                 // Markers alternate, so that one line does not hide the other's.
                 for at in points.into_iter().skip(n * 4).step_by(10) {
-                    look.marker.draw(scene, at, 8.0, look.colour);
+                    look.mark(scene, at, 8.0);
                 }
             }
         }

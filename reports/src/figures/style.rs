@@ -32,7 +32,16 @@ pub struct Look {
     /// Dash lengths.
     pub dash: &'static [f64],
     /// Marker.
-    pub marker: Marker,
+    pub marker: Option<Marker>,
+}
+
+impl Look {
+    /// Draws the marker around a point.
+    pub fn mark(self, scene: &mut Scene, at: (f64, f64), size: f64) {
+        if let Some(marker) = self.marker {
+            marker.draw(scene, at, size, self.colour);
+        }
+    }
 }
 
 /// A point's shape.
@@ -52,32 +61,32 @@ const LOOKS: [Look; 6] = [
     Look {
         colour: Colour(0x00, 0x72, 0xb2),
         dash: &[],
-        marker: Marker::Disc,
+        marker: Some(Marker::Disc),
     },
     Look {
         colour: Colour(0xd5, 0x5e, 0x00),
         dash: &[9.0, 5.0],
-        marker: Marker::Square,
+        marker: Some(Marker::Square),
     },
     Look {
         colour: Colour(0x00, 0x00, 0x00),
         dash: &[2.0, 4.0],
-        marker: Marker::Up,
+        marker: Some(Marker::Up),
     },
     Look {
         colour: Colour(0x00, 0x9e, 0x73),
         dash: &[12.0, 4.0, 2.0, 4.0],
-        marker: Marker::Diamond,
+        marker: Some(Marker::Diamond),
     },
     Look {
         colour: Colour(0x8f, 0x3f, 0x6f),
         dash: &[5.0, 3.0],
-        marker: Marker::Disc,
+        marker: Some(Marker::Disc),
     },
     Look {
         colour: Colour(0x56, 0xb4, 0xe9),
         dash: &[16.0, 5.0],
-        marker: Marker::Square,
+        marker: Some(Marker::Square),
     },
 ];
 

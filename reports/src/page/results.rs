@@ -29,13 +29,14 @@ pub(super) fn section(run: &Analysis) -> Markup {
                         thead { tr {
                             th scope="col" { "rate" } th scope="col" { "to" } th scope="col" { "variant" }
                             th scope="col" { "trials" }
-                            (head("points", "sent")) (head("loss", "lost")) (head("duplicated", "dup."))
-                            (head("reordering", "reord."))
+                            (head("points", "sent")) (head("loss", "lost")) th scope="col" {
+                                (link("duplicated", html! { "dup." })) " / " (link("reordering", html! { "reord." }))
+                            }
                             (head("delay", "delay p50")) (head("delay", "delay p99")) (head("bound", "bound"))
                             (head("ipdv", "|IPDV| mean")) (head("pdv", "PDV p99"))
                             (head("rfc3550", "RFC 3550 J mean"))
                             (head("rate", "packets/s at tx")) (head("throughput", "Mbit/s"))
-                            (head("cpu", "dom0 CPU")) (head("cpu", "dom0 CPU a packet"))
+                            (head("cpu", "dom0 CPU / a packet"))
                             @if containers { (head("container", "packets per would-be container")) }
                         } }
                         tbody { @for row in rows { (variant_row(row, containers)) } }
@@ -52,8 +53,7 @@ fn variant_row(row: &VariantRow, containers: bool) -> Markup {
     html! {
         tr.total[row.flow.is_none()] {
             td { (rate(row.rate)) } td { (row.to) } td { (row.variant) } td.n { (row.trials) }
-            td.n { (count(row.sent)) } td.n { (count(row.lost)) } td.n { (count(row.duplicated)) }
-            td.n { (count(row.reordered)) }
+            td.n { (count(row.sent)) } td.n { (count(row.lost)) } td.n { (count(row.duplicated)) " / " (count(row.reordered)) }
             td.n { (times(row.delay_p50_ns)) } td.n { (times(row.delay_p99_ns)) }
             td.n {
                 @match row.delay_bound_ns {
@@ -65,8 +65,12 @@ fn variant_row(row: &VariantRow, containers: bool) -> Markup {
             td.n { (times(row.jitter_mean_ns)) }
             td.n { (number(row.achieved_pps)) }
             td.n { (row.throughput_bps.map_or_else(|| "–".to_owned(), mbits)) }
-            td.n { @match row.dom0_percent { Some(p) => { (three_digits(p)) " %" } None => { "–" } } }
-            td.n { (times(row.dom0_ns_per_packet)) }
+            td.n {
+                @match row.dom0_percent {
+                    Some(p) => { (three_digits(p)) " % / " (times(row.dom0_ns_per_packet)) }
+                    None => { "–" }
+                }
+            }
             @if containers { td.n { (number(row.per_container)) } }
         }
     }

@@ -1,0 +1,848 @@
+//! Whole runs from captures to report, against what is known of them.
+
+mod synthetic;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use polars::prelude::{ParquetReader, SerReader};
+use synthetic::{Fate, SEND_TO_TX, START, World, plain};
+use vifbench_probes::protocol::Point;
+use vifbench_probes::schedule::Schedule;
+use vifbench_reports::analysis::analyze;
+use vifbench_reports::compare::{Comparison, Finding};
+use vifbench_reports::error::ReportError;
+use vifbench_reports::figures::{self, font, scene};
+use vifbench_reports::rundir::RunDir;
+use vifbench_reports::stats::Stats;
+use vifbench_reports::store::Outcome;
+use vifbench_reports::summary::{RunSummary, TrialState};
+use vifbench_reports::verdict::Verdict;
+use vifbench_reports::{analyze_pair, analyze_run, packets, render};
+use vifbench_scenarios::progress::Silent;
+use vifbench_scenarios::scenario::{Mode, Patches};
+use vifbench_scenarios::units::Span;
+
+fn written(world: &World) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    world.write(folder.path());
+    folder
+}
+
+fn analysed(world: &World) -> (tempfile::TempDir, RunSummary) {
+    let folder = written(world);
+    let summary = analyze_run(folder.path(), &Silent).unwrap();
+    (folder, summary)
+}
+
+/// Everything that can befall a packet, in flow 1 of the stock variant.
+fn mishaps(variant: &str, block: u32, flow: u16, seq: u32) -> Fate {
+    let mut fate = plain(variant, block, flow, seq);
+    if variant != "stock" || flow != 1 {
+        return fate;
+    }
+    match seq {
+        // Within the warm-up: not counted.
+        50 => fate.last = Point::Tx,
+        300 => fate.last = Point::Tx,
+        400 => fate.last = Point::Vif,
+        500 => fate.copies = 3,
+        // Longer than the gap of 500 us: comes after the next.
+        600 => fate.hops[2] += 600_000,
+        700 => fate.corrupt = true,
+        800 => fate.unseen_at_tx = true,
+        _ => {}
+    }
+    fate
+}
+
+/// Sequence numbers of flow 1 that lie in the measured part, by the schedule.
+fn measured_seqs(world: &World) -> Vec<u32> {
+    let plan = &world.plan().trials[0];
+    let total = world.warmup.nanos() + world.duration.nanos();
+    Schedule::new(
+        plan.flows.iter().map(|f| (f.flow, &f.arrivals, f.seed)),
+        0,
+        total,
+    )
+    .unwrap()
+    .filter(|due| due.flow == 0)
+    .filter(|due| due.at_ns as i64 + 2000 - SEND_TO_TX >= world.warmup.nanos() as i64)
+    .map(|due| due.seq)
+    .collect()
+}
+
+/// By the definition, slowly.
+fn stats(mut values: Vec<i64>) -> Stats {
+    values.sort_unstable();
+    let n = values.len();
+    let rank = |q: f64| values[((q * n as f64).ceil() as usize).max(1) - 1];
+    let mean = (values.iter().sum::<i64>() as f64 / n as f64).round() as i64;
+    Stats {
+        n: n as u64,
+        min: values[0],
+        mean,
+        p50: rank(0.5),
+        p90: rank(0.9),
+        p99: rank(0.99),
+        p999: rank(0.999),
+        max: values[n - 1],
+    }
+}
+
+#[test]
+fn every_number_is_the_known_one() {
+    let world = World {
+        fate: mishaps,
+        ..World::default()
+    };
+    let (folder, summary) = analysed(&world);
+    let seqs = measured_seqs(&world);
+    let n = seqs.len() as u64;
+    assert_eq!(n, 1000, "2000/s for half a second");
+    let trial = &summary.trials[0];
+    assert_eq!(trial.state, TrialState::Complete);
+    let flow = &trial.flows[0];
+    assert_eq!((flow.flow, flow.to.as_str()), (Some(1), "u1"));
+
+    // Fates.
+    let c = &flow.counts;
+    assert_eq!((c.sent, c.received, c.matched), (n - 1, n - 3, n - 4));
+    assert_eq!((c.lost, c.duplicated, c.unmatched), (3, 2, 1));
+    assert_eq!((c.reordered, c.reorder_extent), (1, 1));
+    assert_eq!((c.corrupt, c.unstamped, c.negative), (Some(1), 0, 0));
+    let total = trial.total.as_ref().unwrap();
+    assert_eq!((total.counts.lost, total.counts.corrupt), (3, Some(1)));
+
+    // Delays.
+    let delay = |seq: u32| -> Option<i64> {
+        let fate = mishaps("stock", 1, 1, seq);
+        let there = fate.last == Point::Rx && !fate.corrupt && !fate.unseen_at_tx;
+        there.then(|| fate.hops.iter().sum())
+    };
+    let delays: Vec<i64> = seqs.iter().filter_map(|s| delay(*s)).collect();
+    assert_eq!(flow.delay, Some(stats(delays.clone())));
+    assert_eq!(flow.delay.unwrap().min, 50_000);
+    assert_eq!(flow.delay.unwrap().max, 650_000);
+    assert_eq!(
+        flow.delay_bound_ns,
+        Some(500),
+        "250 ns of each guest's clock"
+    );
+    let ipdv: Vec<i64> = seqs
+        .iter()
+        .filter_map(|s| Some(delay(*s)? - delay(s.checked_sub(1).filter(|p| seqs.contains(p))?)?))
+        .collect();
+    assert_eq!(flow.ipdv, Some(stats(ipdv.clone())));
+    assert_eq!(
+        flow.abs_ipdv,
+        Some(stats(ipdv.iter().map(|v| v.abs()).collect()))
+    );
+    assert_eq!(
+        flow.pdv,
+        Some(stats(delays.iter().map(|d| d - 50_000).collect()))
+    );
+
+    // RFC 3550, in order of arrival: 600 comes after 601.
+    let mut order: Vec<u32> = seqs
+        .iter()
+        .copied()
+        .filter(|s| delay(*s).is_some())
+        .collect();
+    let late = order.iter().position(|s| *s == 600).unwrap();
+    order.swap(late, late + 1);
+    let (mut j, mut sum) = (0.0_f64, 0.0);
+    for pair in order.windows(2) {
+        let change = (delay(pair[1]).unwrap() - delay(pair[0]).unwrap()).abs() as f64;
+        j += (change - j) / 16.0;
+        sum += j;
+    }
+    let close = |a: f64, b: f64| (a - b).abs() < 1e-6 * b;
+    assert!(
+        close(flow.jitter_last_ns.unwrap(), j),
+        "{:?} {j}",
+        flow.jitter_last_ns
+    );
+    assert!(close(
+        flow.jitter_mean_ns.unwrap(),
+        sum / (order.len() - 1) as f64
+    ));
+
+    // Hops: within dom0 nothing depends on a clock.
+    let hops: Vec<_> = flow
+        .hops
+        .iter()
+        .map(|h| (h.from, h.to, h.bound_ns, h.lost))
+        .collect();
+    assert_eq!(
+        hops,
+        vec![
+            (Point::Tx, Point::Nic, Some(250), 1),
+            (Point::Nic, Point::Vif, Some(0), 0),
+            (Point::Vif, Point::Rx, Some(250), 2),
+        ]
+    );
+    assert_eq!(
+        flow.hops[1].time.map(|t| (t.n, t.min, t.max)),
+        Some((n - 1, 6000, 6000))
+    );
+    let last: Vec<i64> = seqs
+        .iter()
+        .filter(|s| delay(**s).is_some() || **s == 800)
+        .map(|s| mishaps("stock", 1, 1, *s).hops[2])
+        .collect();
+    assert_eq!(flow.hops[2].time, Some(stats(last)));
+
+    // Rates: 64-byte frames with 18 bytes of payload over half a second.
+    let received = (n - 3) as f64;
+    assert!(close(
+        flow.rates.throughput_bps,
+        received * 64.0 * 8.0 / 0.5
+    ));
+    assert!(close(flow.rates.goodput_bps, received * 18.0 * 8.0 / 0.5));
+    assert!(close(flow.rates.achieved_pps, (n - 1) as f64 / 0.5));
+    assert!(close(flow.rates.offered_pps, 2000.0));
+    let gap = flow.gap_error.unwrap();
+    assert_eq!((gap.min, gap.max), (0, 0), "the made-up generator is exact");
+    assert_eq!(flow.send_to_tx.unwrap().p50, SEND_TO_TX);
+
+    // CPU and containers.
+    let dom0 = trial.dom0().unwrap();
+    assert!((dom0.percent - 30.0).abs() < 1e-6);
+    assert!(
+        trial.would_be.is_empty(),
+        "stock modules have no such counters"
+    );
+    let shadow = &summary.trials[1];
+    assert_eq!(shadow.per_container(Some("u1")), Some(3.0));
+    assert_eq!(shadow.would_be[0].mean_wait_ns, Some(600_000.0));
+
+    // The other flow is untouched.
+    let other = &trial.flows[1];
+    assert_eq!(
+        (
+            other.counts.lost,
+            other.counts.duplicated,
+            other.counts.unmatched
+        ),
+        (0, 0, 0)
+    );
+    assert_eq!(other.delay.unwrap().max, 50_900);
+
+    // Foreign packets are counted where they were.
+    assert!(
+        trial.captures.iter().all(|c| c.foreign == 1),
+        "{:?}",
+        trial.captures
+    );
+    assert!(folder.path().join("packets/1.parquet").exists());
+}
+
+#[test]
+fn tables_hold_every_packet_and_every_row() {
+    let (folder, summary) = analysed(&World {
+        fate: mishaps,
+        ..World::default()
+    });
+    let read = |name: &str| {
+        let file = std::fs::File::open(folder.path().join(name)).unwrap();
+        ParquetReader::new(file).finish().unwrap()
+    };
+    let packets = read("packets/1.parquet");
+    let flow1 = packets
+        .column("flow")
+        .unwrap()
+        .u32()
+        .unwrap()
+        .iter()
+        .filter(|f| *f == Some(1));
+    assert_eq!(
+        flow1.count(),
+        1200,
+        "0.6 s at 2000/s, warm-up and lost ones included"
+    );
+    let null = |name: &str| packets.column(name).unwrap().null_count();
+    assert_eq!(
+        (
+            null("send_ns"),
+            null("tx_ns"),
+            null("nic_ns"),
+            null("vif_ns")
+        ),
+        (0, 1, 2, 2)
+    );
+    assert_eq!(null("rx_ns"), 4);
+    let trials = read("trials.parquet");
+    let rows: usize = summary.trials.iter().map(|t| t.rows().count()).sum();
+    assert_eq!((trials.height(), rows), (6, 6));
+    let lost = trials.column("lost").unwrap().u64().unwrap();
+    assert_eq!(
+        lost.iter().flatten().sum::<u64>(),
+        6,
+        "three in the flow, the same in the total"
+    );
+}
+
+#[test]
+fn without_a_clock_bound_only_variations_are_claimed() {
+    let (folder, summary) = analysed(&World {
+        bound: None,
+        ..World::default()
+    });
+    for flow in summary.trials.iter().flat_map(|t| t.rows()) {
+        assert_eq!((flow.delay, flow.delay_bound_ns), (None, None));
+        assert_eq!(flow.pdv.unwrap().max, 900);
+        assert_eq!(flow.abs_ipdv.unwrap().max, 900);
+        let times: Vec<bool> = flow.hops.iter().map(|h| h.time.is_some()).collect();
+        assert_eq!(times, [false, true, false], "only the hop within dom0");
+    }
+    assert_eq!(summary.judgement.verdict, Verdict::Inconclusive);
+    assert!(
+        summary.judgement.reason.contains("no error bound"),
+        "{}",
+        summary.judgement.reason
+    );
+    assert!(
+        summary
+            .comparisons
+            .iter()
+            .all(|c| !c.metric.starts_with("delay"))
+    );
+    let ids: Vec<_> = figures_of(folder.path()).iter().map(|f| f.id).collect();
+    assert_eq!(
+        ids,
+        ["hops", "jitter", "rates", "cpu"],
+        "no delay, no figure of it"
+    );
+}
+
+#[test]
+fn differences_are_judged_against_the_bound() {
+    let find = |summary: &RunSummary, metric: &str| -> Comparison {
+        let mut all = summary.comparisons.iter();
+        all.find(|c| c.metric == metric && c.flow == Some(1))
+            .unwrap()
+            .clone()
+    };
+    // Shadow is slower by 1000 ns; the bound of a difference is 2 x 500 ns.
+    let (_folder, summary) = analysed(&World {
+        blocks: 2,
+        ..World::default()
+    });
+    let delay = find(&summary, "delay_p50");
+    assert_eq!(
+        (delay.pairs.len(), delay.mean, delay.bound),
+        (2, 1000.0, Some(1000.0))
+    );
+    assert_eq!(delay.finding, Finding::Higher, "{}", delay.sentence);
+    let (_folder, summary) = analysed(&World {
+        blocks: 2,
+        bound: Some(300.0),
+        ..World::default()
+    });
+    let delay = find(&summary, "delay_p50");
+    assert_eq!(delay.finding, Finding::CannotTell);
+    assert_eq!(
+        delay.sentence,
+        "p50 delay: +1.00 µs (+1.98 %), difference below the bound of 1.20 µs: cannot tell \
+         (2 pairs: +1.00 µs to +1.00 µs)."
+    );
+    // Within dom0 and for variations the clocks do not matter.
+    assert_eq!(find(&summary, "hop_nic_vif").finding, Finding::Equal);
+    assert_eq!(find(&summary, "abs_ipdv_mean").finding, Finding::Equal);
+    // Pairs that do not agree.
+    let (_folder, summary) = analysed(&World {
+        blocks: 2,
+        bound: Some(0.0),
+        fate: |variant, block, flow, seq| {
+            let mut fate = plain("stock", block, flow, seq);
+            if variant == "shadow" {
+                fate.hops[1] += if block == 1 { 500 } else { -300 };
+            }
+            fate
+        },
+        ..World::default()
+    });
+    let hop = find(&summary, "hop_nic_vif");
+    assert_eq!(
+        (hop.min, hop.max, hop.finding),
+        (-300.0, 500.0, Finding::CannotTell)
+    );
+    assert_eq!(
+        hop.sentence,
+        "mean time nic to vif: +100 ns (+1.67 %), pairs do not agree: cannot tell \
+         (2 pairs: -300 ns to +500 ns)."
+    );
+}
+
+#[test]
+fn a_bound_that_does_not_hold_is_noticed() {
+    let (_folder, summary) = analysed(&World {
+        fate: |_, _, _, _| Fate::of([-20_000, 6000, 10_000]),
+        ..World::default()
+    });
+    let flow = &summary.trials[0].flows[0];
+    assert_eq!(flow.counts.negative, flow.counts.matched);
+    assert_eq!(flow.hops[0].negative, flow.counts.matched);
+    assert_eq!(summary.judgement.verdict, Verdict::Inconclusive);
+    assert!(
+        summary.trials[0]
+            .warnings
+            .iter()
+            .any(|w| w.contains("clock bound does not hold"))
+    );
+}
+
+#[test]
+fn a_missing_or_damaged_capture_is_named_and_the_rest_is_measured() {
+    let missing: fn(&Path) = |path| std::fs::remove_file(path).unwrap();
+    let cut: fn(&Path) = |path| {
+        let bytes = std::fs::read(path).unwrap();
+        std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    };
+    let garbage: fn(&Path) = |path| std::fs::write(path, b"not a capture at all").unwrap();
+    for damage in [missing, cut, garbage] {
+        let folder = written(&World::default());
+        damage(&folder.path().join("trials/1/u1/rx-u1.pcap.zst"));
+        let run = RunDir::new(folder.path());
+        let record = run.read_trial(1).unwrap().unwrap();
+        let error = packets::read_trial(&run, &record).unwrap_err();
+        assert!(matches!(error, ReportError::Capture { .. }), "{error}");
+        assert!(
+            error.to_string().contains("trials/1/u1/rx-u1.pcap.zst"),
+            "{error}"
+        );
+
+        let rendered = render(folder.path(), &Silent).unwrap();
+        let summary = rendered.summary;
+        assert_eq!(summary.judgement.verdict, Verdict::Infra);
+        assert!(
+            summary.judgement.reason.contains("rx-u1.pcap.zst"),
+            "{}",
+            summary.judgement.reason
+        );
+        assert!(matches!(
+            summary.trials[0].state,
+            TrialState::Unreadable { .. }
+        ));
+        assert_eq!(summary.trials[1].state, TrialState::Complete);
+        assert!(
+            std::fs::read_to_string(rendered.index)
+                .unwrap()
+                .contains("rx-u1.pcap.zst")
+        );
+    }
+}
+
+#[test]
+fn damaged_json_is_named() {
+    let folder = written(&World::default());
+    std::fs::write(folder.path().join("trials/2/dom0/result.json"), "{").unwrap();
+    let summary = analyze_run(folder.path(), &Silent).unwrap();
+    assert!(
+        summary
+            .judgement
+            .reason
+            .contains("trials/2/dom0/result.json")
+    );
+    std::fs::write(folder.path().join("run.json"), "{}").unwrap();
+    let error = analyze_run(folder.path(), &Silent).unwrap_err();
+    assert!(matches!(error, ReportError::Json { .. }) && error.to_string().contains("run.json"));
+    let error = analyze_run(Path::new("/nonexistent"), &Silent).unwrap_err();
+    assert!(matches!(error, ReportError::Read { .. }), "{error}");
+}
+
+#[test]
+fn a_capture_name_that_leaves_its_folder_is_refused() {
+    let folder = written(&World::default());
+    let path = folder.path().join("trials/1/u1/result.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        text.replace("rx-u1.pcap.zst", "../../../../../etc/passwd"),
+    )
+    .unwrap();
+    let run = RunDir::new(folder.path());
+    let record = run.read_trial(1).unwrap().unwrap();
+    let error = packets::read_trial(&run, &record).unwrap_err();
+    assert!(matches!(error, ReportError::UnsafeName { .. }), "{error}");
+}
+
+#[test]
+fn a_trial_without_packets_is_a_doubt_not_a_crash() {
+    let folder = written(&World {
+        silent: true,
+        ..World::default()
+    });
+    let summary = render(folder.path(), &Silent).unwrap().summary;
+    assert_eq!(summary.judgement.verdict, Verdict::Inconclusive);
+    assert!(
+        summary
+            .judgement
+            .findings
+            .iter()
+            .any(|f| f.contains("no packet was seen at tx"))
+    );
+    assert!(
+        summary
+            .judgement
+            .findings
+            .iter()
+            .any(|f| f.contains("sent 0 of"))
+    );
+}
+
+#[test]
+fn failures_set_the_verdict_and_are_shown() {
+    let crash = Outcome::DutCrash {
+        reason: "dom0 stopped answering".into(),
+        console: vec![
+            "BUG: <b>page</b> fault\u{1b}[31m".into(),
+            "(XEN) Dom0 crashed".into(),
+        ],
+    };
+    let setup = Outcome::Setup {
+        reason: "xen_netback did not load".into(),
+    };
+    let infra = Outcome::Infra {
+        reason: "SSH to u2 dropped".into(),
+    };
+    let cases: [(Vec<(u32, Outcome)>, Vec<u32>, Verdict); 4] = [
+        (
+            vec![(1, infra.clone()), (2, setup.clone()), (3, crash)],
+            vec![4],
+            Verdict::DutCrash,
+        ),
+        (vec![(1, infra.clone()), (2, setup)], vec![], Verdict::Setup),
+        (vec![(1, infra)], vec![], Verdict::Infra),
+        (vec![], vec![4], Verdict::Infra),
+    ];
+    for (outcomes, not_run, expected) in cases {
+        let folder = written(&World {
+            blocks: 2,
+            outcomes,
+            not_run,
+            ..World::default()
+        });
+        let rendered = render(folder.path(), &Silent).unwrap();
+        let summary = &rendered.summary;
+        assert_eq!(
+            summary.judgement.verdict, expected,
+            "{:?}",
+            summary.judgement
+        );
+        assert_eq!(summary.trials.len(), 4);
+        if expected == Verdict::DutCrash {
+            let page = std::fs::read_to_string(&rendered.index).unwrap();
+            assert!(page.contains("BUG: &lt;b&gt;page&lt;/b&gt; fault\u{fffd}[31m"));
+            assert!(page.contains("(XEN) Dom0 crashed"));
+            assert!(page.contains("vifbench resume"));
+            assert_eq!(summary.judgement.findings.len(), 4);
+        }
+    }
+}
+
+#[test]
+fn an_open_run_says_that_its_times_mean_nothing() {
+    let folder = written(&World {
+        mode: Mode::Open,
+        bound: None,
+        ..World::default()
+    });
+    let rendered = render(folder.path(), &Silent).unwrap();
+    assert_eq!(rendered.summary.judgement.verdict, Verdict::Pass);
+    let page = std::fs::read_to_string(&rendered.index).unwrap();
+    for mark in [
+        "open run: times mean nothing",
+        "virtual lab: instruction time, not hardware time",
+    ] {
+        // In the heading, at the tables and in every figure.
+        assert!(page.matches(mark).count() >= 6, "{mark}");
+        assert!(rendered.summary.to_text().contains(mark));
+    }
+    // The generator's clock is not the reference: the measured part begins a warm-up after the first packet.
+    let flow = &rendered.summary.trials[0].flows[0];
+    assert!(
+        (995..=1001).contains(&flow.counts.sent),
+        "{}",
+        flow.counts.sent
+    );
+}
+
+#[test]
+fn hostile_names_stay_text() {
+    let evil = "\"><img src=x onerror=alert(1)></svg><script>alert(2)</script>";
+    let folder = written(&World {
+        name: evil.into(),
+        about: evil.into(),
+        variants: vec![
+            ("stock".into(), Patches::Stock),
+            (evil.into(), Patches::Shadow),
+        ],
+        ..World::default()
+    });
+    let rendered = render(folder.path(), &Silent).unwrap();
+    for file in rendered
+        .files
+        .iter()
+        .filter(|f| f.extension().is_some_and(|e| e == "html" || e == "svg"))
+    {
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(
+            !text.contains("<script") && !text.contains("<img"),
+            "{}",
+            file.display()
+        );
+        if file.ends_with("index.html") {
+            assert!(text.contains("&lt;script&gt;alert(2)"), "shown as text");
+            assert!(
+                text.contains("console=hvc0 &lt;script&gt;"),
+                "the host's command line too"
+            );
+            assert!(text.contains("default-src 'none'"));
+            assert_eq!(text.matches("</svg>").count(), 5, "one for each figure");
+        }
+    }
+}
+
+#[test]
+fn rendering_twice_gives_the_same_bytes() {
+    let folder = written(&World {
+        blocks: 2,
+        rates: vec![200, 2000],
+        fate: mishaps,
+        ..World::default()
+    });
+    let snapshot = || {
+        render(folder.path(), &Silent).unwrap();
+        let mut files = BTreeMap::new();
+        let mut folders = vec![folder.path().join("report"), folder.path().join("packets")];
+        files.insert(
+            PathBuf::from("trials.parquet"),
+            std::fs::read(folder.path().join("trials.parquet")).unwrap(),
+        );
+        while let Some(next) = folders.pop() {
+            for entry in std::fs::read_dir(next).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.insert(path.clone(), std::fs::read(path).unwrap());
+                }
+            }
+        }
+        files
+    };
+    let (first, second) = (snapshot(), snapshot());
+    assert_eq!(
+        first.keys().collect::<Vec<_>>(),
+        second.keys().collect::<Vec<_>>()
+    );
+    assert_eq!(
+        first.len(),
+        1 + 8 + 4 + 10,
+        "tables, packets, page and data, figures"
+    );
+    for (path, bytes) in &first {
+        assert!(
+            !bytes.is_empty() && *bytes == second[path],
+            "{} differs",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn the_summary_as_text() {
+    let (_folder, summary) = analysed(&World {
+        blocks: 2,
+        fate: mishaps,
+        ..World::default()
+    });
+    insta::assert_snapshot!(summary.to_text());
+}
+
+#[test]
+fn the_summary_as_json() {
+    let (_folder, summary) = analysed(&World {
+        duration: Span::from_millis(50),
+        warmup: Span::from_millis(50),
+        ..World::default()
+    });
+    let text = serde_json::to_string_pretty(&summary).unwrap();
+    insta::assert_snapshot!(text);
+    let back: RunSummary = serde_json::from_str(&text).unwrap();
+    assert_eq!(back, summary);
+}
+
+fn figures_of(root: &Path) -> Vec<figures::Figure> {
+    font::register().unwrap();
+    figures::figures(&analyze(&RunDir::new(root), &Silent).unwrap())
+}
+
+/// No text over another or out of the picture: in the smallest run and in a wide one with long names.
+#[test]
+fn figures_are_readable() {
+    let long = "a-variant-with-a-very-long-name-that-nobody-should-choose-but-somebody-will";
+    let worlds = [
+        World::default(),
+        World {
+            rates: vec![20, 200, 2000],
+            blocks: 2,
+            warmup: Span::from_millis(20),
+            variants: vec![
+                ("stock".into(), Patches::Stock),
+                (long.into(), Patches::Shadow),
+                ("third".into(), Patches::Shadow),
+                ("fourth".into(), Patches::Shadow),
+            ],
+            mode: Mode::Open,
+            fate: mishaps,
+            ..World::default()
+        },
+        World {
+            fate: |_, _, _, _| Fate::of([0, 0, 0]),
+            bound: Some(0.0),
+            ..World::default()
+        },
+        World {
+            bound: None,
+            fate: |_, _, _, seq| Fate::of([seq.into(), 0, 70_000_000]),
+            ..World::default()
+        },
+    ];
+    for world in worlds {
+        let folder = written(&world);
+        let all = figures_of(folder.path());
+        assert!(all.len() >= 4);
+        for figure in all {
+            let boxes = text_boxes(&figure.scene);
+            for (i, (a, text)) in boxes.iter().enumerate() {
+                assert!(
+                    a.0 >= 0.0
+                        && a.1 >= 0.0
+                        && a.2 <= figure.scene.width
+                        && a.3 <= figure.scene.height,
+                    "{}: {text:?} leaves the picture: {a:?}",
+                    figure.id
+                );
+                for (b, other) in &boxes[..i] {
+                    let apart = a.2 <= b.0 || b.2 <= a.0 || a.3 <= b.1 || b.3 <= a.1;
+                    assert!(apart, "{}: {text:?} lies on {other:?}", figure.id);
+                }
+            }
+            assert!(
+                boxes.iter().any(|(_, t)| t.contains("virtual lab")),
+                "{}",
+                figure.id
+            );
+            assert!(
+                boxes.iter().any(|(_, t)| t.contains("measured packets")),
+                "{}",
+                figure.id
+            );
+        }
+    }
+}
+
+type TextBox = ((f64, f64, f64, f64), String);
+
+fn text_boxes(drawing: &scene::Scene) -> Vec<TextBox> {
+    let texts = drawing.shapes.iter().filter_map(|shape| match shape {
+        scene::Shape::Text(text) => Some(text),
+        _ => None,
+    });
+    texts
+        .map(|t| {
+            let long = font::width(&t.text, t.size, t.bold);
+            let start = match t.across {
+                scene::Across::Left => 0.0,
+                scene::Across::Middle => -long / 2.0,
+                scene::Across::Right => -long,
+            };
+            let half = t.size * 0.4;
+            let extent = if t.upright {
+                (t.x - half, t.y - start - long, t.x + half, t.y - start)
+            } else {
+                (t.x + start, t.y - half, t.x + start + long, t.y + half)
+            };
+            (extent, t.text.clone())
+        })
+        .collect()
+}
+
+#[test]
+fn two_captures_alone() {
+    let folder = written(&World {
+        fate: mishaps,
+        ..World::default()
+    });
+    let at = |name: &str| folder.path().join("trials/1").join(name);
+    // Only flow 1 arrives at u1, so that all of flow 2 counts as lost.
+    let pair = analyze_pair(&at("gen/tx.pcap.zst"), &at("u1/rx-u1.pcap.zst"), None).unwrap();
+    assert_eq!((pair.delay_us, pair.delay_bound_us), (None, None));
+    assert_eq!(
+        (pair.duplicated, pair.reordered, pair.unmatched_rx),
+        (2, 1, 1)
+    );
+    assert_eq!(pair.corrupt_rx, 1);
+    // Warm-up and all: 1200 packets, of which 50, 300, 400 and 700 did not arrive, and 800 is not in tx.
+    assert_eq!((pair.rx_packets, pair.matched), (1200 - 4 + 2, 1200 - 5));
+    assert!((pair.pdv_us.unwrap().max - 600.0).abs() < 1e-9);
+
+    // One host, one clock: an absolute delay.
+    let pair = analyze_pair(
+        &at("dom0/nic.pcap.zst"),
+        &at("dom0/vif-u2.pcap.zst"),
+        Some(0),
+    )
+    .unwrap();
+    let delay = pair.delay_us.unwrap();
+    assert_eq!(
+        (delay.min, delay.p50, delay.max, pair.delay_bound_us),
+        (6.0, 6.0, 6.0, Some(0.0))
+    );
+    assert_eq!(pair.reordered, 0);
+    let keys: Vec<String> = match serde_json::to_value(&pair).unwrap() {
+        serde_json::Value::Object(map) => map.keys().cloned().collect(),
+        other => panic!("not an object: {other}"),
+    };
+    for key in [
+        "tx_packets",
+        "rx_packets",
+        "matched",
+        "lost",
+        "duplicated",
+        "reordered",
+        "unmatched_rx",
+        "delay_us",
+        "ipdv_us",
+        "pdv_us",
+        "rfc3550_jitter_us",
+        "rfc3550_jitter_last_us",
+        "throughput_mbps",
+        "skew_ppm",
+        "delay_bound_us",
+        "timestamp_source",
+        "warnings",
+    ] {
+        assert!(keys.iter().any(|k| k == key), "{key}");
+    }
+    let error = analyze_pair(&at("gen/tx.pcap.zst"), Path::new("/nonexistent"), None).unwrap_err();
+    assert!(error.to_string().contains("/nonexistent"), "{error}");
+}
+
+#[test]
+fn times_lie_on_the_reference_clock() {
+    let folder = written(&World::default());
+    let run = RunDir::new(folder.path());
+    let record = run.read_trial(1).unwrap().unwrap();
+    let read = packets::read_trial(&run, &record).unwrap();
+    for packet in &read.packets {
+        let due = START + packet.due_ns.unwrap();
+        assert_eq!(packet.at(Point::Tx), Some(due + 2000));
+        assert_eq!(packet.send_ns, due + 2000 - SEND_TO_TX);
+        let hops: i64 = plain("stock", 1, packet.flow, packet.seq).hops.iter().sum();
+        assert_eq!(packet.at(Point::Rx), Some(due + 2000 + hops));
+    }
+}
