@@ -187,6 +187,9 @@ pub struct RunArgs {
     /// Orders the blocks and spaces the packets.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Run every sealed trial twice from its armed state and compare all packets and counters, byte for byte.
+    #[arg(long)]
+    pub twice: bool,
     /// Leave the virtual lab up, so that the next run need not restore it.
     #[arg(long)]
     pub keep_lab: bool,

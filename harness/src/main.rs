@@ -1,2 +1,66 @@
-//! `vifbench`: the command line. Thin: it joins the rooms.
-fn main() {}
+//! `vifbench`: benchmarks Xen's network path with real hosts in the loop.
+//!
+//! Thin: it reads the command line, joins the rooms, and ends with one of the documented exit codes. Results go to
+//! stdout, progress and errors to stderr.
+
+mod cli;
+mod commands;
+mod error;
+mod exit;
+mod interrupt;
+mod progress;
+mod run;
+mod store;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Command};
+use error::Failure;
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            EnvFilter::try_from_env("VIFBENCH_LOG").unwrap_or_else(|_| EnvFilter::new("warn")),
+        )
+        .without_time()
+        .init();
+    match dispatch(&cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.exit().into()
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
+    let format = cli.format;
+    let progress = progress::for_stderr();
+    let progress = progress.as_ref();
+    match &cli.command {
+        Command::Lab(command) => commands::lab::run(command, format, progress),
+        Command::Scenario(command) => commands::scenario::run(command, format),
+        Command::Run(args) => {
+            let cancel = interrupt::install()?;
+            commands::run::run(args, format, progress, &cancel)
+        }
+        Command::Resume { run } => {
+            let cancel = interrupt::install()?;
+            commands::run::resume(run, format, progress, &cancel)
+        }
+        Command::Report { run } => commands::report::make(run, format, progress),
+        Command::Patches(command) => commands::patches::run(command, format, progress),
+        Command::Doctor { lab } => commands::doctor::run(lab.as_deref(), format),
+        Command::Analyze { .. } => Err(Failure::Usage(String::new())),
+        Command::Undo { host, lab } => commands::undo::run(host, lab.as_deref(), format, progress),
+        Command::Enrol { address, netns } => commands::enrol::run(address, netns.as_deref(), format),
+        Command::Man => commands::shell_help::man(),
+        Command::Completions { shell } => commands::shell_help::completions(*shell),
+    }
+}

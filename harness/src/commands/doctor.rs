@@ -1,0 +1,47 @@
+//! `vifbench doctor`: what is missing, here and on the hosts, each with the command that mends it.
+
+use std::path::Path;
+
+use serde_json::json;
+use vifbench_provisioning::doctor::{self, Health};
+use vifbench_provisioning::modules::builder::default_cache_dir;
+use vifbench_provisioning::ssh::{SshHost, SshOptions};
+use vifbench_provisioning::state;
+use vifbench_scenarios::lab::Lab;
+
+use crate::cli::Format;
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::run::machines::STEP;
+
+/// Carries out the command. Something missing is exit code 12.
+pub fn run(lab: Option<&Path>, format: Format) -> Result<Exit, Failure> {
+    let mut checks = doctor::this_machine(&[&default_cache_dir(), &state::folder()?, Path::new(".")]);
+    if let Some(path) = lab {
+        let lab = Lab::load(path)?;
+        let netns = lab.controller.as_ref().and_then(|controller| controller.netns.clone());
+        for spec in &lab.hosts {
+            let options = SshOptions { netns: netns.clone(), ..SshOptions::default() };
+            let mut host = SshHost::new(spec, options)?;
+            checks.extend(doctor::host(&mut host, spec, STEP));
+        }
+    }
+    let missing = checks.iter().any(|check| check.health == Health::Missing);
+    match format {
+        Format::Json => println!("{}", json!(checks)),
+        Format::Text => {
+            for check in &checks {
+                let mark = match check.health {
+                    Health::Good => "good",
+                    Health::Doubtful => "doubtful",
+                    Health::Missing => "MISSING",
+                };
+                println!("{mark:<9} {}: {}", check.what, check.found);
+                if let Some(mend) = &check.mend {
+                    println!("          {mend}");
+                }
+            }
+        }
+    }
+    Ok(if missing { Exit::Infra } else { Exit::Pass })
+}

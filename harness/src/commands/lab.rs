@@ -1,0 +1,119 @@
+//! `vifbench lab up|down|status|ssh|console`.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+
+use serde_json::json;
+use vifbench_provisioning::lab::{UpOptions, VirtualLab};
+use vifbench_scenarios::lab::{HostName, HostSpec};
+use vifbench_scenarios::progress::Progress;
+
+use super::run::virtual_lab;
+use crate::cli::{Format, LabCommand};
+use crate::error::Failure;
+use crate::exit::Exit;
+
+/// Carries out the command.
+pub fn run(command: &LabCommand, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
+    match command {
+        LabCommand::Up { cold } => up(*cold, format, progress),
+        LabCommand::Down => {
+            VirtualLab::take_down(&virtual_lab())?;
+            match format {
+                Format::Text => println!("the virtual lab is down"),
+                Format::Json => println!("{}", json!({"lab": virtual_lab(), "machine": "gone"})),
+            }
+            Ok(Exit::Pass)
+        }
+        LabCommand::Status => status(format),
+        LabCommand::Ssh { host, command } => ssh(host, command),
+        LabCommand::Console { host, lines } => {
+            let lab = attached()?;
+            known(&lab, host)?;
+            let tail = lab.console_tail(host, *lines)?;
+            match format {
+                Format::Text => {
+                    for line in tail {
+                        println!("{line}");
+                    }
+                }
+                Format::Json => println!("{}", json!(tail)),
+            }
+            Ok(Exit::Pass)
+        }
+    }
+}
+
+fn up(cold: bool, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
+    let options = UpOptions { fresh: cold, ..UpOptions::named(&virtual_lab()) };
+    let lab = VirtualLab::up(&options, progress)?;
+    let times = lab.times()?;
+    match format {
+        Format::Text => {
+            let how = if times.cold { "booted from power-on" } else { "restored from its snapshot" };
+            println!("the virtual lab is up: {how} in {:.1} s", times.total_s);
+            println!("  dom0 answered on SSH after {:.1} s", times.dom0_s);
+            for (guest, seconds) in &times.guests_s {
+                println!("  {guest} answered on SSH after {seconds:.1} s");
+            }
+            println!("  lab file: {}", lab.lab_file().display());
+        }
+        Format::Json => {
+            println!("{}", json!({"lab": virtual_lab(), "lab_file": lab.lab_file(), "times": times}));
+        }
+    }
+    Ok(Exit::Pass)
+}
+
+fn status(format: Format) -> Result<Exit, Failure> {
+    let status = VirtualLab::attach(&virtual_lab())?.map(|lab| lab.status()).transpose()?;
+    match (format, status) {
+        (Format::Text, None) => println!("the virtual lab is down; `vifbench lab up` starts it"),
+        (Format::Json, None) => println!("{}", json!({"name": virtual_lab(), "machine": "gone"})),
+        (Format::Json, Some(status)) => println!("{}", json!(status)),
+        (Format::Text, Some(status)) => {
+            println!("{}: {}, kernel {}", status.name, status.machine, status.kernel);
+            println!("  network namespace {}", status.netns);
+            println!("  saved states: {}", status.states.join(", "));
+            for host in status.hosts {
+                let ssh = if host.ssh { "answers on SSH" } else { "does not answer" };
+                println!("  {:<6} {:<16} {ssh:<16} console {}", host.name, host.address, host.console.display());
+            }
+        }
+    }
+    Ok(Exit::Pass)
+}
+
+/// The lab that runs, or what to do about it.
+pub fn attached() -> Result<VirtualLab, Failure> {
+    VirtualLab::attach(&virtual_lab())?.ok_or_else(|| {
+        Failure::Usage("the virtual lab is down; `vifbench lab up` starts it".to_owned())
+    })
+}
+
+fn known<'a>(lab: &'a VirtualLab, host: &str) -> Result<&'a HostSpec, Failure> {
+    lab.lab().host(&HostName(host.to_owned())).ok_or_else(|| {
+        let names: Vec<_> = lab.lab().hosts.iter().map(|host| host.name.to_string()).collect();
+        Failure::Usage(format!("the lab has no host `{host}`; it has {}", names.join(", ")))
+    })
+}
+
+/// Becomes the system's `ssh`, inside the lab's namespace and with the lab's keys only.
+fn ssh(host: &str, command: &[String]) -> Result<Exit, Failure> {
+    let lab = attached()?;
+    let spec = known(&lab, host)?;
+    let known_hosts = lab.folder().join("known_hosts");
+    let line = format!("{} {}\n", spec.address, spec.host_key);
+    std::fs::write(&known_hosts, line)
+        .map_err(|source| Failure::Io { doing: "write", path: known_hosts.clone(), source })?;
+    let error = std::process::Command::new("ip")
+        .args(["netns", "exec", lab.netns(), "ssh", "-i"])
+        .arg(&spec.key)
+        .args(["-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes", "-o"])
+        .arg(format!("UserKnownHostsFile={}", known_hosts.display()))
+        .args(["-o", "LogLevel=ERROR", "-p", &spec.port.to_string()])
+        .arg(format!("{}@{}", spec.user, spec.address))
+        .args(command)
+        .exec();
+    Err(Failure::Io { doing: "start", path: PathBuf::from("ip netns exec ... ssh"), source: error })
+}

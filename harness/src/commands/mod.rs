@@ -1,0 +1,11 @@
+//! What each command does: one file a command.
+
+pub mod doctor;
+pub mod enrol;
+pub mod lab;
+pub mod patches;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod shell_help;
+pub mod undo;

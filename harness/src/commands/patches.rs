@@ -1,0 +1,132 @@
+//! `vifbench patches list|check|build`.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+use vifbench_provisioning::modules::ModuleError;
+use vifbench_provisioning::modules::builder::{ModuleBuilder, default_cache_dir};
+use vifbench_scenarios::progress::Progress;
+
+use crate::cli::{Format, PatchesCommand};
+use crate::error::Failure;
+use crate::exit::Exit;
+
+/// The patch series: `$VIFBENCH_PATCHES`, or the source tree that this program was built from.
+pub fn folder() -> PathBuf {
+    std::env::var_os("VIFBENCH_PATCHES")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../vendor-patches")), PathBuf::from)
+}
+
+/// Builds modules from the patches into the cache.
+pub fn builder() -> ModuleBuilder {
+    ModuleBuilder::new(folder(), default_cache_dir())
+}
+
+/// Carries out the command.
+pub fn run(command: &PatchesCommand, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
+    match command {
+        PatchesCommand::List { kernel } => list(kernel, format),
+        PatchesCommand::Check { kernel } => check(kernel, format, progress),
+        PatchesCommand::Build { kernel, release } => build(kernel, release.as_deref(), format, progress),
+    }
+}
+
+fn list(line: &str, format: Format) -> Result<Exit, Failure> {
+    let series = builder().series(line).map_err(ModuleError::from)?;
+    match format {
+        Format::Text => {
+            for (index, patch) in series.patches.iter().enumerate() {
+                println!("{} {}", patch.name, patch.subject);
+                for variant in series.variants.iter().filter(|variant| variant.patches == index + 1) {
+                    println!("    so far: variant {}", variant.name);
+                }
+            }
+        }
+        Format::Json => {
+            let patches: Vec<_> = series
+                .patches
+                .iter()
+                .map(|patch| json!({"name": patch.name, "subject": patch.subject}))
+                .collect();
+            let variants: Vec<_> = series
+                .variants
+                .iter()
+                .map(|variant| json!({"name": variant.name, "patches": variant.patches}))
+                .collect();
+            println!("{}", json!({"kernel": series.line, "patches": patches, "variants": variants}));
+        }
+    }
+    Ok(Exit::Pass)
+}
+
+fn check(line: &str, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
+    let builder = builder();
+    let kernel = builder.newest_kernel(line).map_err(ModuleError::from)?;
+    let task = progress.start("checking patches", None);
+    let checks = builder.check(&kernel, &|text| task.message(text)).map_err(ModuleError::from)?;
+    task.finish(&format!("{} for {}", checks.len(), kernel.release));
+    let good = checks.iter().all(|check| check.passes());
+    match format {
+        Format::Text => {
+            for check in &checks {
+                let mark = if check.passes() { "good" } else { "FAULTS" };
+                println!("{mark:<7} {}", check.patch.name);
+                for finding in check.style.findings.iter().chain(&check.warnings) {
+                    println!("        {finding}");
+                }
+            }
+        }
+        Format::Json => {
+            let rows: Vec<_> = checks
+                .iter()
+                .map(|check| {
+                    json!({
+                        "patch": check.patch.name, "good": check.passes(),
+                        "style": check.style.findings, "warnings": check.warnings,
+                    })
+                })
+                .collect();
+            println!("{}", json!({"kernel": kernel.release, "patches": rows}));
+        }
+    }
+    Ok(if good { Exit::Pass } else { Exit::Setup })
+}
+
+fn build(
+    line: &str,
+    release: Option<&str>,
+    format: Format,
+    progress: &dyn Progress,
+) -> Result<Exit, Failure> {
+    let builder = builder();
+    let kernel = match release {
+        Some(release) => builder.kernel(release),
+        None => builder.newest_kernel(line),
+    }
+    .map_err(ModuleError::from)?;
+    let series = builder.series(line).map_err(ModuleError::from)?;
+    for variant in &series.variants {
+        let task = progress.start(&format!("building {}", variant.name), None);
+        let built = builder
+            .build(&variant.name, &kernel, &|text| task.message(text))
+            .map_err(ModuleError::from)?;
+        task.finish(if built.cached { "in the cache" } else { "built" });
+        match format {
+            Format::Text => {
+                println!("{} for {}", variant.name, built.release);
+                for module in [&built.netback, &built.netfront] {
+                    println!("  {} build-id {}", module.path.display(), module.file.build_id);
+                }
+            }
+            Format::Json => println!(
+                "{}",
+                json!({
+                    "variant": variant.name, "kernel": built.release,
+                    "netback": {"path": built.netback.path, "build_id": built.netback.file.build_id},
+                    "netfront": {"path": built.netfront.path, "build_id": built.netfront.file.build_id},
+                })
+            ),
+        }
+    }
+    Ok(Exit::Pass)
+}

@@ -1,0 +1,124 @@
+//! `vifbench run`: a scenario on a lab, and its report.
+
+use std::path::Path;
+
+use vifbench_provisioning::lab::{UpOptions, VirtualLab};
+use vifbench_provisioning::lease::LabLock;
+use vifbench_provisioning::state;
+use vifbench_provisioning::wait::Cancel;
+use vifbench_scenarios::lab::Lab;
+use vifbench_scenarios::plan::Plan;
+use vifbench_scenarios::progress::Progress;
+
+use super::{report, scenario};
+use crate::cli::{Format, RunArgs};
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::run::bench::Bench;
+use crate::store::RunDir;
+
+/// The name of the lab that vifbench builds itself: `virtual`, or `$VIFBENCH_LAB_NAME`, so that several can stand
+/// side by side.
+pub fn virtual_lab() -> String {
+    std::env::var("VIFBENCH_LAB_NAME").unwrap_or_else(|_| "virtual".to_owned())
+}
+
+/// Carries out the command.
+pub fn run(
+    args: &RunArgs,
+    format: Format,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<Exit, Failure> {
+    // Everything that can be wrong with the files is found before anything is booted.
+    let asked = scenario::find(&args.scenario)?;
+    let given = args.lab.as_deref().map(Lab::load).transpose()?;
+    if let Some(lab) = &given {
+        scenario::fits(&asked, lab)?;
+    }
+    let plan = Plan::new(&asked, args.seed, args.blocks);
+    let (lab, virtual_lab, was_up) = bring_up(given, progress)?;
+    let result = scenario::fits(&asked, &lab).and_then(|()| {
+        Ok(RunDir::create(&args.out, asked, lab.clone(), plan)?)
+    });
+    let mut run = match result {
+        Ok(run) => run,
+        Err(failure) => {
+            put_away(virtual_lab, was_up || args.keep_lab)?;
+            return Err(failure);
+        }
+    };
+    let end = End { keep_lab: was_up || args.keep_lab, twice: args.twice };
+    go_on(&mut run, lab, virtual_lab, end, format, progress, cancel)
+}
+
+/// The lab of a file, or the virtual lab, up. The flag says whether it was up already.
+pub fn bring_up(
+    given: Option<Lab>,
+    progress: &dyn Progress,
+) -> Result<(Lab, Option<VirtualLab>, bool), Failure> {
+    if let Some(lab) = given {
+        return Ok((lab, None, true));
+    }
+    if let Some(lab) = VirtualLab::attach(&virtual_lab())? {
+        return Ok((lab.lab().clone(), Some(lab), true));
+    }
+    let lab = VirtualLab::up(&UpOptions::named(&virtual_lab()), progress)?;
+    Ok((lab.lab().clone(), Some(lab), false))
+}
+
+fn put_away(lab: Option<VirtualLab>, keep: bool) -> Result<(), Failure> {
+    match lab {
+        Some(lab) if !keep => Ok(lab.down()?),
+        _ => Ok(()),
+    }
+}
+
+/// How a run is to go, besides its plan.
+#[derive(Debug, Clone, Copy)]
+pub struct End {
+    /// The virtual lab stays up afterwards.
+    keep_lab: bool,
+    /// Every sealed trial runs twice from its armed state, and must come out the same.
+    twice: bool,
+}
+
+/// Runs what is not finished, restores the lab whatever happened, and reports.
+pub fn go_on(
+    run: &mut RunDir,
+    lab: Lab,
+    virtual_lab: Option<VirtualLab>,
+    end: End,
+    format: Format,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<Exit, Failure> {
+    let name = run.record().run.clone();
+    // One run at a time on a lab; the kernel lets go of it however this process ends.
+    let _lab = LabLock::take(&state::folder()?, &lab.name, &format!("run {name}"))?;
+    run.event("run-started", None, &name)?;
+    let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), &name, end.twice);
+    let result = crate::run::execute(run, &mut bench, progress);
+    let restored = bench.restore(end.keep_lab, progress);
+    // What could not be restored matters more than why the run ended.
+    restored?;
+    result?;
+    run.event("run-ended", None, &name)?;
+    report::make(run.path(), format, progress)
+}
+
+/// `vifbench resume`.
+pub fn resume(
+    path: &Path,
+    format: Format,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<Exit, Failure> {
+    let mut run = RunDir::open(path)?;
+    let lab = run.record().lab.clone();
+    // A virtual lab has new keys after its images were built anew: what is up now counts, not what was.
+    let given = if lab.is_virtual { None } else { Some(lab) };
+    let (lab, virtual_lab, was_up) = bring_up(given, progress)?;
+    let end = End { keep_lab: was_up, twice: false };
+    go_on(&mut run, lab, virtual_lab, end, format, progress, cancel)
+}

@@ -1,0 +1,116 @@
+//! Every way a command can fail, and the exit code that says which kind it was.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+use vifbench_provisioning::host::HostError;
+use vifbench_provisioning::lab::LabError;
+use vifbench_provisioning::lease::LeaseError;
+use vifbench_provisioning::modules::ModuleError;
+use vifbench_provisioning::state::StateError;
+use vifbench_provisioning::undo::UndoError;
+use vifbench_reports::error::ReportError;
+use vifbench_scenarios::file::FileError;
+
+use crate::exit::Exit;
+use crate::interrupt::InterruptError;
+use crate::store::StoreError;
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// A lab or scenario file has faults.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A scenario and a lab do not fit together.
+    #[error("the scenario cannot run on the lab {lab}:\n{}", problems.join("\n"))]
+    Unfit {
+        /// The lab's name.
+        lab: String,
+        /// One sentence each.
+        problems: Vec<String>,
+    },
+    /// A command was given something it does not know.
+    #[error("{0}")]
+    Usage(String),
+    /// A host.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The virtual lab.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// Building, swapping or proving modules.
+    #[error(transparent)]
+    Modules(#[from] ModuleError),
+    /// The run store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The report.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// The undo stack.
+    #[error(transparent)]
+    Undo(#[from] UndoError),
+    /// Somebody else has the lab.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// No folder for state.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A probe refused or misbehaved.
+    #[error("the probe on {host} could not {doing}: {why}")]
+    Probe {
+        /// Where.
+        host: String,
+        /// What was asked.
+        doing: String,
+        /// Its answer.
+        why: String,
+    },
+    /// A sealed trial gave two different results.
+    #[error("trial {trial} is not exact: run twice from the same armed state, {} came out different; something from outside reached the lab", file.display())]
+    NotExact {
+        /// Which trial.
+        trial: u32,
+        /// Which file of the results.
+        file: PathBuf,
+    },
+    /// A file of this machine.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// What was attempted.
+        doing: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Ctrl-C.
+    #[error("interrupted; the hosts are restored")]
+    Interrupted,
+    /// The signal handler.
+    #[error(transparent)]
+    Signals(#[from] InterruptError),
+}
+
+impl Failure {
+    /// Which exit code says it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::File(_) | Self::Unfit { .. } | Self::Usage(_) => Exit::Usage,
+            Self::Host(HostError::Interrupted { .. }) | Self::Interrupted => Exit::Interrupted,
+            Self::Host(HostError::Failed { .. }) | Self::Modules(_) => Exit::Setup,
+            Self::Lab(LabError::Crashed { .. }) => Exit::DutCrash,
+            Self::Host(_)
+            | Self::Lab(_)
+            | Self::Store(_)
+            | Self::Undo(_)
+            | Self::Lease(_)
+            | Self::State(_)
+            | Self::Probe { .. }
+            | Self::NotExact { .. }
+            | Self::Io { .. } => Exit::Infra,
+            Self::Report(_) | Self::Signals(_) => Exit::Internal,
+        }
+    }
+}

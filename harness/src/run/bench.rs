@@ -1,0 +1,266 @@
+//! Where trials run: the virtual lab, or machines of flesh and copper. The only place that knows the difference.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use vifbench_provisioning::host::{Host, HostError};
+use vifbench_provisioning::lab::{LabError, VirtualLab};
+use vifbench_provisioning::local::LocalHost;
+use vifbench_provisioning::ssh::{SshHost, SshOptions};
+use vifbench_provisioning::wait::Cancel;
+use vifbench_probes::protocol::Request;
+use vifbench_scenarios::lab::{HostName, HostSpec, Identity, Lab, Role};
+use vifbench_scenarios::plan::TrialPlan;
+use vifbench_scenarios::progress::Progress;
+use vifbench_scenarios::scenario::Mode;
+
+use super::crew::Crew;
+use super::machines::{Machine, on_all};
+use crate::error::Failure;
+
+/// The state that the virtual lab booted into.
+pub const BASE: &str = "base";
+/// The state in which a sealed trial is armed.
+const ARMED: &str = "armed";
+/// A sealed trial may take this long by the wall, beyond what its virtual time would.
+const SEALED_PATIENCE: Duration = Duration::from_secs(300);
+
+/// Which clocks a trial goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timing {
+    /// Virtual time, nothing comes in from outside.
+    Sealed,
+    /// All machines' clocks are real.
+    Clocked,
+    /// The controller's clock is real, the lab's is virtual: nothing can be timed across.
+    Loose,
+}
+
+/// A lab that trials run on.
+pub struct Bench {
+    lab: Lab,
+    virtual_lab: Option<VirtualLab>,
+    cancel: Cancel,
+    run: String,
+    /// How long dom0's console was when the trial began: a crash is told from there on.
+    console_from: u64,
+    /// Sealed trials are run twice from their armed state.
+    twice: bool,
+}
+
+impl Bench {
+    /// A bench for one run. `virtual_lab` is the lab that `lab` describes, if vifbench built it.
+    pub fn new(lab: Lab, virtual_lab: Option<VirtualLab>, cancel: Cancel, run: &str, twice: bool) -> Self {
+        Self { lab, virtual_lab, cancel, run: run.to_owned(), console_from: 0, twice }
+    }
+
+    /// The lab file.
+    pub fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    /// The virtual lab, if it is one.
+    pub fn virtual_lab(&self) -> Option<&VirtualLab> {
+        self.virtual_lab.as_ref()
+    }
+
+    /// The token that Ctrl-C cancels.
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
+    /// Where the probe lies on every machine. The virtual lab's is the same in every run, so that its snapshots
+    /// hold it already.
+    pub fn probe_path(&self) -> PathBuf {
+        self.probe_folder().join("vifprobe")
+    }
+
+    /// The probe's private folder on every machine.
+    pub fn probe_folder(&self) -> PathBuf {
+        let name = if self.virtual_lab.is_some() { "lab" } else { self.run.as_str() };
+        PathBuf::from(format!("/tmp/vifbench-{name}"))
+    }
+
+    /// dom0 and its guests, with their undo stacks.
+    pub fn crew(&self) -> Result<Crew, Failure> {
+        Crew::open(&self.lab, |spec| Ok(self.connect(spec)?))
+    }
+
+    /// A connection to a machine of the lab; nothing is sent before it is used.
+    pub fn connect(&self, spec: &HostSpec) -> Result<SshHost, HostError> {
+        self.connect_with(spec, Some(self.cancel.clone()))
+    }
+
+    fn connect_with(&self, spec: &HostSpec, cancel: Option<Cancel>) -> Result<SshHost, HostError> {
+        let netns = self.lab.controller.as_ref().and_then(|c| c.netns.clone());
+        SshHost::new(spec, SshOptions { netns, cancel, ..SshOptions::default() })
+    }
+
+    /// The machines of a trial: the sender first, then dom0, then every guest that receives.
+    pub fn machines(&self, plan: &TrialPlan) -> Result<Vec<Machine>, Failure> {
+        let mut machines = vec![self.sender(plan)?];
+        for spec in &self.lab.hosts {
+            let receives = plan.flows.iter().any(|flow| flow.to == spec.name);
+            if spec.role == Role::Dom0 || receives {
+                machines.push(self.machine(spec)?);
+            }
+        }
+        Ok(machines)
+    }
+
+    fn machine(&self, spec: &HostSpec) -> Result<Machine, Failure> {
+        let host: Box<dyn Host> = Box::new(self.connect(spec)?);
+        Ok(Machine { spec: spec.clone(), host, probe: None })
+    }
+
+    /// Who sends: the generator guest when sealed; a generator host or this machine when open.
+    fn sender(&self, plan: &TrialPlan) -> Result<Machine, Failure> {
+        let guest = self.lab.of_role(Role::Generator).find(|spec| spec.on.is_some());
+        let machine = self.lab.of_role(Role::Generator).find(|spec| spec.on.is_none());
+        match (plan.mode, guest, machine, &self.lab.controller) {
+            (Mode::Sealed, Some(spec), _, _) | (Mode::Open, _, Some(spec), _) => self.machine(spec),
+            (Mode::Open, _, None, Some(controller)) => {
+                let name = HostName("controller".to_owned());
+                let mut local = LocalHost::new(name.clone()).with_cancel(self.cancel.clone());
+                if let Some(netns) = &controller.netns {
+                    local = local.in_netns(netns);
+                }
+                let spec = HostSpec {
+                    name,
+                    role: Role::Generator,
+                    on: None,
+                    address: controller.address,
+                    address6: controller.address6,
+                    port: 22,
+                    user: "root".to_owned(),
+                    key: PathBuf::new(),
+                    host_key: String::new(),
+                    identity: Identity::Mac(controller.mac.clone()),
+                    interface: controller.interface.clone(),
+                    mac: controller.mac.clone(),
+                    bridge: None,
+                };
+                Ok(Machine { spec, host: Box::new(local), probe: None })
+            }
+            _ => Err(Failure::Usage(format!(
+                "the lab {} has nobody who could send in this mode: add a generator",
+                self.lab.name
+            ))),
+        }
+    }
+
+    /// By which clocks the trial is timed.
+    pub fn timing(&self, plan: &TrialPlan) -> Timing {
+        match (plan.mode, self.lab.is_virtual) {
+            (Mode::Sealed, _) => Timing::Sealed,
+            (Mode::Open, true) => Timing::Loose,
+            (Mode::Open, false) => Timing::Clocked,
+        }
+    }
+
+    /// A trial begins: what the console says from here on belongs to it.
+    pub fn begin(&mut self) -> Result<(), Failure> {
+        if let Some(lab) = &self.virtual_lab {
+            self.console_from = lab.console_len("dom0")?;
+        }
+        Ok(())
+    }
+
+    /// What dom0's console says of a crash since the trial began, with its last lines.
+    pub fn crash(&self) -> Option<(String, Vec<String>)> {
+        let lab = self.virtual_lab.as_ref()?;
+        match lab.wait_console("dom0", &|_| false, self.console_from, Duration::ZERO) {
+            Err(LabError::Crashed { why, tail, .. }) => Some((why, tail)),
+            _ => None,
+        }
+    }
+
+    /// Lets an armed trial run to its end.
+    pub fn run_armed(&mut self, plan: &TrialPlan, machines: &mut [Machine]) -> Result<(), Failure> {
+        let length = plan.warmup.duration() + plan.duration.duration();
+        match (self.timing(plan), &self.virtual_lab) {
+            (Timing::Sealed, Some(lab)) => {
+                lab.seal()?;
+                if self.twice {
+                    lab.save(ARMED, true)?;
+                }
+                await_end(lab, plan.number, self.console_from, length, &self.cancel)
+            }
+            (Timing::Sealed, None) => Err(Failure::Usage(
+                "a sealed trial needs the virtual lab: set `mode: open` for machines".to_owned(),
+            )),
+            // Silent until the end: no control traffic while packets are timed.
+            (Timing::Clocked, _) => self.wait(length + Duration::from_secs(2)),
+            (Timing::Loose, _) => {
+                self.wait(length + Duration::from_secs(2))?;
+                on_all(machines, |machine| {
+                    if machine.sends_from_outside() {
+                        return Ok(());
+                    }
+                    machine.ask(&Request::Finish { trial: plan.number }).map(drop)
+                })?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs a sealed trial again from the state in which it was armed; false if this run does not ask for it.
+    pub fn again(&self, plan: &TrialPlan) -> Result<bool, Failure> {
+        let (true, Timing::Sealed, Some(lab)) = (self.twice, self.timing(plan), &self.virtual_lab) else {
+            return Ok(false);
+        };
+        let from = lab.console_len("dom0")?;
+        let length = plan.warmup.duration() + plan.duration.duration();
+        lab.restore(ARMED)?;
+        await_end(lab, plan.number, from, length, &self.cancel)?;
+        Ok(true)
+    }
+
+    fn wait(&self, time: Duration) -> Result<(), Failure> {
+        if self.cancel.wait(time) { Err(Failure::Interrupted) } else { Ok(()) }
+    }
+
+    /// Puts the lab back as it was before the run, and takes a virtual one down unless it is to stay.
+    pub fn restore(self, keep: bool, progress: &dyn Progress) -> Result<(), Failure> {
+        // Ctrl-C must not keep things from being put right: these connections do not carry the token.
+        let mut crew = Crew::open(&self.lab, |spec| Ok(self.connect_with(spec, None)?))?;
+        match self.virtual_lab {
+            Some(lab) => {
+                if keep {
+                    lab.restore(BASE)?;
+                } else {
+                    lab.down()?;
+                }
+                crew.forget()
+            }
+            None => crew.undo(progress).map(drop),
+        }
+    }
+}
+
+/// Lets a sealed lab run, waits for dom0's probe to announce the end on the console, and opens the lab again.
+fn await_end(
+    lab: &VirtualLab,
+    trial: u32,
+    from: u64,
+    length: Duration,
+    cancel: &Cancel,
+) -> Result<(), Failure> {
+    /// Ctrl-C is looked for this often.
+    const SLICE: Duration = Duration::from_millis(500);
+    lab.cont()?;
+    let ended = format!("vifbench: trial {trial} ended");
+    let end = Instant::now() + SEALED_PATIENCE + 60 * length;
+    loop {
+        match lab.wait_console("dom0", &|line| line.contains(&ended), from, SLICE) {
+            Ok(_) => break,
+            Err(LabError::ConsoleDeadline { .. }) if cancel.is_cancelled() => {
+                return Err(Failure::Interrupted);
+            }
+            Err(LabError::ConsoleDeadline { .. }) if Instant::now() < end => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    lab.unseal()?;
+    Ok(())
+}

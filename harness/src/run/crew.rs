@@ -1,0 +1,183 @@
+//! dom0 and all its domains with a vif: what a module swap concerns. Every swap goes onto the undo stacks first.
+//!
+//! Bringing the packaged pair back takes three steps in order: every guest gets ready, dom0 swaps, every guest's
+//! network is awaited. So a guest's stack holds two entries and dom0's one, and [`Crew::undo`] runs them so.
+
+use std::time::Duration;
+
+use vifbench_provisioning::enrol;
+use vifbench_provisioning::host::{Host as _, HostExt as _};
+use vifbench_provisioning::modules::ModuleError;
+use vifbench_provisioning::modules::swap::{Deadlines, Guest, ModuleSwap, Pair};
+use vifbench_provisioning::ssh::SshHost;
+use vifbench_provisioning::state;
+use vifbench_provisioning::undo::{Lasting, UndoReport, UndoStack, folder_inverse, undo_above, undo_host};
+use vifbench_reports::store::ModuleProof;
+use vifbench_scenarios::lab::{HostName, HostSpec, Lab, Role};
+use vifbench_scenarios::progress::Progress;
+
+use super::machines::STEP;
+use crate::error::Failure;
+
+/// One inverse may take so long: the swap back waits for every vif.
+const UNDO: Duration = Duration::from_secs(180);
+
+/// A member: its way, its stack, and whether its netfront is swapped.
+struct Member {
+    spec: HostSpec,
+    host: SshHost,
+    stack: UndoStack,
+}
+
+/// dom0 and its domains.
+pub struct Crew {
+    dom0: Member,
+    guests: Vec<Member>,
+}
+
+impl Crew {
+    /// Opens the undo stacks; the machines are connected when first used.
+    pub fn open(
+        lab: &Lab,
+        connect: impl Fn(&HostSpec) -> Result<SshHost, Failure>,
+    ) -> Result<Self, Failure> {
+        let spec = lab
+            .of_role(Role::Dom0)
+            .next()
+            .ok_or_else(|| Failure::Usage(format!("the lab {} has no dom0", lab.name)))?;
+        let state = state::folder()?;
+        let member = |spec: &HostSpec| -> Result<Member, Failure> {
+            Ok(Member {
+                spec: spec.clone(),
+                host: connect(spec)?,
+                stack: UndoStack::open(&state, &lab.name, &spec.name)?,
+            })
+        };
+        let dom0 = member(spec)?;
+        let mut guests = Vec::new();
+        for spec in lab.hosts.iter().filter(|other| other.on.as_ref() == Some(&spec.name)) {
+            guests.push(member(spec)?);
+        }
+        Ok(Self { dom0, guests })
+    }
+
+    fn members(&mut self) -> impl Iterator<Item = &mut Member> {
+        std::iter::once(&mut self.dom0).chain(&mut self.guests)
+    }
+
+    /// The way to dom0.
+    pub fn dom0(&mut self) -> &mut SshHost {
+        &mut self.dom0.host
+    }
+
+    /// Checks that every machine is the enrolled one. Nothing is changed on any before.
+    pub fn verify(&mut self) -> Result<(), Failure> {
+        for member in self.members() {
+            enrol::verify(&mut member.host, &member.spec, STEP)?;
+        }
+        Ok(())
+    }
+
+    fn swap_of(&mut self) -> ModuleSwap<'_> {
+        let guests = self
+            .guests
+            .iter_mut()
+            .map(|member| Guest {
+                domain: member.spec.name.to_string(),
+                host: &mut member.host,
+                // The generator's frontend is a part of the ruler, not of what is measured: it stays stock.
+                swap: member.spec.role == Role::Guest,
+            })
+            .collect();
+        ModuleSwap::new(&mut self.dom0.host, guests, Deadlines::default())
+    }
+
+    /// Puts the ways back on the undo stacks, unless they are there: nothing on the machines changes here.
+    pub fn record(&mut self, probe_folder: &std::path::Path) -> Result<(), Failure> {
+        let steps = self.swap_of().undo_steps();
+        let wipe = folder_inverse(probe_folder);
+        for member in self.members() {
+            if !member.stack.entries().is_empty() {
+                continue;
+            }
+            let boot = Lasting::Boot(member.host.boot_id(STEP)?);
+            // The last step of a host goes to the bottom of its stack.
+            for step in steps.iter().rev().filter(|step| step.host == member.spec.name) {
+                member.stack.push(&step.description, &step.inverse, boot.clone())?;
+            }
+            if let Some(wipe) = &wipe {
+                member.stack.push("remove vifprobe and its folder", wipe, boot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Swaps to the pair. The ways back are recorded before the first change.
+    pub fn swap(
+        &mut self,
+        pair: &Pair,
+        probe_folder: &std::path::Path,
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
+        self.record(probe_folder)?;
+        let mut swap = self.swap_of();
+        swap.prepare(pair).map_err(ModuleError::from)?;
+        let task = progress.start(&format!("swapping to {}", pair.series()), None);
+        swap.run(pair, &|text| task.message(text)).map_err(ModuleError::from)?;
+        task.finish("live");
+        Ok(())
+    }
+
+    /// Proves on every machine which module is live.
+    pub fn prove(&mut self, pair: &Pair) -> Result<Vec<ModuleProof>, Failure> {
+        let proofs = self.swap_of().prove(pair).map_err(ModuleError::from)?;
+        Ok(proofs
+            .into_iter()
+            .map(|proof| ModuleProof {
+                host: proof.host,
+                module: proof.module,
+                series: proof.series,
+                srcversion: proof.srcversion,
+                build_id: proof.build_id,
+                features: proof.features,
+            })
+            .collect())
+    }
+
+    /// Connections from before a save are dead after a restore.
+    pub fn hang_up(&mut self) {
+        for member in self.members() {
+            member.host.disconnect();
+        }
+    }
+
+    /// Undoes everything on every stack: guests get ready, dom0 swaps back, guests are awaited.
+    pub fn undo(&mut self, progress: &dyn Progress) -> Result<Vec<UndoReport>, Failure> {
+        let mut reports = Vec::new();
+        for member in &mut self.guests {
+            let mark = member.stack.mark_above_oldest();
+            reports.push(undo_above(&mut member.host, &mut member.stack, mark, UNDO, progress)?);
+        }
+        let dom0 = &mut self.dom0;
+        reports.push(undo_host(&mut dom0.host, &mut dom0.stack, UNDO, progress)?);
+        for member in &mut self.guests {
+            // The vif went and came: what was connected before may be dead.
+            member.host.reconnect(UNDO)?;
+            reports.push(undo_host(&mut member.host, &mut member.stack, UNDO, progress)?);
+        }
+        Ok(reports)
+    }
+
+    /// Empties the stacks without running them: the machines are in the state from before, by a restore.
+    pub fn forget(&mut self) -> Result<(), Failure> {
+        for member in self.members() {
+            member.stack.forget()?;
+        }
+        Ok(())
+    }
+
+    /// Who is in it.
+    pub fn names(&self) -> Vec<HostName> {
+        std::iter::once(&self.dom0).chain(&self.guests).map(|m| m.host.name().clone()).collect()
+    }
+}

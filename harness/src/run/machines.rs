@@ -1,0 +1,158 @@
+//! The machines of a trial: each an SSH session with a probe at its other end, worked in parallel.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use vifbench_probes::protocol::{Reply, Request, VERSION};
+use vifbench_provisioning::host::{Channel, Host, HostExt as _};
+use vifbench_scenarios::lab::{HostSpec, Role};
+
+use crate::error::Failure;
+
+/// One remote step may take this long: a machine under emulation is slow, a dead one must not hold up a night.
+pub const STEP: Duration = Duration::from_secs(60);
+
+/// A probe at the end of a channel.
+pub struct Probe {
+    host: String,
+    channel: Box<dyn Channel>,
+    /// Its private folder on the host.
+    pub folder: PathBuf,
+}
+
+impl Probe {
+    /// Starts the probe that lies at `binary` and checks that it speaks our version.
+    pub fn start(host: &mut dyn Host, binary: &Path) -> Result<Self, Failure> {
+        let name = host.name().to_string();
+        let channel = host.open(&binary.display().to_string(), STEP)?;
+        let mut probe = Self { host: name, channel, folder: PathBuf::new() };
+        match probe.ask(&Request::Hello { version: VERSION })? {
+            Reply::Hello { version, folder, .. } if version == VERSION => {
+                probe.folder = folder;
+                Ok(probe)
+            }
+            other => Err(probe.odd("say hello", &other)),
+        }
+    }
+
+    /// Sends one request and waits for its reply; a refusal is an error.
+    pub fn ask(&mut self, request: &Request) -> Result<Reply, Failure> {
+        let doing = doing(request);
+        let fail = |host: &str, why: String| Failure::Probe {
+            host: host.to_owned(),
+            doing: doing.to_owned(),
+            why,
+        };
+        let line = serde_json::to_string(request).map_err(|e| fail(&self.host, e.to_string()))?;
+        self.channel.send(&line, STEP)?;
+        let answer = self.channel.receive(STEP)?;
+        let reply: Reply = serde_json::from_str(&answer)
+            .map_err(|e| fail(&self.host, format!("its answer cannot be read ({e}): {answer}")))?;
+        match reply {
+            Reply::Failed { error, hint } => {
+                let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+                Err(fail(&self.host, format!("{error}{hint}")))
+            }
+            reply => Ok(reply),
+        }
+    }
+
+    /// An answer that does not belong to the question.
+    pub fn odd(&self, doing: &str, reply: &Reply) -> Failure {
+        Failure::Probe {
+            host: self.host.clone(),
+            doing: doing.to_owned(),
+            why: format!("it answered something else: {reply:?}"),
+        }
+    }
+
+    /// Lets it remove itself.
+    pub fn bye(mut self) -> Result<(), Failure> {
+        self.ask(&Request::Bye)?;
+        self.channel.close(STEP)?;
+        Ok(())
+    }
+}
+
+fn doing(request: &Request) -> &'static str {
+    match request {
+        Request::Hello { .. } => "say hello",
+        Request::Describe { .. } => "describe its host",
+        Request::ReadClock => "read its clocks",
+        Request::ServeClock { .. } => "answer clock exchanges",
+        Request::StopClock => "stop answering clock exchanges",
+        Request::ExchangeClock { .. } => "exchange clock readings",
+        Request::Prepare(_) => "prepare the trial",
+        Request::Arm(_) => "arm the trial",
+        Request::Status { .. } => "tell its state",
+        Request::Finish { .. } => "finish the trial",
+        Request::Abort { .. } => "drop the trial",
+        Request::Bye => "end",
+    }
+}
+
+/// One machine of a trial.
+pub struct Machine {
+    /// As the lab file has it; for the controller, made up from the lab file's `controller`.
+    pub spec: HostSpec,
+    /// The way to it.
+    pub host: Box<dyn Host>,
+    /// Its probe, once started.
+    pub probe: Option<Probe>,
+}
+
+impl Machine {
+    /// The machine's name.
+    pub fn name(&self) -> String {
+        self.spec.name.to_string()
+    }
+
+    /// The generator is this machine or one of its own, not a guest of the lab.
+    pub fn sends_from_outside(&self) -> bool {
+        self.spec.role == Role::Generator && self.spec.on.is_none()
+    }
+
+    /// Asks the machine's probe.
+    pub fn ask(&mut self, request: &Request) -> Result<Reply, Failure> {
+        match &mut self.probe {
+            Some(probe) => probe.ask(request),
+            None => Err(Failure::Probe {
+                host: self.spec.name.to_string(),
+                doing: doing(request).to_owned(),
+                why: "it was not started".to_owned(),
+            }),
+        }
+    }
+
+    /// Sends a file if it is not there already, byte for byte.
+    pub fn bring(&mut self, content: &[u8], path: &Path) -> Result<(), Failure> {
+        let sum = blake3::hash(content).to_hex();
+        let mark = path.with_extension("sum");
+        let there = self.host.run(&format!("cat '{}'", mark.display()), STEP)?;
+        if there.status == 0 && there.text() == sum.as_str() {
+            return Ok(());
+        }
+        if let Some(folder) = path.parent() {
+            self.host.check(&format!("mkdir -p -m 700 '{}'", folder.display()), STEP)?;
+        }
+        self.host.deploy(content, path, 0o700, STEP)?;
+        self.host.deploy(sum.as_bytes(), &mark, 0o600, STEP)?;
+        Ok(())
+    }
+}
+
+/// Does the same on all machines at once and waits for all; the first failure counts.
+pub fn on_all<T: Send>(
+    machines: &mut [Machine],
+    work: impl Fn(&mut Machine) -> Result<T, Failure> + Sync,
+) -> Result<Vec<T>, Failure> {
+    let results: Vec<Result<T, Failure>> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            machines.iter_mut().map(|machine| scope.spawn(|| work(machine))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    results.into_iter().collect()
+}

@@ -1,0 +1,160 @@
+//! A run: every trial of a plan on a lab, each kept when it is whole; then the report.
+
+pub mod bench;
+mod clocks;
+pub mod crew;
+pub mod machines;
+mod trial;
+mod variant;
+
+use std::path::{Path, PathBuf};
+
+use vifbench_provisioning::lab::LabError;
+use vifbench_reports::store::{FORMAT, Outcome, TrialRecord};
+use vifbench_scenarios::plan::TrialPlan;
+use vifbench_scenarios::progress::Progress;
+
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::store::RunDir;
+use bench::Bench;
+use crew::Crew;
+use variant::Variants;
+
+/// A trial that failed for the lab's sake is tried again from a restored machine this often in all.
+const TRIES: u32 = 3;
+
+/// Runs every trial that is not finished yet. Failures of single trials are recorded, and the next one runs.
+pub fn execute(
+    run: &mut RunDir,
+    bench: &mut Bench,
+    progress: &dyn Progress,
+) -> Result<(), Failure> {
+    let vifprobe = read_vifprobe()?;
+    let finished = run.finished()?;
+    let trials = run.record().plan.trials.clone();
+    let total = trials.len() as u64;
+    let mut variants = Variants::new(&vifprobe);
+    let mut crew = bench.crew()?;
+    let task = progress.start("trials", Some(total));
+    let mut done = finished.len() as u64;
+    task.set(done);
+    for plan in trials.iter().filter(|plan| !finished.contains(&plan.number)) {
+        let what = describe(plan, total);
+        task.message(&what);
+        run.event("trial-started", Some(plan.number), &what)?;
+        let part = run.begin_trial(plan.number)?;
+        let result = attempt(run, bench, &mut crew, &mut variants, plan, &part, &vifprobe, progress);
+        let record = match result {
+            Ok(record) => record,
+            Err(failure) if failure.exit() == Exit::Interrupted => {
+                run.event("interrupted", Some(plan.number), "by the user")?;
+                task.finish("interrupted");
+                return Err(Failure::Interrupted);
+            }
+            Err(failure) => {
+                progress.note(&format!("trial {}: {failure}", plan.number));
+                failed(plan, &failure, bench)
+            }
+        };
+        let text = match &record.outcome {
+            Outcome::Complete => "complete".to_owned(),
+            other => format!("{other:?}"),
+        };
+        run.finish_trial(&part, &record)?;
+        run.event("trial-ended", Some(plan.number), &text)?;
+        done += 1;
+        task.set(done);
+    }
+    task.finish(&format!("{done} of {total} on disk"));
+    Ok(())
+}
+
+/// One trial, again from a restored machine where the lab failed it.
+fn attempt(
+    run: &mut RunDir,
+    bench: &mut Bench,
+    crew: &mut Crew,
+    variants: &mut Variants<'_>,
+    plan: &TrialPlan,
+    part: &Path,
+    vifprobe: &[u8],
+    progress: &dyn Progress,
+) -> Result<TrialRecord, Failure> {
+    let mut number = 0;
+    loop {
+        number += 1;
+        bench.begin()?;
+        let result = variants.live(bench, crew, &plan.variant, progress).and_then(|modules| {
+            let need = trial::Need { modules, vifprobe, part, attempt: number };
+            trial::run(bench, plan, need)
+        });
+        match result {
+            Err(failure) if number < TRIES && may_retry(&failure) && bench.crash().is_none() => {
+                progress.note(&format!("trial {}: {failure}; trying again", plan.number));
+                run.event("retry", Some(plan.number), &failure.to_string())?;
+                run.begin_trial(plan.number)?;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// What the lab did wrong may go right from a fresh start; what the patch or the user did wrong will not.
+fn may_retry(failure: &Failure) -> bool {
+    match failure {
+        // Most often a start time that passed before the lab was sealed: the next attempt leaves more time.
+        Failure::Probe { .. } => true,
+        Failure::Host(error) => error.is_outage(),
+        _ => false,
+    }
+}
+
+/// The record of a trial that gave no results.
+fn failed(plan: &TrialPlan, failure: &Failure, bench: &mut Bench) -> TrialRecord {
+    let reason = failure.to_string();
+    let outcome = match failure {
+        Failure::Lab(LabError::Crashed { tail, .. }) => {
+            Outcome::DutCrash { reason, console: tail.clone() }
+        }
+        // A host that stops answering in mid-trial may have died: its console knows.
+        other => match bench.crash() {
+            Some((why, console)) => Outcome::DutCrash { reason: format!("{why} ({reason})"), console },
+            None if other.exit() == Exit::Setup => Outcome::Setup { reason },
+            None => Outcome::Infra { reason },
+        },
+    };
+    TrialRecord {
+        format: FORMAT,
+        plan: plan.clone(),
+        outcome,
+        modules: Vec::new(),
+        clocks: Vec::new(),
+        rulers: Vec::new(),
+        probes: Vec::new(),
+        start_ns: 0,
+        measure_from_ns: 0,
+        stop_ns: 0,
+        wall_s: 0.0,
+    }
+}
+
+fn describe(plan: &TrialPlan, total: u64) -> String {
+    let rate = plan.rate.map(|rate| format!(", {rate}")).unwrap_or_default();
+    format!("trial {} of {total}: {}{rate}, block {}", plan.number, plan.variant.name, plan.block)
+}
+
+/// The probe is built beside vifbench.
+fn read_vifprobe() -> Result<Vec<u8>, Failure> {
+    let here = std::env::current_exe().map_err(|source| Failure::Io {
+        doing: "find the path of",
+        path: PathBuf::from("vifbench"),
+        source,
+    })?;
+    let path = here.with_file_name("vifprobe");
+    std::fs::read(&path).map_err(|source| Failure::Io {
+        doing: "read the probe (build it with `cargo build --release`)",
+        path,
+        source,
+    })
+}

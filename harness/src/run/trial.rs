@@ -1,0 +1,568 @@
+//! One trial: connect, clocks, prepare, arm, run, fetch. What differs between a sealed trial in the virtual lab
+//! and one on the wire is in [`Bench::run_armed`](super::bench::Bench::run_armed).
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use vifbench_probes::clock::estimate::Interval;
+use vifbench_probes::packet::FILTER;
+use vifbench_probes::protocol::{
+    Arm, CaptureSpec, ClockReading, Exchange, FlowSpec, Generate, Pace, Point, Prepare, ProbeResult,
+    Reply, Request, Ruler, State,
+};
+use vifbench_provisioning::host::HostExt as _;
+use vifbench_reports::store::{FORMAT, ModuleProof, Outcome, TrialRecord};
+use vifbench_scenarios::lab::{HostName, HostSpec, Role};
+use vifbench_scenarios::plan::TrialPlan;
+use vifbench_scenarios::scenario::{Mode, Protocol};
+
+use super::bench::{Bench, Timing};
+use super::clocks::{self, Seen};
+use super::machines::{Machine, STEP, on_all};
+use crate::error::Failure;
+
+/// Captures and counters go on for this long after the last packet was due.
+const DRAIN_NS: u64 = 300_000_000;
+/// Bytes kept of each packet: Ethernet, VLAN, IPv6, UDP and vifbench's header, with room to spare.
+const SNAPLEN: u32 = 128;
+/// Kernel ring of each capture.
+const RING: u32 = 4 << 20;
+/// Two-way exchanges before and after.
+const EXCHANGES: u32 = 20;
+/// From the arming to the start, where all clocks are real: every probe has answered by then.
+const LEAD_NS: u64 = 1_000_000_000;
+/// The same in a sealed trial, by virtual time, which races ahead while the lab idles; doubled at each attempt.
+const SEALED_LEAD_NS: u64 = 20_000_000_000;
+/// In an open trial of the virtual lab the machines capture until they are told to finish: an hour of theirs.
+const UNTIL_TOLD_NS: u64 = 3_600_000_000_000;
+
+/// What a trial needs besides its plan.
+pub struct Need<'a> {
+    /// The proved modules.
+    pub modules: Vec<ModuleProof>,
+    /// The probe's program.
+    pub vifprobe: &'a [u8],
+    /// Where results go.
+    pub part: &'a Path,
+    /// Which attempt at this trial it is, from 1.
+    pub attempt: u32,
+}
+
+/// Runs one trial whose variant is live, and returns its record. The results lie in `need.part`.
+pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialRecord, Failure> {
+    let began = Instant::now();
+    let mut machines = bench.machines(plan)?;
+    let mut warnings = Vec::new();
+
+    let binary = bench.probe_path();
+    on_all(&mut machines, |machine| {
+        machine.bring(need.vifprobe, &binary)?;
+        machine.probe = Some(super::machines::Probe::start(machine.host.as_mut(), &binary)?);
+        Ok(())
+    })?;
+    let wires = Wires::read(bench, &mut machines, plan)?;
+    let rulers = on_all(&mut machines, |machine| describe(machine, &wires))?;
+
+    let peer = wires.reference_mac.clone();
+    let reference = wires.reference_interface.clone();
+    on_dom0(&mut machines)?.ask(&Request::ServeClock { interface: reference })?;
+    let before = on_all(&mut machines, |machine| exchange(machine, &peer))?;
+
+    on_all(&mut machines, |machine| {
+        let prepare = wires.prepare(machine, plan)?;
+        match machine.ask(&Request::Prepare(prepare))? {
+            Reply::Prepared { .. } => Ok(()),
+            other => Err(odd(machine, "prepare the trial", &other)),
+        }
+    })?;
+
+    let times = arm_and_run(bench, &mut machines, plan, &before, need.attempt)?;
+
+    let after = on_all(&mut machines, |machine| exchange(machine, &peer))?;
+    let part = need.part;
+    let results = on_all(&mut machines, |machine| fetch(machine, plan.number, part))?;
+    let folder = bench.probe_folder().join(format!("trial-{}", plan.number));
+    if bench.again(plan)? {
+        // The probes' channels died with the restore; what they stored has not.
+        compare_again(bench, plan, &folder, part)?;
+    } else {
+        on_all(&mut machines, |machine| match machine.probe.take() {
+            Some(probe) => probe.bye(),
+            None => Ok(()),
+        })?;
+    }
+
+    let mut seen = Vec::new();
+    for ((before, after), result) in before.into_iter().zip(after).zip(&results) {
+        let mut all = before;
+        all.readings.extend(result.clock.iter().copied());
+        all.readings.extend(after.readings);
+        all.exchanges.extend(after.exchanges);
+        seen.push(all);
+    }
+    let dom0 = dom0_index(&machines)?;
+    let mut maps = Vec::new();
+    for (index, machine) in machines.iter().enumerate() {
+        let armed = &times.armed[index];
+        if index == dom0 {
+            maps.push(clocks::reference(&machine.name(), armed.start_ns));
+        } else {
+            let interval = Interval { from_ns: armed.start_ns, to_ns: armed.drain_ns };
+            let loose = times.timing == Timing::Loose && machine.spec.on.is_none();
+            maps.push(if loose {
+                clocks::unrelated(&machine.name(), armed.start_ns)
+            } else {
+                let (seen, reference) = (&seen[index], &seen[dom0]);
+                clocks::map(&machine.name(), seen, reference, interval, &mut warnings)
+            });
+        }
+    }
+    for warning in &warnings {
+        tracing::warn!(trial = plan.number, "{warning}");
+    }
+    let start = &times.measured;
+    Ok(TrialRecord {
+        format: FORMAT,
+        plan: plan.clone(),
+        outcome: Outcome::Complete,
+        modules: need.modules,
+        clocks: maps,
+        rulers: machines.iter().map(Machine::name).zip(rulers).collect(),
+        probes: machines.iter().map(Machine::name).collect(),
+        start_ns: start.start_ns,
+        measure_from_ns: start.start_ns + plan.warmup.nanos(),
+        stop_ns: start.stop_ns,
+        wall_s: began.elapsed().as_secs_f64(),
+    })
+}
+
+/// Fetches the results of the second run of an armed trial and compares every file with the first's.
+fn compare_again(
+    bench: &Bench,
+    plan: &TrialPlan,
+    folder: &Path,
+    part: &Path,
+) -> Result<(), Failure> {
+    let again = part.join("again");
+    let mut machines = bench.machines(plan)?;
+    on_all(&mut machines, |machine| fetch_folder(machine, folder, &again).map(drop))?;
+    for machine in &machines {
+        let name = machine.name();
+        let (first, second) = (part.join(&name), again.join(&name));
+        for entry in read_dir(&first)? {
+            let (one, two) = (read(&first.join(&entry))?, read(&second.join(&entry))?);
+            if one != two {
+                return Err(Failure::NotExact {
+                    trial: plan.number,
+                    file: Path::new(&name).join(&entry),
+                });
+            }
+        }
+    }
+    fs::remove_dir_all(&again).map_err(io("remove", &again))
+}
+
+fn read_dir(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(io("list", path))? {
+        names.push(PathBuf::from(entry.map_err(io("list", path))?.file_name()));
+    }
+    Ok(names)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(io("read", path))
+}
+
+fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Failure + use<> {
+    let path = path.to_owned();
+    move |source| Failure::Io { doing, path, source }
+}
+
+/// When the trial ran: by each machine's clock, in the machines' order, and by the one that counts.
+struct Times {
+    timing: Timing,
+    armed: Vec<Armed>,
+    measured: Armed,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Armed {
+    start_ns: u64,
+    stop_ns: u64,
+    drain_ns: u64,
+}
+
+impl Armed {
+    fn new(start_ns: u64, length_ns: u64) -> Self {
+        let stop_ns = start_ns + length_ns;
+        Self { start_ns, stop_ns, drain_ns: stop_ns + DRAIN_NS }
+    }
+
+    /// As the probe is told.
+    fn arm(self, trial: u32) -> Arm {
+        let Self { start_ns, stop_ns, drain_ns } = self;
+        Arm { trial, start_ns, stop_ns, drain_ns, sealed_by: None, announce: None }
+    }
+}
+
+/// Tells every probe its times and lets the trial run.
+fn arm_and_run(
+    bench: &mut Bench,
+    machines: &mut [Machine],
+    plan: &TrialPlan,
+    before: &[Seen],
+    attempt: u32,
+) -> Result<Times, Failure> {
+    let length = plan.warmup.nanos() + plan.duration.nanos();
+    let timing = bench.timing(plan);
+    let dom0 = dom0_index(machines)?;
+    let sender = machines.iter().position(|machine| machine.spec.role == Role::Generator);
+    let trial = plan.number;
+    if timing == Timing::Loose {
+        // Those whose clocks race ahead capture from now until they are told; then the sender is given its times.
+        let mut armed = Vec::new();
+        for machine in machines.iter_mut() {
+            let now = read_clock(machine)?.realtime_ns;
+            let at = if machine.sends_from_outside() {
+                Armed::new(now, length)
+            } else {
+                let at = Armed::new(now + SEALED_LEAD_NS, UNTIL_TOLD_NS);
+                arm(machine, at.arm(trial))?;
+                at
+            };
+            armed.push(at);
+        }
+        on_all(machines, |machine| {
+            if machine.sends_from_outside() { Ok(()) } else { await_state(machine, trial, State::Running) }
+        })?;
+        let index = sender.unwrap_or(dom0);
+        let now = read_clock(&mut machines[index])?.realtime_ns;
+        armed[index] = Armed::new(now + LEAD_NS, length);
+        arm(&mut machines[index], armed[index].arm(trial))?;
+        bench.run_armed(plan, machines)?;
+        return Ok(Times { timing, measured: armed[index], armed });
+    }
+
+    let sealed = timing == Timing::Sealed;
+    let lead = if sealed { SEALED_LEAD_NS << (attempt - 1).min(6) } else { LEAD_NS };
+    let start = read_clock(&mut machines[dom0])?.realtime_ns + lead;
+    // Offsets of the exchanges just made: good enough to start together; the report uses better ones.
+    let armed: Vec<Armed> = before
+        .iter()
+        .enumerate()
+        .map(|(index, seen)| {
+            let offset = if index == dom0 { 0 } else { rough_offset(&seen.exchanges) };
+            Armed::new(start.saturating_add_signed(offset), length)
+        })
+        .collect();
+    let nic = machines[dom0].spec.interface.clone();
+    let arms = armed.iter().zip(machines.iter()).map(|(at, machine)| {
+        let watches = sealed && machine.spec.role == Role::Dom0;
+        Arm {
+            sealed_by: watches.then(|| nic.clone()),
+            announce: watches.then(|| PathBuf::from("/dev/kmsg")),
+            ..at.arm(trial)
+        }
+    });
+    let arms: Vec<Arm> = arms.collect();
+    arm_all(machines, arms)?;
+    bench.run_armed(plan, machines)?;
+    Ok(Times { timing, measured: armed[dom0], armed })
+}
+
+fn arm(machine: &mut Machine, arm: Arm) -> Result<(), Failure> {
+    match machine.ask(&Request::Arm(arm))? {
+        Reply::Armed { .. } => Ok(()),
+        other => Err(odd(machine, "arm the trial", &other)),
+    }
+}
+
+fn arm_all(machines: &mut [Machine], arms: Vec<Arm>) -> Result<(), Failure> {
+    let results: Vec<Result<(), Failure>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = machines
+            .iter_mut()
+            .zip(arms)
+            .map(|(machine, arm)| {
+                scope.spawn(move || self::arm(machine, arm))
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    results.into_iter().collect()
+}
+
+/// Local minus reference by the exchange with the least round trip.
+fn rough_offset(exchanges: &[Exchange]) -> i64 {
+    let trip = |e: &&Exchange| e.t4.wrapping_sub(e.t1).wrapping_sub(e.t3.wrapping_sub(e.t2));
+    exchanges.iter().min_by_key(trip).map_or(0, |e| {
+        let there = e.t1.wrapping_sub(e.t2).cast_signed();
+        let back = e.t4.wrapping_sub(e.t3).cast_signed();
+        there.midpoint(back)
+    })
+}
+
+/// Where frames pass on the hosts of a trial.
+struct Wires {
+    reference_interface: String,
+    reference_mac: String,
+    /// dom0's ingress.
+    nic: String,
+    /// Each receiving guest and its vif in dom0.
+    vifs: Vec<(HostName, String)>,
+    /// What the generator sends.
+    flows: Vec<FlowSpec>,
+    pace: Pace,
+    sample_every_ns: u64,
+}
+
+impl Wires {
+    fn read(bench: &Bench, machines: &mut [Machine], plan: &TrialPlan) -> Result<Self, Failure> {
+        let generator = machines
+            .iter()
+            .find(|machine| machine.spec.role == Role::Generator)
+            .map(|machine| machine.spec.clone())
+            .ok_or_else(|| Failure::Usage("the lab has no generator".to_owned()))?;
+        let mut guests: Vec<HostSpec> = Vec::new();
+        let mut flows = Vec::new();
+        for flow in &plan.flows {
+            let guest = bench
+                .lab()
+                .host(&flow.to)
+                .ok_or_else(|| Failure::Usage(format!("the lab has no guest {}", flow.to)))?;
+            let (source, destination) = match flow.protocol {
+                Protocol::Udp => (generator.address, guest.address),
+                Protocol::Udp6 => (six(&generator)?, six(guest)?),
+            };
+            flows.push(FlowSpec {
+                flow: flow.flow,
+                source_mac: generator.mac.clone(),
+                destination_mac: guest.mac.clone(),
+                source,
+                destination,
+                size: flow.size.bytes() as u32,
+                arrivals: flow.arrivals.clone(),
+                seed: flow.seed,
+            });
+            if !guests.iter().any(|known| known.name == guest.name) {
+                guests.push(guest.clone());
+            }
+        }
+        let dom0 = on_dom0(machines)?;
+        let reference_interface =
+            dom0.spec.bridge.clone().unwrap_or_else(|| dom0.spec.interface.clone());
+        let command = format!("cat /sys/class/net/{reference_interface}/address");
+        let reference_mac = dom0.host.check(&command, STEP)?.text();
+        let mut vifs = Vec::new();
+        for guest in &guests {
+            vifs.push((guest.name.clone(), vif_of(dom0, &guest.name)?));
+        }
+        let nic = if plan.mode == Mode::Sealed {
+            vif_of(dom0, &generator.name)?
+        } else {
+            dom0.spec.interface.clone()
+        };
+        Ok(Self {
+            reference_interface,
+            reference_mac,
+            nic,
+            vifs,
+            flows,
+            // Guests of an emulated machine share one CPU: who spins keeps the others from running.
+            pace: if bench.lab().is_virtual { Pace::Sleep } else { Pace::Spin },
+            sample_every_ns: (plan.duration.nanos() / 10).max(100_000_000),
+        })
+    }
+
+    fn interfaces(&self, machine: &Machine) -> Vec<String> {
+        if machine.spec.role != Role::Dom0 {
+            return vec![machine.spec.interface.clone()];
+        }
+        let mut all = vec![self.nic.clone()];
+        all.extend(self.vifs.iter().map(|(_, vif)| vif.clone()));
+        all
+    }
+
+    fn prepare(&self, machine: &Machine, plan: &TrialPlan) -> Result<Prepare, Failure> {
+        let capture = |point, guest: Option<&HostName>, interface: &str| CaptureSpec {
+            point,
+            guest: guest.map(ToString::to_string),
+            interface: interface.to_owned(),
+            filter: FILTER.to_owned(),
+            snaplen: SNAPLEN,
+            buffer: RING,
+        };
+        let interface = &machine.spec.interface;
+        let name = &machine.spec.name;
+        let dom0 = machine.spec.role == Role::Dom0;
+        let captures = match machine.spec.role {
+            Role::Generator => vec![capture(Point::Tx, None, interface)],
+            Role::Guest => vec![capture(Point::Rx, Some(name), interface)],
+            Role::Dom0 => {
+                let mut all = vec![capture(Point::Nic, None, &self.nic)];
+                all.extend(self.vifs.iter().map(|(to, vif)| capture(Point::Vif, Some(to), vif)));
+                all
+            }
+        };
+        let files = if dom0 {
+            self.vifs
+                .iter()
+                .map(|(_, vif)| PathBuf::from(format!("/sys/kernel/debug/xen-netback/{vif}/agg_q0")))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        Ok(Prepare {
+            trial: plan.number,
+            captures,
+            generate: (machine.spec.role == Role::Generator).then(|| Generate {
+                interface: interface.clone(),
+                pace: self.pace,
+                flows: self.flows.clone(),
+            }),
+            counters: self.interfaces(machine),
+            files,
+            domains: dom0,
+            sample_every_ns: self.sample_every_ns,
+        })
+    }
+}
+
+fn six(host: &HostSpec) -> Result<IpAddr, Failure> {
+    host.address6
+        .ok_or_else(|| Failure::Usage(format!("{} has no address6 in the lab file", host.name)))
+}
+
+/// The vif of a guest in dom0. Interfaces are named by domain id, which changes with every start of a guest.
+fn vif_of(dom0: &mut Machine, guest: &HostName) -> Result<String, Failure> {
+    let domid = dom0.host.check(&format!("xl domid '{guest}'"), STEP)?.text();
+    Ok(format!("vif{domid}.0"))
+}
+
+fn dom0_index(machines: &[Machine]) -> Result<usize, Failure> {
+    machines
+        .iter()
+        .position(|machine| machine.spec.role == Role::Dom0)
+        .ok_or_else(|| Failure::Usage("the lab has no dom0".to_owned()))
+}
+
+fn on_dom0(machines: &mut [Machine]) -> Result<&mut Machine, Failure> {
+    let index = dom0_index(machines)?;
+    Ok(&mut machines[index])
+}
+
+fn odd(machine: &Machine, doing: &str, reply: &Reply) -> Failure {
+    Failure::Probe {
+        host: machine.name(),
+        doing: doing.to_owned(),
+        why: format!("it answered something else: {reply:?}"),
+    }
+}
+
+fn describe(machine: &mut Machine, wires: &Wires) -> Result<Ruler, Failure> {
+    let interfaces = wires.interfaces(machine);
+    match machine.ask(&Request::Describe { interfaces })? {
+        Reply::Ruler(ruler) => Ok(ruler),
+        other => Err(odd(machine, "describe its host", &other)),
+    }
+}
+
+fn read_clock(machine: &mut Machine) -> Result<ClockReading, Failure> {
+    match machine.ask(&Request::ReadClock)? {
+        Reply::Clock(reading) => Ok(reading),
+        other => Err(odd(machine, "read its clocks", &other)),
+    }
+}
+
+/// Exchanges with the reference; the reference itself only reads its clocks.
+fn exchange(machine: &mut Machine, peer_mac: &str) -> Result<Seen, Failure> {
+    if machine.spec.role == Role::Dom0 {
+        let reading = read_clock(machine)?;
+        return Ok(Seen { exchanges: Vec::new(), readings: vec![reading] });
+    }
+    let request = Request::ExchangeClock {
+        interface: machine.spec.interface.clone(),
+        peer_mac: peer_mac.to_owned(),
+        count: EXCHANGES,
+        deadline_ns: 20_000_000_000,
+    };
+    match machine.ask(&request)? {
+        Reply::Exchanges { exchanges, reading, .. } => Ok(Seen { exchanges, readings: vec![reading] }),
+        other => Err(odd(machine, "exchange clock readings", &other)),
+    }
+}
+
+/// Asks until the trial is in that state, or has ended.
+fn await_state(machine: &mut Machine, trial: u32, wanted: State) -> Result<(), Failure> {
+    let patience = Instant::now() + STEP;
+    loop {
+        match machine.ask(&Request::Status { trial })? {
+            Reply::Status { state } if state == wanted || state == State::Done => return Ok(()),
+            Reply::Status { state } if Instant::now() > patience => {
+                return Err(Failure::Probe {
+                    host: machine.name(),
+                    doing: format!("bring trial {trial} to the state {wanted:?} within {STEP:?}"),
+                    why: format!("it is {state:?}"),
+                });
+            }
+            // Each question is a round trip of its own, so this does not spin.
+            Reply::Status { .. } => {}
+            other => return Err(odd(machine, "tell its state", &other)),
+        }
+    }
+}
+
+/// Waits until the machine's results are stored, and brings them here.
+fn fetch(machine: &mut Machine, trial: u32, part: &Path) -> Result<ProbeResult, Failure> {
+    await_state(machine, trial, State::Done)?;
+    let folder = match &machine.probe {
+        Some(probe) => probe.folder.join(format!("trial-{trial}")),
+        None => return Err(odd(machine, "tell its state", &Reply::Done)),
+    };
+    fetch_folder(machine, &folder, part)
+}
+
+/// Brings `result.json` and the captures that it names to `part/<host>/`.
+pub fn fetch_folder(
+    machine: &mut Machine,
+    folder: &Path,
+    part: &Path,
+) -> Result<ProbeResult, Failure> {
+    let here = part.join(machine.name());
+    fs::create_dir_all(&here).map_err(io("create the folder", &here))?;
+    let text = machine.host.fetch(&folder.join("result.json"), STEP)?;
+    let result: ProbeResult = serde_json::from_slice(&text).map_err(|error| Failure::Probe {
+        host: machine.name(),
+        doing: "store its results".to_owned(),
+        why: format!("result.json cannot be read: {error}"),
+    })?;
+    for capture in &result.captures {
+        // The name comes from the host: it must be a plain file name, or it is not used as a path here.
+        let name = Path::new(&capture.file);
+        if name.file_name() != Some(name.as_os_str()) {
+            return Err(Failure::Probe {
+                host: machine.name(),
+                doing: "store its results".to_owned(),
+                why: format!("it names a capture that is no plain file name: {}", capture.file),
+            });
+        }
+        let bytes = machine.host.fetch(&folder.join(name), STEP)?;
+        let file = here.join(name);
+        fs::write(&file, bytes).map_err(io("write", &file))?;
+    }
+    let file = here.join("result.json");
+    fs::write(&file, text).map_err(io("write", &file))?;
+    match &result.failed {
+        None => Ok(result),
+        Some(why) => Err(Failure::Probe {
+            host: machine.name(),
+            doing: "run the trial".to_owned(),
+            why: why.clone(),
+        }),
+    }
+}

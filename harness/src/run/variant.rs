@@ -1,0 +1,147 @@
+//! Bringing a variant up: modules built, swapped in by way of the undo stack, and proved live.
+//!
+//! In the virtual lab the machine is saved once a variant is live, and every trial restores that state; on
+//! hardware the modules are swapped anew for each trial. Either way a trial starts right after a module load.
+
+use std::collections::BTreeMap;
+
+use vifbench_provisioning::host::{Host, HostExt as _};
+use vifbench_provisioning::lab::VirtualLab;
+use vifbench_provisioning::modules::builder::BuiltModules;
+use vifbench_provisioning::modules::ModuleError;
+use vifbench_provisioning::modules::swap::Pair;
+use vifbench_reports::store::ModuleProof;
+use vifbench_scenarios::progress::Progress;
+use vifbench_scenarios::scenario::{Patches, Variant};
+
+use super::bench::{BASE, Bench};
+use super::crew::Crew;
+use super::machines::{Machine, STEP};
+use crate::commands::patches;
+use crate::error::Failure;
+
+/// The paper's time-out where a variant does not set it.
+const DEFAULT_HOLD_US: u64 = 1000;
+
+/// The variants of a run: what is built, and what is live.
+pub struct Variants<'a> {
+    vifprobe: &'a [u8],
+    built: BTreeMap<(String, String), BuiltModules>,
+}
+
+impl<'a> Variants<'a> {
+    /// Nothing is built yet.
+    pub fn new(vifprobe: &'a [u8]) -> Self {
+        Self { vifprobe, built: BTreeMap::new() }
+    }
+
+    /// Brings the variant up with freshly loaded modules and proves it.
+    pub fn live(
+        &mut self,
+        bench: &Bench,
+        crew: &mut Crew,
+        variant: &Variant,
+        progress: &dyn Progress,
+    ) -> Result<Vec<ModuleProof>, Failure> {
+        let folder = bench.probe_folder();
+        let Some(lab) = bench.virtual_lab() else {
+            crew.verify()?;
+            let release = crew.dom0().check("uname -r", STEP)?.text();
+            let pair = self.pair(variant, &release, progress)?;
+            crew.swap(&pair, &folder, progress)?;
+            return crew.prove(&pair);
+        };
+        // The kernel is the images': it need not be asked of a machine that may not even be there.
+        let pair = self.pair(variant, &lab.images().kernel()?, progress)?;
+        let tag = self.tag(&pair);
+        crew.hang_up();
+        if lab.has(&tag)? {
+            lab.restore(&tag)?;
+            crew.record(&folder)?;
+        } else {
+            let task = progress.start(&format!("variant {}", variant.name), None);
+            task.message("restoring the booted machine");
+            lab.restore(BASE)?;
+            crew.verify()?;
+            crew.swap(&pair, &folder, progress)?;
+            task.message("sending the probe");
+            self.send_probe(bench)?;
+            crew.prove(&pair)?;
+            crew.hang_up();
+            task.message("saving the machine");
+            lab.save(&tag, false)?;
+            forget_old(lab, &tag)?;
+            task.finish("live, proved and saved");
+        }
+        crew.prove(&pair)
+    }
+
+    /// The probe is part of the saved state: sending it takes seconds under emulation.
+    fn send_probe(&self, bench: &Bench) -> Result<(), Failure> {
+        let path = bench.probe_path();
+        for spec in &bench.lab().hosts {
+            let host: Box<dyn Host> = Box::new(bench.connect(spec)?);
+            let mut machine = Machine { spec: spec.clone(), host, probe: None };
+            machine.bring(self.vifprobe, &path)?;
+        }
+        Ok(())
+    }
+
+    /// The modules and parameters of a variant, built where they must be.
+    fn pair(
+        &mut self,
+        variant: &Variant,
+        release: &str,
+        progress: &dyn Progress,
+    ) -> Result<Pair, Failure> {
+        let series = match variant.patches {
+            Patches::Stock => return Ok(Pair::Stock),
+            Patches::Shadow => "shadow",
+        };
+        let key = (series.to_owned(), release.to_owned());
+        let modules = match self.built.get(&key) {
+            Some(modules) => modules.clone(),
+            None => {
+                let task = progress.start(&format!("modules {series}"), None);
+                let builder = patches::builder();
+                let kernel = builder.kernel(release).map_err(ModuleError::from)?;
+                let built = builder
+                    .build(series, &kernel, &|text| task.message(text))
+                    .map_err(ModuleError::from)?;
+                task.finish(if built.cached { "in the cache" } else { "built" });
+                self.built.insert(key, built.clone());
+                built
+            }
+        };
+        let hold = variant.hold.map_or(DEFAULT_HOLD_US, |hold| hold.nanos() / 1000);
+        let parameters = vec![
+            ("rx_agg_shadow".to_owned(), "1".to_owned()),
+            ("rx_agg_hold_max_us".to_owned(), hold.to_string()),
+        ];
+        Ok(Pair::Built { modules: Box::new(modules), parameters })
+    }
+
+    /// The name of the state in which the pair is live: by content, so that a rebuilt module has another one.
+    fn tag(&self, pair: &Pair) -> String {
+        let mut hash = blake3::Hasher::new();
+        hash.update(self.vifprobe);
+        if let Pair::Built { modules, parameters } = pair {
+            hash.update(modules.hash.as_bytes());
+            for (key, value) in parameters {
+                hash.update(format!("{key}={value}\n").as_bytes());
+            }
+        }
+        format!("{}-{}", pair.series(), &hash.finalize().to_hex()[..16])
+    }
+}
+
+/// States of other builds of the same series are of no more use, and each is hundreds of megabytes.
+fn forget_old(lab: &VirtualLab, tag: &str) -> Result<(), Failure> {
+    const KEPT: usize = 6;
+    let mut others: Vec<String> =
+        lab.status()?.states.into_iter().filter(|state| state != BASE && state != tag).collect();
+    while others.len() >= KEPT {
+        lab.forget(&others.remove(0))?;
+    }
+    Ok(())
+}
