@@ -70,8 +70,7 @@ fn drive(arguments: &[String]) -> Result<String, LabError> {
         return Ok(format!("{name} is not running"));
     };
     match verb {
-        "save" => lab.save(tag, false)?,
-        "seal-save" => lab.save(tag, true)?,
+        "save" => lab.save(tag)?,
         "restore" => lab.restore(tag)?,
         "forget" => lab.forget(tag)?,
         "seal" => lab.seal()?,

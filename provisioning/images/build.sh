@@ -31,29 +31,41 @@ done
 
 # --- Which packages, in which versions ---------------------------------------------------------------
 
-packages=()
-while read -r name arrow from; do
-    if [ "$arrow" = "<-" ]; then
-        found=$(apt-cache depends --important "$from" | awk -v name="$name" \
-            '$1 == "Depends:" && index($2, name) == 1 && $2 ~ /[0-9]/ { print $2; exit }')
-        [ -n "$found" ] || fail "apt knows no $name* behind $from: run apt-get update, and look that the sources hold Debian's main and security"
-        name=$found
-    fi
-    packages+=("$name")
-done < <(content "$recipe/packages")
+# Asking apt takes seconds, so the answer is kept as long as its lists and pins, and the recipe, stay as they are.
+asked=$({ stat --format '%n %s %Y' /var/lib/apt/lists/* /etc/apt/preferences* /etc/apt/preferences.d/*; cat "$recipe/packages"; } | sha256sum | cut -c1-16)
+answer=$cache/apt-$asked
+mkdir -p "$cache"
+if [ ! -s "$answer" ]; then
+    packages=()
+    while read -r name arrow from; do
+        if [ "$arrow" = "<-" ]; then
+            found=$(apt-cache depends --important "$from" | awk -v name="$name" \
+                '$1 == "Depends:" && index($2, name) == 1 && $2 ~ /[0-9]/ { print $2; exit }')
+            [ -n "$found" ] || fail "apt knows no $name* behind $from: run apt-get update, and look that the sources hold Debian's main and security"
+            name=$found
+        fi
+        packages+=("$name")
+    done < <(content "$recipe/packages")
 
-# What apt would install into an empty system: `Inst NAME (VERSION ...`.
-versions=$(apt-get --simulate -o Dir::State::status=/dev/null -o APT::Install-Recommends=false \
-    install "${packages[@]}" | sed -n 's/^Inst \([^ ]*\) (\([^ ]*\).*/\1 \2/p' | sort) ||
-    fail "apt cannot resolve ${packages[*]}: run apt-get update"
+    # What apt would install into an empty system: `Inst NAME (VERSION ...`.
+    versions=$(apt-get --simulate -o Dir::State::status=/dev/null -o APT::Install-Recommends=false \
+        install "${packages[@]}" | sed -n 's/^Inst \([^ ]*\) (\([^ ]*\).*/\1 \2/p' | sort) ||
+        fail "apt cannot resolve ${packages[*]}: run apt-get update"
+    { echo "${packages[*]}"; echo "$versions"; } > "$answer.$$"
+    mv "$answer.$$" "$answer"
+fi
+read -r -a packages < "$answer"
+versions=$(tail -n +2 "$answer")
 key=$({ echo "$versions"; cd "$recipe" && find . -type f -print0 | sort -z | xargs -0 sha256sum; } | sha256sum | cut -c1-16)
 result=$cache/$key
 
-mkdir -p "$cache"
 exec 9> "$cache/$key.lock"
 flock 9
 if [ -d "$result" ]; then
     if (cd "$result" && sha256sum --quiet --check digest) >&2; then
+        # Entries that nothing has used for two weeks go; this one is in use.
+        touch "$result"
+        find "$cache" -mindepth 1 -maxdepth 1 -mtime +14 -exec rm -rf {} +
         echo "$result"
         exit
     fi

@@ -77,6 +77,8 @@ pub struct LabStatus {
     pub folder: PathBuf,
     /// The kernel release of dom0 and the guests.
     pub kernel: String,
+    /// Is its cable pulled?
+    pub sealed: bool,
     /// The names of its saved states.
     pub states: Vec<String>,
     /// Its hosts.
@@ -104,6 +106,8 @@ struct Record {
     /// Names the machine and its images.
     machine: String,
     times: UpTimes,
+    /// Is the cable pulled now?
+    sealed: bool,
     /// Saved states, and whether the cable was pulled in them.
     states: BTreeMap<String, bool>,
 }
@@ -207,6 +211,7 @@ impl VirtualLab {
             seed: options.seed,
             machine: machine_hash,
             times,
+            sealed: false,
             states: BTreeMap::from([(BASE.to_owned(), false)]),
         })?;
         Ok(this)
@@ -484,13 +489,14 @@ impl VirtualLab {
             Some(_) => self.machine.is_running()?,
             None => false,
         };
+        let record = self.record()?;
         let mut hosts = Vec::new();
         for host in HOSTS {
             let address = self.address(host)?;
             hosts.push(HostStatus {
                 name: host.to_owned(),
                 address: address.ip(),
-                ssh: running && self.answers(address)?,
+                ssh: running && !record.sealed && self.answers(address)?,
                 console: self.console_path(host),
             });
         }
@@ -505,7 +511,8 @@ impl VirtualLab {
             netns: self.netns.clone(),
             folder: self.folder.clone(),
             kernel: self.images.kernel()?,
-            states: self.record()?.states.into_keys().collect(),
+            sealed: record.sealed,
+            states: record.states.into_keys().collect(),
             hosts,
         })
     }
@@ -524,28 +531,30 @@ impl VirtualLab {
     /// It goes on with [`Self::cont`].
     pub fn seal(&self) -> Result<(), LabError> {
         self.machine.pause()?;
-        self.machine.set_link(false)
+        self.machine.set_link(false)?;
+        self.change(|record| record.sealed = true)
     }
 
     /// Plugs the cable in again. dom0's NIC takes its time to see the link; [`Self::await_ssh`] waits for it.
     pub fn unseal(&self) -> Result<(), LabError> {
-        self.machine.set_link(true)
+        self.machine.set_link(true)?;
+        self.change(|record| record.sealed = false)
     }
 
     /// Saves the machine as it is now, under a name; virtual time goes on or stands as before.
-    pub fn save(&self, tag: &str, sealed: bool) -> Result<(), LabError> {
+    pub fn save(&self, tag: &str) -> Result<(), LabError> {
         files::need_space(&self.folder, 1024, "VIFBENCH_STATE")?;
         self.machine.save(tag)?;
-        let mut record = self.record()?;
-        record.states.insert(tag.to_owned(), sealed);
-        self.write_record(&record)
+        self.change(|record| {
+            record.states.insert(tag.to_owned(), record.sealed);
+        })
     }
 
     /// Puts the machine into a saved state and lets virtual time run. SSH connections from before are dead.
     /// Starts QEMU again if it has ended.
     pub fn restore(&self, tag: &str) -> Result<(), LabError> {
         let record = self.record()?;
-        let Some(sealed) = record.states.get(tag) else {
+        let Some(&sealed) = record.states.get(tag) else {
             return Err(LabError::NoSuchState {
                 lab: self.name.clone(),
                 tag: tag.to_owned(),
@@ -560,6 +569,7 @@ impl VirtualLab {
         }
         // The NIC's end is part of the state, the tap's is not.
         self.machine.set_tap(!sealed)?;
+        self.change(|record| record.sealed = sealed)?;
         self.machine.resume()
     }
 
@@ -570,15 +580,16 @@ impl VirtualLab {
 
     /// Deletes a saved state.
     pub fn forget(&self, tag: &str) -> Result<(), LabError> {
-        let mut record = self.record()?;
-        if record.states.remove(tag).is_none() {
+        if !self.has(tag)? {
             return Err(LabError::NoSuchState {
                 lab: self.name.clone(),
                 tag: tag.to_owned(),
             });
         }
         self.machine.forget(tag)?;
-        self.write_record(&record)
+        self.change(|record| {
+            record.states.remove(tag);
+        })
     }
 
     /// The file that holds a host's console.
@@ -666,6 +677,12 @@ impl VirtualLab {
 
     fn record(&self) -> Result<Record, LabError> {
         read_record(&self.folder.join("lab.json"))
+    }
+
+    fn change(&self, how: impl FnOnce(&mut Record)) -> Result<(), LabError> {
+        let mut record = self.record()?;
+        how(&mut record);
+        self.write_record(&record)
     }
 
     fn write_record(&self, record: &Record) -> Result<(), LabError> {
