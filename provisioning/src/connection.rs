@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use libssh2_sys as code;
-use rustix::event::PollFlags;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto};
 use ssh2::{BlockDirections, ErrorCode, MethodType, OpenFlags, OpenType, Session, Sftp};
 use vifbench_scenarios::lab::HostName;
@@ -508,11 +508,11 @@ impl Connection {
         &self.target.host
     }
 
-    /// Has the other side ended the connection while it was idle?
+    /// Has the other side ended the connection while it was idle? (Bytes may still lie before its end.)
     pub fn is_closed(&self) -> bool {
-        // Between operations a server has nothing to say but its end: no byte is taken out by a peek.
-        matches!(self.socket.peek(&mut [0]), Ok(0))
-            || matches!(self.socket.take_error(), Ok(Some(_)) | Err(_))
+        let mut socket = [PollFd::new(&self.socket, PollFlags::RDHUP)];
+        // An error on the socket is told without being asked for; a failing poll is for the next step to find out.
+        poll(&mut socket, Some(&Timespec::default())).is_ok_and(|ended| ended > 0)
     }
 }
 

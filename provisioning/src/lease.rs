@@ -5,7 +5,7 @@
 //! it means the same in a lab with virtual time. It expires by itself when its owner no longer renews it.
 
 use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use vifbench_scenarios::lab::HostName;
 
 use crate::connection::unique;
 use crate::host::{BOOT_ID, Host, HostError};
+use crate::lock;
 use crate::shell::quote;
 use crate::state::{StateError, file_of};
 
@@ -101,15 +102,7 @@ pub struct LabLock {
 
 impl Drop for LabLock {
     fn drop(&mut self) {
-        release(&self.file);
-    }
-}
-
-/// Lets go of a lock at once. Closing the file would not do: a child process that is just being started by
-/// another thread holds a copy of it until it runs its own program.
-pub(crate) fn release(file: &File) {
-    if let Err(error) = file.unlock() {
-        tracing::warn!(%error, "a lock could not be released before its file is closed");
+        lock::release(&self.file);
     }
 }
 
@@ -134,17 +127,13 @@ impl LabLock {
             .truncate(false)
             .open(&path)
             .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut by = String::new();
-                file.read_to_string(&mut by).map_err(failed)?;
-                return Err(LeaseError::InUse {
-                    lab: lab.to_owned(),
-                    by: by.trim().to_owned(),
-                });
-            }
-            Err(TryLockError::Error(e)) => return Err(failed(e)),
+        if !lock::take(&file).map_err(failed)? {
+            let mut by = String::new();
+            file.read_to_string(&mut by).map_err(failed)?;
+            return Err(LeaseError::InUse {
+                lab: lab.to_owned(),
+                by: by.trim().to_owned(),
+            });
         }
         file.set_len(0).map_err(failed)?;
         writeln!(file, "{owner} (process {})", std::process::id()).map_err(failed)?;

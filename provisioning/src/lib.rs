@@ -9,6 +9,7 @@ pub mod lab;
 pub mod lease;
 mod lines;
 pub mod local;
+mod lock;
 pub mod modules;
 pub mod netns;
 pub mod shell;

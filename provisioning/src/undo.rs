@@ -9,7 +9,7 @@
 //! was not made, and it is dropped and reported.
 
 use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use vifbench_scenarios::lab::HostName;
 use vifbench_scenarios::progress::Progress;
 
 use crate::host::{Host, HostError, HostExt as _};
-use crate::lease::release;
+use crate::lock;
 use crate::shell::quote;
 use crate::state::{StateError, file_of};
 
@@ -171,15 +171,11 @@ impl UndoStack {
             .create(true)
             .open(&path)
             .map_err(|e| failed("open", e))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(UndoError::Busy {
-                    host: host.clone(),
-                    path,
-                });
-            }
-            Err(TryLockError::Error(e)) => return Err(failed("lock", e)),
+        if !lock::take(&file).map_err(|e| failed("lock", e))? {
+            return Err(UndoError::Busy {
+                host: host.clone(),
+                path,
+            });
         }
         // The file's name must be on the disk too before anything is changed on a host.
         sync_folders(&path).map_err(|e| failed("write the folder of", e))?;
@@ -361,7 +357,7 @@ impl UndoStack {
 
 impl Drop for UndoStack {
     fn drop(&mut self) {
-        release(&self.file);
+        lock::release(&self.file);
     }
 }
 

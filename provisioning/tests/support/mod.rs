@@ -102,12 +102,13 @@ impl Sshd {
         } else {
             "Subsystem sftp internal-sftp"
         };
+        // SHLVL: else bash reads the .bashrc of whoever runs the tests, and what that does is not known.
         std::fs::write(
             path("config"),
             format!(
                 "ListenAddress {ADDRESS}\nPort {PORT}\nHostKey {}\nAuthorizedKeysFile {}\n\
                  StrictModes no\nUsePAM no\nPasswordAuthentication no\nPidFile none\n\
-                 PermitRootLogin prohibit-password\n{sftp}\n{config}\n",
+                 PermitRootLogin prohibit-password\nSetEnv SHLVL=1\n{sftp}\n{config}\n",
                 path("host").display(),
                 path("authorized").display(),
             ),
