@@ -13,7 +13,7 @@ use crate::metrics::{containers, cpu};
 use crate::packets::{self, CaptureCount};
 use crate::rundir::RunDir;
 use crate::store::{Event, Outcome, RunRecord, TrialRecord};
-use crate::summary::{RunSummary, TrialState, TrialSummary};
+use crate::summary::{RunSummary, TrialState, TrialSummary, marks};
 use crate::tables;
 use crate::verdict;
 
@@ -72,7 +72,7 @@ pub fn analyze(run: &RunDir, progress: &dyn Progress) -> Result<Analysis, Report
     let mut summaries = Vec::new();
     for (done, plan) in record.plan.trials.iter().enumerate() {
         task.message(&format!("trial {} ({})", plan.number, plan.variant.name));
-        let (trial, summary) = one_trial(run, plan)?;
+        let (trial, summary) = one_trial(run, &record, plan)?;
         trials.push(trial);
         summaries.push(summary);
         task.set(done as u64 + 1);
@@ -91,7 +91,11 @@ pub fn analyze(run: &RunDir, progress: &dyn Progress) -> Result<Analysis, Report
     })
 }
 
-fn one_trial(run: &RunDir, plan: &TrialPlan) -> Result<(TrialAnalysis, TrialSummary), ReportError> {
+fn one_trial(
+    run: &RunDir,
+    of: &RunRecord,
+    plan: &TrialPlan,
+) -> Result<(TrialAnalysis, TrialSummary), ReportError> {
     let mut summary = TrialSummary::planned(plan);
     let record = match run.read_trial(plan.number) {
         Ok(Some(record)) => record,
@@ -135,7 +139,8 @@ fn one_trial(run: &RunDir, plan: &TrialPlan) -> Result<(TrialAnalysis, TrialSumm
     if summary.state == TrialState::Complete {
         match packets::read_trial(run, &record) {
             Ok(read) => {
-                tables::write_packets(&run.packets(plan.number), &read.packets)?;
+                let about = tables::about(&of.run, &marks(of));
+                tables::write_packets(&run.packets(plan.number), &read.packets, about)?;
                 values = Some(measure(&record, read, &mut summary));
             }
             Err(error) => {

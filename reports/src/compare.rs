@@ -52,7 +52,11 @@ impl Unit {
 
 /// A count without decimals, a mean of counts with them.
 fn whole(value: f64) -> String {
-    if value.fract() == 0.0 { format!("{value:.0}") } else { text::three_digits(value) }
+    if value.fract() == 0.0 {
+        format!("{value:.0}")
+    } else {
+        text::three_digits(value)
+    }
 }
 
 /// A number that is compared.

@@ -30,8 +30,9 @@ pub const DEFINITIONS: &[Definition] = &[
         id: "measured",
         name: "Measured packets",
         text: "Packets whose send time lies after the warm-up. All numbers are of these; warm-up packets are \
-               captured and kept, but not counted. In a sealed trial the limit is a time on the reference clock, \
-               in an open one it is one warm-up after the first packet.",
+               captured and kept, but not counted. The limit is a time on the reference clock; where the \
+               generator's clock is not tied to it (open trials), the limit is one warm-up after the start that \
+               the packets themselves show.",
         formula: None,
         source: "vifbench",
     },

@@ -198,20 +198,28 @@ pub fn read_trial(run: &RunDir, trial: &TrialRecord) -> Result<TrialPackets, Rep
     let mut packets = joined.packets;
     packets.sort_unstable_by_key(|p| (p.flow, p.seq));
 
-    // An open trial's send times are on the generator's clock, which nothing ties to the reference: there the
-    // measured part begins one warm-up after the first packet.
-    let first = packets.iter().map(|p| p.send_ns).min().unwrap_or_default();
-    let measure_from_ns = match trial.plan.mode {
-        Mode::Sealed => i64::try_from(trial.measure_from_ns).unwrap_or(i64::MAX),
-        Mode::Open => first.saturating_add(trial.plan.warmup.nanos() as i64),
-    };
     let due = schedule(trial, &mut warnings);
     for packet in &mut packets {
-        packet.measured = packet.send_ns >= measure_from_ns;
         packet.due_ns = due
             .get(&packet.flow)
             .and_then(|of_flow| of_flow.get(packet.seq as usize))
             .copied();
+    }
+    // Where the generator's clock is not tied to the reference (an open trial of a virtual lab, or too few
+    // exchanges), the start of sending is taken from the packets themselves.
+    let measure_from_ns = if trial.plan.mode == Mode::Sealed && send_clock.bound_ns().is_some() {
+        i64::try_from(trial.measure_from_ns).unwrap_or(i64::MAX)
+    } else {
+        let starts = packets
+            .iter()
+            .map(|p| p.send_ns - p.due_ns.unwrap_or_default());
+        starts
+            .min()
+            .unwrap_or_default()
+            .saturating_add(trial.plan.warmup.nanos() as i64)
+    };
+    for packet in &mut packets {
+        packet.measured = packet.send_ns >= measure_from_ns;
     }
     Ok(TrialPackets {
         packets,

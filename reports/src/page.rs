@@ -94,9 +94,9 @@ fn link(id: &str, what: Markup) -> Markup {
     html! { a.def href={ "#def-" (id) } title=(title) { (what) } }
 }
 
-/// A table's head cell that links to its definition.
+/// The head of a column of numbers, linked to its definition.
 fn head(id: &str, text: &str) -> Markup {
-    html! { th scope="col" { (link(id, html! { (text) })) } }
+    html! { th.n scope="col" { (link(id, html! { (text) })) } }
 }
 
 fn drawing(figure: &Figure, svg: &str) -> Markup {

@@ -60,7 +60,7 @@ pub fn render(run_dir: &Path, progress: &dyn Progress) -> Result<Rendered, Repor
     let trials_csv = report.join("trials.csv");
     tables::write_trials_csv(&trials_csv, &analysis.summary)?;
     let comparisons_csv = report.join("comparisons.csv");
-    tables::write_comparisons_csv(&comparisons_csv, &analysis.summary.comparisons)?;
+    tables::write_comparisons_csv(&comparisons_csv, &analysis.summary)?;
     let summary_json = report.join("summary.json");
     let json =
         serde_json::to_vec_pretty(&analysis.summary).map_err(|source| ReportError::Json {

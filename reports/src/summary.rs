@@ -1,7 +1,5 @@
 //! A run as one value: what `vifbench run` and `vifbench report` print, as text or JSON.
 
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
 use vifbench_probes::protocol::Sent;
 use vifbench_scenarios::plan::TrialPlan;
@@ -245,13 +243,6 @@ impl RunSummary {
         comparisons: Vec<Comparison>,
         judgement: Judgement,
     ) -> Self {
-        let mut marks = Vec::new();
-        if run.lab.is_virtual {
-            marks.push(VIRTUAL_MARK.to_owned());
-        }
-        if trials.iter().any(|t| t.mode == Mode::Open) {
-            marks.push(OPEN_MARK.to_owned());
-        }
         let names: Vec<&str> = run
             .scenario
             .variants
@@ -265,7 +256,7 @@ impl RunSummary {
             scenario: run.scenario.name.clone(),
             about: run.scenario.about.clone(),
             lab: run.lab.name.clone(),
-            marks,
+            marks: marks(run),
             judgement,
             variants: variant_rows(&names, &trials),
             comparisons,
@@ -294,29 +285,27 @@ impl RunSummary {
 
     /// The table for a terminal.
     pub fn to_text(&self) -> String {
-        let mut out = String::new();
-        // Writing into a `String` cannot fail.
-        let _infallible = self.write_text(&mut out);
-        out
-    }
-
-    fn write_text(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(out, "{} on {}, run {}", self.scenario, self.lab, self.run)?;
-        writeln!(out, "{}: {}", self.judgement.verdict, self.judgement.reason)?;
-        for finding in self.judgement.findings.iter().skip(1) {
-            writeln!(out, "  {finding}")?;
-        }
-        for mark in &self.marks {
-            writeln!(out, "[{mark}]")?;
-        }
+        let judgement = &self.judgement;
+        let mut lines = vec![
+            format!("{} on {}, run {}", self.scenario, self.lab, self.run),
+            format!("{}: {}", judgement.verdict, judgement.reason),
+        ];
+        // The first finding is the reason.
+        lines.extend(
+            judgement
+                .findings
+                .iter()
+                .skip(1)
+                .map(|finding| format!("  {finding}")),
+        );
+        lines.extend(self.marks.iter().map(|mark| format!("[{mark}]")));
         if self.variants.iter().any(|v| v.trials > 0) {
-            writeln!(out)?;
-            out.push_str(&aligned(&self.cells()));
+            lines.push(String::new());
+            lines.extend(aligned(&self.cells()));
         }
-        for line in self.short_comparisons() {
-            writeln!(out, "{line}")?;
-        }
-        Ok(())
+        lines.extend(self.short_comparisons());
+        lines.push(String::new());
+        lines.join("\n")
     }
 
     fn cells(&self) -> Vec<Vec<String>> {
@@ -379,9 +368,10 @@ impl RunSummary {
 
     /// The few comparisons that fit a terminal: those of all flows, without the hops.
     fn short_comparisons(&self) -> Vec<String> {
-        const SHOWN: [&str; 6] = [
+        const SHOWN: [&str; 7] = [
             "delay_p50",
             "delay_p99",
+            "hop_vif_rx",
             "abs_ipdv_mean",
             "lost",
             "throughput",
@@ -415,28 +405,36 @@ impl RunSummary {
     }
 }
 
+/// What goes on every figure and table of the run.
+pub fn marks(run: &RunRecord) -> Vec<String> {
+    let mut marks = Vec::new();
+    if run.lab.is_virtual {
+        marks.push(VIRTUAL_MARK.to_owned());
+    }
+    if run.plan.trials.iter().any(|t| t.mode == Mode::Open) {
+        marks.push(OPEN_MARK.to_owned());
+    }
+    marks
+}
+
 /// Columns padded to their widest cell; the first three to the left, numbers to the right.
-fn aligned(rows: &[Vec<String>]) -> String {
+fn aligned(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut out = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (c, cell) in row.iter().enumerate() {
-            let pad = " ".repeat(widths[c] - cell.chars().count());
-            let gap = if c == 0 { "" } else { "  " };
-            let (left, right) = if c < 3 {
-                ("", pad.as_str())
-            } else {
-                (pad.as_str(), "")
-            };
-            line.push_str(&format!("{gap}{left}{cell}{right}"));
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(c, (cell, width))| match c {
+                0..3 => format!("{cell:<width$}"),
+                _ => format!("{cell:>width$}"),
+            })
+            .collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }
 
 fn variant_rows(variants: &[&str], trials: &[TrialSummary]) -> Vec<VariantRow> {

@@ -17,7 +17,11 @@ use crate::summary::{RunSummary, TrialSummary};
 ///
 /// Times are nanoseconds since 1970 on the reference clock; whether differences between hosts mean anything is told by
 /// the bounds in `trials.parquet`.
-pub(crate) fn write_packets(path: &Path, packets: &[Packet]) -> Result<(), ReportError> {
+pub(crate) fn write_packets(
+    path: &Path,
+    packets: &[Packet],
+    about: Vec<(String, String)>,
+) -> Result<(), ReportError> {
     let at = |name: &str, point: Point| {
         column(
             name,
@@ -58,12 +62,24 @@ pub(crate) fn write_packets(path: &Path, packets: &[Packet]) -> Result<(), Repor
             packets.iter().map(|p| p.arrival).collect::<Vec<_>>(),
         ),
     ];
-    write_parquet(path, frame(path, packets.len(), columns)?)
+    write_parquet(path, frame(path, packets.len(), columns)?, about)
 }
 
 /// Writes `trials.parquet`: one row a trial and flow, and one a trial of all its flows (`to` is `all`).
 pub(crate) fn write_trials(path: &Path, summary: &RunSummary) -> Result<(), ReportError> {
-    write_parquet(path, trials_frame(path, summary)?)
+    write_parquet(
+        path,
+        trials_frame(path, summary)?,
+        about(&summary.run, &summary.marks),
+    )
+}
+
+/// What a Parquet file says of itself: which run, and the marks that its numbers carry.
+pub(crate) fn about(run: &str, marks: &[String]) -> Vec<(String, String)> {
+    vec![
+        ("vifbench.run".to_owned(), run.to_owned()),
+        ("vifbench.marks".to_owned(), marks.join("; ")),
+    ]
 }
 
 /// The same as CSV.
@@ -251,11 +267,9 @@ fn stats_columns(name: &str, of: &[Option<Stats>]) -> Vec<Column> {
 }
 
 /// Writes every pair of every comparison as CSV.
-pub(crate) fn write_comparisons_csv(
-    path: &Path,
-    comparisons: &[Comparison],
-) -> Result<(), ReportError> {
-    let rows: Vec<_> = comparisons
+pub(crate) fn write_comparisons_csv(path: &Path, summary: &RunSummary) -> Result<(), ReportError> {
+    let rows: Vec<_> = summary
+        .comparisons
         .iter()
         .flat_map(|c| c.pairs.iter().map(move |p| (c, p)))
         .collect();
@@ -263,6 +277,8 @@ pub(crate) fn write_comparisons_csv(
         column(name, rows.iter().map(|(c, _)| pick(c)).collect::<Vec<_>>())
     };
     let columns = vec![
+        text("run", &|_| summary.run.clone()),
+        text("marks", &|_| summary.marks.join("; ")),
         text("metric", &|c| c.metric.clone()),
         text("unit", &|c| {
             serde_json::to_value(c.unit)
@@ -316,9 +332,14 @@ fn frame(path: &Path, height: usize, columns: Vec<Column>) -> Result<DataFrame, 
     DataFrame::new(height, columns).map_err(table(path))
 }
 
-fn write_parquet(path: &Path, mut frame: DataFrame) -> Result<(), ReportError> {
+fn write_parquet(
+    path: &Path,
+    mut frame: DataFrame,
+    about: Vec<(String, String)>,
+) -> Result<(), ReportError> {
     let file = create(path)?;
     ParquetWriter::new(file)
+        .with_key_value_metadata(Some(KeyValueMetadata::from_static(about)))
         .finish(&mut frame)
         .map_err(table(path))?;
     Ok(())

@@ -34,6 +34,7 @@ pub fn by_domain(
     let from = trial.measure_from_ns;
     let to = from.saturating_add(trial.window_ns);
     let mut uses = Vec::new();
+    let mut unsampled = Vec::new();
     for (host, result) in &trial.results {
         let clock = HostClock::of(clocks, host);
         let mut domains: BTreeMap<(u32, &str), Vec<(i64, &DomainSample)>> = BTreeMap::new();
@@ -50,17 +51,12 @@ pub fn by_domain(
                 .filter(|(at, _)| (from..=to).contains(at))
                 .collect();
             let (Some((t0, first)), Some((t1, last))) = (inside.first(), inside.last()) else {
-                warnings.push(format!(
-                    "CPU time of {name}: no sample in the measured part"
-                ));
+                unsampled.push(name);
                 continue;
             };
             let window_ns = t1 - t0;
             if window_ns <= 0 || last.cpu_ns < first.cpu_ns {
-                warnings.push(format!(
-                    "CPU time of {name}: {} usable sample(s) in the measured part, two are needed",
-                    inside.len()
-                ));
+                unsampled.push(name);
                 continue;
             }
             let used = (last.cpu_ns - first.cpu_ns) as f64;
@@ -78,6 +74,12 @@ pub fn by_domain(
                 window_ns,
             });
         }
+    }
+    if !unsampled.is_empty() {
+        warnings.push(format!(
+            "no CPU time of {}: fewer than two samples in the measured part",
+            unsampled.join(", ")
+        ));
     }
     uses
 }

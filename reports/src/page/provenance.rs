@@ -99,25 +99,76 @@ fn clocks(run: &Analysis) -> Markup {
             " holds for the whole trial." }
         @if maps.is_empty() { p { "No clock was compared." } }
         @else {
-            div.scroll { table {
-                thead { tr {
-                    th scope="col" { "trial" } th scope="col" { "host" } th scope="col" { "method" }
-                    th scope="col" { "offset" } th scope="col" { "skew (ppm)" } (head("bound", "bound"))
-                    th scope="col" { "two-way offset, for checking" }
-                } }
-                tbody { @for (trial, map) in maps { tr {
-                    td.n { (trial) } td { (map.host) } td { (map.method) }
-                    td.n { (signed_time(map.offset_ns)) } td.n { (three_digits(map.skew * 1e6)) }
-                    td.n { (map.bound_ns.map_or_else(|| "none".to_owned(), |b| format!("±{}", time(b)))) }
-                    td.n {
-                        @match map.two_way {
-                            Some((offset, bound)) => { (signed_time(offset)) " ±" (time(bound)) }
-                            None => { "–" }
+            (clocks_by_host(&maps))
+            details {
+                summary { "Trial by trial" }
+                div.scroll { table {
+                    thead { tr {
+                        th.n scope="col" { "trial" } th scope="col" { "host" } th scope="col" { "method" }
+                        th.n scope="col" { "offset" } th.n scope="col" { "skew (ppm)" } (head("bound", "bound"))
+                        th.n scope="col" { "two-way offset, for checking" }
+                    } }
+                    tbody { @for (trial, map) in &maps { tr {
+                        td.n { (trial) } td { (map.host) } td { (map.method) }
+                        td.n { (signed_time(map.offset_ns)) } td.n { (three_digits(map.skew * 1e6)) }
+                        td.n { (bound(map.bound_ns)) }
+                        td.n {
+                            @match map.two_way {
+                                Some((offset, bound)) => { (signed_time(offset)) " ±" (time(bound)) }
+                                None => { "–" }
+                            }
                         }
-                    }
-                } } }
-            } }
+                    } } }
+                } }
+            }
         }
+    }
+}
+
+fn bound(ns: Option<f64>) -> String {
+    ns.map_or_else(|| "none".to_owned(), |b| format!("±{}", time(b)))
+}
+
+/// Each host's worst case over the trials.
+fn clocks_by_host(maps: &[(u32, &ClockMap)]) -> Markup {
+    let mut hosts: Vec<(&str, &str)> = Vec::new();
+    for (_, map) in maps {
+        let key = (map.host.as_str(), map.method.as_str());
+        if !hosts.contains(&key) {
+            hosts.push(key);
+        }
+    }
+    let of = |(host, method): (&str, &str)| -> Vec<&ClockMap> {
+        let same = maps
+            .iter()
+            .filter(|(_, m)| m.host == host && m.method == method);
+        same.map(|(_, m)| *m).collect()
+    };
+    let range = |values: Vec<f64>| {
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        (least, most)
+    };
+    html! {
+        div.scroll { table {
+            thead { tr {
+                th scope="col" { "host" } th scope="col" { "method" } th.n scope="col" { "trials" }
+                th.n scope="col" { "offset, smallest to largest" } th.n scope="col" { "largest skew (ppm)" }
+                (head("bound", "largest bound"))
+            } }
+            tbody { @for key in hosts {
+                @let maps = of(key);
+                @let (least, most) = range(maps.iter().map(|m| m.offset_ns).collect());
+                @let (_, skew) = range(maps.iter().map(|m| m.skew.abs() * 1e6).collect());
+                @let worst = maps.iter().map(|m| m.bound_ns)
+                    .try_fold(0.0_f64, |worst, b| Some(worst.max(b?)));
+                tr {
+                    td { (key.0) } td { (key.1) } td.n { (maps.len()) }
+                    td.n { (signed_time(least)) " to " (signed_time(most)) } td.n { (three_digits(skew)) }
+                    td.n { (bound(worst)) }
+                }
+            } }
+        } }
     }
 }
 

@@ -28,8 +28,8 @@ pub(super) fn section(run: &Analysis) -> Markup {
                                   ", counts summed. " (link("measured", html! { "Measured packets" })) " only." }
                         thead { tr {
                             th scope="col" { "rate" } th scope="col" { "to" } th scope="col" { "variant" }
-                            th scope="col" { "trials" }
-                            (head("points", "sent")) (head("loss", "lost")) th scope="col" {
+                            th.n scope="col" { "trials" }
+                            (head("points", "sent")) (head("loss", "lost")) th.n scope="col" {
                                 (link("duplicated", html! { "dup." })) " / " (link("reordering", html! { "reord." }))
                             }
                             (head("delay", "delay p50")) (head("delay", "delay p99")) (head("bound", "bound"))
@@ -80,14 +80,15 @@ fn rate(rate: Option<Rate>) -> String {
     rate.map_or_else(|| "–".to_owned(), |r| r.to_string())
 }
 
-fn marks(run: &Analysis) -> Markup {
+pub(super) fn marks(run: &Analysis) -> Markup {
     html! { @for mark in &run.summary.marks { p.mark.small { "▲ " (mark) } } }
 }
 
 /// Numbers whose comparison is worth a sentence at the top.
-const TOLD: [&str; 6] = [
+const TOLD: [&str; 7] = [
     "delay_p50",
     "delay_p99",
+    "hop_vif_rx",
     "abs_ipdv_mean",
     "lost",
     "throughput",

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use crate::analysis::Analysis;
 use crate::metrics::flow::FlowMetrics;
+use crate::page::results::marks;
 use crate::page::{head, link};
 use crate::summary::{TrialState, TrialSummary};
 use crate::text::{count, three_digits, time};
@@ -14,22 +15,17 @@ pub(super) fn section(run: &Analysis) -> Markup {
         section id="trials" {
             h2 { "Trials" }
             p { "In the order of the plan. No packet is dropped silently: what is not in the numbers is counted here." }
-            div.scroll {
-                table {
-                    thead { tr {
-                        th scope="col" { "trial" } th scope="col" { "block" } th scope="col" { "variant" }
-                        th scope="col" { "rate" } th scope="col" { "state" } th scope="col" { "to" }
-                        (head("points", "sent")) (head("points", "received")) (head("loss", "lost"))
-                        (head("loss", "lost at")) (head("duplicated", "dup.")) (head("reordering", "reord."))
-                        (head("unmatched", "unmatched")) (head("unmatched", "corrupt"))
-                        (head("unmatched", "unstamped")) (head("unmatched", "negative"))
-                        (head("delay", "delay mean")) (head("bound", "bound")) (head("gap", "gap error p50 / p99"))
-                        th scope="col" { "took" }
-                    } }
-                    tbody { @for trial in trials { (rows(trial)) } }
+            (marks(run))
+            (table(html! { @for trial in trials { (whole(trial)) } }))
+            @for trial in trials { (failure(trial)) }
+            @if trials.iter().any(|t| t.flows.len() > 1) {
+                details {
+                    summary { "Flow by flow" }
+                    (table(html! { @for trial in trials { @for flow in &trial.flows {
+                        tr { (first(trial)) (numbers(flow)) td {} }
+                    } } }))
                 }
             }
-            @for trial in trials { (failure(trial)) }
             (generators(trials))
             (containers(trials))
             (captures(trials))
@@ -38,24 +34,46 @@ pub(super) fn section(run: &Analysis) -> Markup {
     }
 }
 
-fn rows(trial: &TrialSummary) -> Markup {
-    let took = trial
-        .wall_s
-        .map_or_else(|| "–".to_owned(), |s| time(s * 1e9));
-    let first = html! {
+fn table(rows: Markup) -> Markup {
+    html! {
+        div.scroll {
+            table {
+                thead { tr {
+                    th.n scope="col" { "trial" } th.n scope="col" { "block" } th scope="col" { "variant" }
+                    th scope="col" { "rate" } th scope="col" { "state" } th scope="col" { "to" }
+                    (head("points", "sent")) (head("points", "received")) (head("loss", "lost"))
+                    (head("duplicated", "dup.")) (head("reordering", "reord."))
+                    (head("unmatched", "unmatched / unstamped / corrupt / negative"))
+                    (head("delay", "delay mean")) (head("bound", "bound")) (head("gap", "gap error p50 / p99"))
+                    th.n scope="col" { "took" }
+                } }
+                tbody { (rows) }
+            }
+        }
+    }
+}
+
+fn first(trial: &TrialSummary) -> Markup {
+    html! {
         td.n { (trial.number) } td.n { (trial.block) } td { (trial.variant) }
         td { (trial.rate.map_or_else(|| "–".to_owned(), |r| r.to_string())) }
         td class={ "state " (state_class(&trial.state)) } { (trial.state.word()) }
-    };
+    }
+}
+
+/// A trial as one row, also when it has no numbers.
+fn whole(trial: &TrialSummary) -> Markup {
+    let took = trial
+        .wall_s
+        .map_or_else(|| "–".to_owned(), |s| time(s * 1e9));
     html! {
-        @if trial.total.is_none() {
-            tr { (first) td colspan="14" { (trial.state.reason().unwrap_or("")) } td.n { (took) } }
-        }
-        @for row in trial.rows() {
-            tr.total[row.flow.is_none()] {
-                (first) (numbers(row))
-                td.n { @if row.flow.is_none() { (took) } }
+        tr {
+            (first(trial))
+            @match &trial.total {
+                Some(total) => { (numbers(total)) }
+                None => { td colspan="10" { (trial.state.reason().unwrap_or("")) } }
             }
+            td.n { (took) }
         }
     }
 }
@@ -70,13 +88,14 @@ fn numbers(row: &FlowMetrics) -> Markup {
         .collect();
     html! {
         td { (row.to) }
-        td.n { (count(c.sent)) } td.n { (count(c.received)) } td.n { (count(c.lost)) }
-        td { @if lost_at.is_empty() { "–" } @else { (lost_at.join(", ")) } }
+        td.n { (count(c.sent)) } td.n { (count(c.received)) }
+        td.n { (count(c.lost)) @if !lost_at.is_empty() { " (" (lost_at.join(", ")) ")" } }
         td.n { (count(c.duplicated)) }
         td.n { (count(c.reordered)) @if c.reorder_extent > 0 { " (extent " (c.reorder_extent) ")" } }
-        td.n { (count(c.unmatched)) }
-        td.n { (c.corrupt.map_or_else(|| "?".to_owned(), count)) }
-        td.n { (count(c.unstamped)) } td.n { (count(c.negative)) }
+        td.n {
+            (count(c.unmatched)) " / " (count(c.unstamped)) " / "
+            (c.corrupt.map_or_else(|| "?".to_owned(), count)) " / " (count(c.negative))
+        }
         td.n { (row.delay.map_or_else(|| "–".to_owned(), |d| time(d.mean as f64))) }
         td.n { (row.delay_bound_ns.map_or_else(|| "none".to_owned(), |b| format!("±{}", time(b as f64)))) }
         td.n {
