@@ -9,11 +9,22 @@
 //! ```
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use vifbench_libxl::{DomainConfig, Domains, Toolstack, Vif, XlTool};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("domains: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let forced = arguments.first().is_some_and(|word| word == "--xl");
     let xen = if forced {
@@ -66,6 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 cmdline: (*cmdline).to_owned(),
                 memory_kib: mib.parse::<u64>()? * 1024,
                 vcpus: 1,
+                native_tsc: true,
                 vifs: vec![Vif {
                     mac,
                     bridge: (*bridge).to_owned(),

@@ -100,6 +100,9 @@ pub struct DomainConfig {
     pub memory_kib: u64,
     /// Virtual CPUs.
     pub vcpus: u32,
+    /// Reads of the time stamp counter go to the CPU's own (`tsc_mode = "native"`), never through Xen: what a clock
+    /// that all domains share needs.
+    pub native_tsc: bool,
     /// Network interfaces.
     pub vifs: Vec<Vif>,
 }
@@ -184,6 +187,7 @@ pub(crate) mod tests {
             cmdline: "console=hvc0 rdinit=/init".into(),
             memory_kib: 131_072,
             vcpus: 1,
+            native_tsc: true,
             vifs: vec![Vif {
                 mac: [0, 0x16, 0x3e, 0, 0, 9],
                 bridge: "xenbr0".into(),

@@ -2,11 +2,11 @@
 
 #![expect(unsafe_code, reason = "this is the safe wrapper of a C library")]
 
+mod form;
 mod log;
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::mem::MaybeUninit;
-use std::path::Path;
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -15,6 +15,7 @@ use libxl_sys::Xenlight;
 
 use crate::domain::Flags;
 use crate::{Domain, DomainConfig, Domains, Error, State, Version};
+use form::Form;
 use log::Log;
 
 /// A context of libxl. Not for use from several threads at once; each thread may open its own.
@@ -65,26 +66,6 @@ fn library() -> Result<&'static Xenlight, Error> {
             version: sys::VERSION,
             why: why.clone(),
         })
-}
-
-/// Text that libxl frees with the structure it is put into.
-fn owned(text: &str) -> Result<*mut c_char, Error> {
-    let text = CString::new(text).map_err(|_| Error::Io {
-        what: format!("pass {text:?} to libxl"),
-        source: std::io::Error::from(std::io::ErrorKind::InvalidInput),
-    })?;
-    // SAFETY: a string that ends with a zero.
-    let copy = unsafe { libc::strdup(text.as_ptr()) };
-    if copy.is_null() {
-        Err(out_of_memory("copy a text for libxl"))
-    } else {
-        Ok(copy)
-    }
-}
-
-fn owned_path(path: &Path) -> Result<*mut c_char, Error> {
-    // DomainConfig::check has refused paths that are not UTF-8.
-    owned(&path.to_string_lossy())
 }
 
 fn out_of_memory(what: &str) -> Error {
@@ -203,87 +184,20 @@ impl Libxl {
         }
     }
 
-    /// Fills libxl's form.
-    fn fill(&self, form: &mut Form, config: &DomainConfig) -> Result<(), Error> {
-        let (library, context) = (self.library, self.context());
-        let raw = form.raw();
-        // SAFETY: the form was initialised by libxl; this sets the type and the part of the form that belongs to it.
+    /// Says which virtual CPUs the domain begins with: all of them.
+    fn add_vcpus(&self, form: &mut Form, count: u32) -> Result<(), Error> {
+        let available = &raw mut form.raw().b_info.avail_vcpus;
+        // SAFETY: the bitmap was initialised with the form and is freed with it; bits are set only once it has room.
         unsafe {
-            library
-                .libxl_domain_build_info_init_type(&raw mut raw.b_info, sys::LIBXL_DOMAIN_TYPE_PV);
-        };
-        raw.c_info.type_ = sys::LIBXL_DOMAIN_TYPE_PV;
-        raw.c_info.name = owned(&config.name)?;
-        raw.b_info.max_vcpus = config.vcpus as c_int;
-        raw.b_info.max_memkb = config.memory_kib;
-        raw.b_info.target_memkb = config.memory_kib;
-        raw.b_info.kernel = owned_path(&config.kernel)?;
-        raw.b_info.cmdline = owned(&config.cmdline)?;
-        if let Some(ramdisk) = &config.ramdisk {
-            raw.b_info.ramdisk = owned_path(ramdisk)?;
-        }
-        // SAFETY: the form was initialised by libxl, and each call gets a part of it; what they allocate is freed with
-        // the form. The array of vifs comes from calloc, because libxl frees it.
-        unsafe {
-            library.libxl_uuid_generate(&raw mut raw.c_info.uuid);
-            library
-                .libxl_domain_build_info_init_type(&raw mut raw.b_info, sys::LIBXL_DOMAIN_TYPE_PV);
-            let available = &raw mut raw.b_info.avail_vcpus;
-            let code = library.libxl_cpu_bitmap_alloc(context, available, config.vcpus as c_int);
+            let code =
+                self.library
+                    .libxl_cpu_bitmap_alloc(self.context(), available, count as c_int);
             self.checked("make room for the vCPUs", code)?;
-            for vcpu in 0..config.vcpus {
-                library.libxl_bitmap_set(available, vcpu as c_int);
-            }
-            if config.vifs.is_empty() {
-                return Ok(());
-            }
-            let vifs = libc::calloc(config.vifs.len(), size_of::<sys::libxl_device_nic>())
-                .cast::<sys::libxl_device_nic>();
-            if vifs.is_null() {
-                return Err(out_of_memory("make room for the vifs"));
-            }
-            raw.nics = vifs;
-            for (index, vif) in config.vifs.iter().enumerate() {
-                let nic = vifs.add(index);
-                library.libxl_device_nic_init(nic);
-                // Counted one by one, so that the form never holds an uninitialised one.
-                raw.num_nics = index as c_int + 1;
-                (*nic).devid = index as c_int;
-                (*nic).mac = vif.mac;
-                (*nic).bridge = owned(&vif.bridge)?;
+            for vcpu in 0..count {
+                self.library.libxl_bitmap_set(available, vcpu as c_int);
             }
         }
         Ok(())
-    }
-}
-
-/// libxl's description of a domain, freed with all that it owns.
-struct Form {
-    library: &'static Xenlight,
-    raw: Box<MaybeUninit<sys::libxl_domain_config>>,
-}
-
-impl Form {
-    fn new(library: &'static Xenlight) -> Self {
-        let mut raw = Box::new(MaybeUninit::zeroed());
-        // SAFETY: initialises every field of it.
-        unsafe { library.libxl_domain_config_init(raw.as_mut_ptr()) };
-        Self { library, raw }
-    }
-
-    fn raw(&mut self) -> &mut sys::libxl_domain_config {
-        // SAFETY: initialised in `new`.
-        unsafe { self.raw.assume_init_mut() }
-    }
-}
-
-impl Drop for Form {
-    fn drop(&mut self) {
-        // SAFETY: initialised in `new`, disposed of once.
-        unsafe {
-            self.library
-                .libxl_domain_config_dispose(self.raw.as_mut_ptr());
-        };
     }
 }
 
@@ -351,7 +265,8 @@ impl Domains for Libxl {
     fn create(&self, config: &DomainConfig) -> Result<u32, Error> {
         config.check()?;
         let mut form = Form::new(self.library);
-        self.fill(&mut form, config)?;
+        form.fill(config)?;
+        self.add_vcpus(&mut form, config.vcpus)?;
         let mut domid = 0;
         // SAFETY: the form is complete; without a `how` the call returns when all is done.
         let code = unsafe {
@@ -372,7 +287,14 @@ impl Domains for Libxl {
         self.checked(
             &format!("start the domain `{}` ({domid})", config.name),
             code,
-        )?;
+        )
+        .map_err(|error| {
+            // A domain that does not start is not left behind; the first error matters more than a second one.
+            if let Err(second) = self.destroy(domid) {
+                tracing::warn!("{second}");
+            }
+            error
+        })?;
         Ok(domid)
     }
 
@@ -402,6 +324,8 @@ impl Domains for Libxl {
         if cpus.is_empty() {
             return Err(bad("name at least one".to_owned()));
         }
+        // libxl tells a missing domain from other failures only in its log.
+        self.cpu_time(domid)?;
         if let Some(cpu) = cpus.iter().find(|&&cpu| cpu >= most as u32) {
             return Err(bad(format!(
                 "there is no CPU {cpu}, the last is {}",
@@ -473,7 +397,7 @@ mod tests {
     /// The library itself is installed wherever this is built, Xen is not: libxl must say so, and its words be kept.
     #[test]
     fn without_xen_libxl_says_why() {
-        if Path::new("/dev/xen/privcmd").exists() {
+        if std::path::Path::new("/dev/xen/privcmd").exists() {
             assert!(Libxl::open().is_ok());
             return;
         }
@@ -486,16 +410,6 @@ mod tests {
             error.contains("; it said: ") && error.contains("No such file or directory"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn a_form_is_filled_and_freed() {
-        let library = library().expect("libxen-dev is installed");
-        let mut form = Form::new(library);
-        form.raw().c_info.name = owned("u1").expect("no zero in it");
-        assert_eq!(form.raw().num_nics, 0);
-        drop(form);
-        assert!(owned("a\0b").is_err());
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub(super) fn text(config: &DomainConfig) -> String {
     // xl counts in MiB; up, so that the domain has at least what was asked for.
     line("memory", &config.memory_kib.div_ceil(1024).to_string());
     line("vcpus", &config.vcpus.to_string());
+    if config.native_tsc {
+        line("tsc_mode", "\"native\"");
+    }
     let vifs: Vec<String> = config
         .vifs
         .iter()
@@ -49,6 +52,7 @@ mod tests {
         cmdline = "console=hvc0 rdinit=/init"
         memory = 128
         vcpus = 1
+        tsc_mode = "native"
         vif = ["mac=00:16:3e:00:00:09,bridge=xenbr0"]
         "#);
     }

@@ -152,10 +152,11 @@ mod tests {
 
     use super::*;
 
+    /// The title and the first two lines are of Xen 4.17.7, the others in the same format (`xl_list.c`).
     const LISTED: &str = "\
 Name                                        ID   Mem VCPUs\tState\tTime(s)   UUID                            Reason-Code\tSecurity Label
-Domain-0                                     0  1024     1     r-----      98.7 00000000-0000-0000-0000-000000000000        -                -
-u1                                           1   127     1     -b----       1.2 3f2c1f0e-8a54-4c55-9a3b-0d8e1c5b7a11        -                -
+Domain-0                                     0   768     1     r-----      18.8 00000000-0000-0000-0000-000000000000        -                -
+u1                                           1   160     1     -b----       7.2 7942ca66-dc1b-43f4-93d2-f64fab016255        -                -
 a name of words                             12   127     2     --p---       0.0 3f2c1f0e-8a54-4c55-9a3b-0d8e1c5b7a12        -                -
 (null)                                      13     0     1     --ps-d       3.4 3f2c1f0e-8a54-4c55-9a3b-0d8e1c5b7a13        0                -
 crashed                                     14   127     1     ---sc-       3.4 3f2c1f0e-8a54-4c55-9a3b-0d8e1c5b7a14        3                -
@@ -180,8 +181,8 @@ crashed                                     14   127     1     ---sc-       3.4 
         assert_eq!(
             short,
             [
-                (0, "Domain-0", 1, 1_048_576, 98_700_000_000, State::Running),
-                (1, "u1", 1, 130_048, 1_200_000_000, State::Blocked),
+                (0, "Domain-0", 1, 786_432, 18_800_000_000, State::Running),
+                (1, "u1", 1, 163_840, 7_200_000_000, State::Blocked),
                 (12, "a name of words", 2, 130_048, 0, State::Paused),
                 (13, "", 1, 0, 3_400_000_000, State::Dying),
                 (14, "crashed", 1, 130_048, 3_400_000_000, State::Crashed),
@@ -189,7 +190,7 @@ crashed                                     14   127     1     ---sc-       3.4 
         );
         assert_eq!(
             domains[1].uuid.as_deref(),
-            Some("3f2c1f0e-8a54-4c55-9a3b-0d8e1c5b7a11")
+            Some("7942ca66-dc1b-43f4-93d2-f64fab016255")
         );
     }
 
