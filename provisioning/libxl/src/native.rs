@@ -288,12 +288,11 @@ impl Domains for Libxl {
             &format!("start the domain `{}` ({domid})", config.name),
             code,
         )
-        .map_err(|error| {
+        .inspect_err(|_| {
             // A domain that does not start is not left behind; the first error matters more than a second one.
             if let Err(second) = self.destroy(domid) {
                 tracing::warn!("{second}");
             }
-            error
         })?;
         Ok(domid)
     }
