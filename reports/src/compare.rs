@@ -28,6 +28,16 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// As it stands in JSON and CSV.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ns => "ns",
+            Self::BitsPerSecond => "bits-per-second",
+            Self::PercentOfCpu => "percent-of-cpu",
+            Self::Packets => "packets",
+        }
+    }
+
     /// A difference with its sign and unit.
     pub fn difference(self, value: f64) -> String {
         let sign = if value > 0.0 { "+" } else { "" };
@@ -68,24 +78,27 @@ struct Metric {
     /// Entry of [`crate::definitions`].
     definition: &'static str,
     unit: Unit,
-    /// Value and error bound of one trial; the bound is none where none is known.
-    pick: fn(&FlowMetrics, &TrialSummary) -> Option<(f64, Option<f64>)>,
+    /// Its value in one trial.
+    pick: fn(&FlowMetrics, &TrialSummary) -> Option<Bounded>,
 }
+
+/// A value and its error bound; none where no bound is known.
+type Bounded = (f64, Option<f64>);
 
 fn with_bound(
     stats: Option<Stats>,
     bound_ns: Option<i64>,
     pick: fn(Stats) -> i64,
-) -> Option<(f64, Option<f64>)> {
+) -> Option<Bounded> {
     Some((pick(stats?) as f64, Some(bound_ns? as f64)))
 }
 
 /// Variations of delay need no common clock: their error is that of the stamps.
-fn variation(metrics: &FlowMetrics, value: Option<f64>) -> Option<(f64, Option<f64>)> {
+fn variation(metrics: &FlowMetrics, value: Option<f64>) -> Option<Bounded> {
     Some((value?, Some(metrics.resolution_ns as f64)))
 }
 
-fn hop(metrics: &FlowMetrics, from: Point, to: Point) -> Option<(f64, Option<f64>)> {
+fn hop(metrics: &FlowMetrics, from: Point, to: Point) -> Option<Bounded> {
     let hop = metrics.hops.iter().find(|h| h.from == from && h.to == to)?;
     with_bound(hop.time, hop.bound_ns, |s| s.mean)
 }
@@ -260,7 +273,7 @@ pub struct Comparison {
     pub bound: Option<f64>,
     /// What can be said.
     pub finding: Finding,
-    /// The same as a sentence.
+    /// The same as a sentence, which begins with `name`.
     pub sentence: String,
 }
 

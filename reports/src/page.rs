@@ -7,7 +7,7 @@ mod provenance;
 mod results;
 mod trials;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 
 use crate::analysis::Analysis;
 use crate::definitions::{DEFINITIONS, definition};
@@ -89,7 +89,7 @@ fn verdict(run: &Analysis) -> Markup {
 }
 
 /// A link to a definition.
-fn link(id: &str, what: Markup) -> Markup {
+fn link(id: &str, what: impl Render) -> Markup {
     let title = definition(id).map_or("", |d| d.name);
     html! { a.def href={ "#def-" (id) } title=(title) { (what) } }
 }
@@ -155,15 +155,15 @@ fn file_name(path: &str) -> &str {
 
 /// A path as part of a URL: everything but the plainest characters is percent-encoded.
 fn escaped_path(path: &str) -> String {
-    let mut out = String::new();
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    path.bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }
 
 fn definitions() -> Markup {

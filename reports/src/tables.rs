@@ -5,6 +5,7 @@ use std::path::Path;
 
 use polars::prelude::*;
 use vifbench_probes::protocol::Point;
+use vifbench_scenarios::units::Rate;
 
 use crate::compare::Comparison;
 use crate::error::ReportError;
@@ -88,182 +89,138 @@ pub(crate) fn write_trials_csv(path: &Path, summary: &RunSummary) -> Result<(), 
 }
 
 fn trials_frame(path: &Path, summary: &RunSummary) -> Result<DataFrame, ReportError> {
-    let rows: Vec<(&TrialSummary, Option<&FlowMetrics>)> = summary
-        .trials
-        .iter()
-        .flat_map(|t| {
-            // A trial without numbers still has its row: what failed must not look as if it never was.
-            let none = t.total.is_none().then_some((t, None));
-            t.rows().map(move |m| (t, Some(m))).chain(none)
-        })
-        .collect();
-    let mut columns = Vec::new();
-    let mut trial = |name: &str, pick: &dyn Fn(&TrialSummary) -> Option<String>| {
-        columns.push(column(
-            name,
-            rows.iter().map(|(t, _)| pick(t)).collect::<Vec<_>>(),
-        ));
-    };
-    trial("run", &|_| Some(summary.run.clone()));
-    trial("lab", &|_| Some(summary.lab.clone()));
-    trial("marks", &|_| Some(summary.marks.join("; ")));
-    trial("variant", &|t| Some(t.variant.clone()));
-    trial("state", &|t| Some(t.state.word().to_owned()));
-    trial("reason", &|t| t.state.reason().map(str::to_owned));
-    let numbers =
-        |pick: &dyn Fn(&TrialSummary) -> f64| rows.iter().map(|(t, _)| pick(t)).collect::<Vec<_>>();
-    columns.push(column(
-        "trial",
-        rows.iter().map(|(t, _)| t.number).collect::<Vec<_>>(),
-    ));
-    columns.push(column(
-        "block",
-        rows.iter().map(|(t, _)| t.block).collect::<Vec<_>>(),
-    ));
-    columns.push(column(
-        "rate_pps",
-        numbers(&|t| t.rate.map_or(f64::NAN, |r| r.per_sec_f64()))
-            .into_iter()
-            .map(|r| (!r.is_nan()).then_some(r))
-            .collect::<Vec<_>>(),
-    ));
-    columns.push(column(
-        "flow",
-        rows.iter()
-            .map(|(_, m)| m.and_then(|m| m.flow).map(u32::from))
-            .collect::<Vec<_>>(),
-    ));
-    columns.push(column(
-        "to",
-        rows.iter()
-            .map(|(_, m)| m.map(|m| m.to.clone()))
-            .collect::<Vec<_>>(),
-    ));
+    let mut table = TrialTable::of(summary);
+    table.trial("run", |_| summary.run.as_str());
+    table.trial("lab", |_| summary.lab.as_str());
+    let marks = summary.marks.join("; ");
+    table.trial("marks", |_| marks.as_str());
+    table.trial("trial", |t| t.number);
+    table.trial("block", |t| t.block);
+    table.trial("variant", |t| t.variant.as_str());
+    table.trial("rate_pps", |t| t.rate.map(Rate::per_sec_f64));
+    table.trial("state", |t| t.state.word());
+    table.trial("reason", |t| t.state.reason());
+    table.flow("flow", |m| m.flow.map(u32::from));
+    table.flow("to", |m| Some(m.to.clone()));
 
-    let counts: [(&str, fn(&FlowMetrics) -> Option<u64>); 11] = [
-        ("sent", |m| Some(m.counts.sent)),
-        ("received", |m| Some(m.counts.received)),
-        ("matched", |m| Some(m.counts.matched)),
-        ("lost", |m| Some(m.counts.lost)),
-        ("duplicated", |m| Some(m.counts.duplicated)),
-        ("reordered", |m| Some(m.counts.reordered)),
-        ("reorder_extent", |m| Some(m.counts.reorder_extent)),
-        ("unmatched", |m| Some(m.counts.unmatched)),
-        ("corrupt", |m| m.counts.corrupt),
-        ("unstamped", |m| Some(m.counts.unstamped)),
-        ("negative_delay", |m| Some(m.counts.negative)),
-    ];
-    for (name, pick) in counts {
-        columns.push(column(
-            name,
-            rows.iter()
-                .map(|(_, m)| m.and_then(pick))
-                .collect::<Vec<_>>(),
-        ));
-    }
-    let rates: [(&str, fn(&FlowMetrics) -> f64); 5] = [
-        ("offered_pps", |m| m.rates.offered_pps),
-        ("achieved_pps", |m| m.rates.achieved_pps),
-        ("received_pps", |m| m.rates.received_pps),
-        ("throughput_bps", |m| m.rates.throughput_bps),
-        ("goodput_bps", |m| m.rates.goodput_bps),
-    ];
-    for (name, pick) in rates {
-        columns.push(column(
-            name,
-            rows.iter().map(|(_, m)| m.map(pick)).collect::<Vec<_>>(),
-        ));
-    }
-    columns.push(column(
-        "delay_bound_ns",
-        rows.iter()
-            .map(|(_, m)| m.and_then(|m| m.delay_bound_ns))
-            .collect::<Vec<_>>(),
-    ));
-    let times: [(&str, fn(&FlowMetrics) -> Option<Stats>); 6] = [
-        ("gap_error", |m| m.gap_error),
-        ("send_to_tx", |m| m.send_to_tx),
-        ("delay", |m| m.delay),
-        ("ipdv", |m| m.ipdv),
-        ("abs_ipdv", |m| m.abs_ipdv),
-        ("pdv", |m| m.pdv),
-    ];
-    for (name, pick) in times {
-        let of: Vec<Option<Stats>> = rows.iter().map(|(_, m)| m.and_then(pick)).collect();
-        columns.extend(stats_columns(name, &of));
-    }
-    for (name, pick) in [
-        (
-            "rfc3550_jitter_mean_ns",
-            (|m| m.jitter_mean_ns) as fn(&FlowMetrics) -> Option<f64>,
-        ),
-        ("rfc3550_jitter_last_ns", |m| m.jitter_last_ns),
-    ] {
-        columns.push(column(
-            name,
-            rows.iter()
-                .map(|(_, m)| m.and_then(pick))
-                .collect::<Vec<_>>(),
-        ));
-    }
+    table.flow("sent", |m| Some(m.counts.sent));
+    table.flow("received", |m| Some(m.counts.received));
+    table.flow("matched", |m| Some(m.counts.matched));
+    table.flow("lost", |m| Some(m.counts.lost));
+    table.flow("duplicated", |m| Some(m.counts.duplicated));
+    table.flow("reordered", |m| Some(m.counts.reordered));
+    table.flow("reorder_extent", |m| Some(m.counts.reorder_extent));
+    table.flow("unmatched", |m| Some(m.counts.unmatched));
+    table.flow("corrupt", |m| m.counts.corrupt);
+    table.flow("unstamped", |m| Some(m.counts.unstamped));
+    table.flow("negative_delay", |m| Some(m.counts.negative));
+
+    table.flow("offered_pps", |m| Some(m.rates.offered_pps));
+    table.flow("achieved_pps", |m| Some(m.rates.achieved_pps));
+    table.flow("received_pps", |m| Some(m.rates.received_pps));
+    table.flow("throughput_bps", |m| Some(m.rates.throughput_bps));
+    table.flow("goodput_bps", |m| Some(m.rates.goodput_bps));
+
+    table.flow("delay_bound_ns", |m| m.delay_bound_ns);
+    table.stats("delay", |m| m.delay);
+    table.stats("ipdv", |m| m.ipdv);
+    table.stats("abs_ipdv", |m| m.abs_ipdv);
+    table.stats("pdv", |m| m.pdv);
+    table.flow("rfc3550_jitter_mean_ns", |m| m.jitter_mean_ns);
+    table.flow("rfc3550_jitter_last_ns", |m| m.jitter_last_ns);
+    table.stats("gap_error", |m| m.gap_error);
+    table.stats("send_to_tx", |m| m.send_to_tx);
     for (name, from, to) in [
         ("tx_nic", Point::Tx, Point::Nic),
         ("nic_vif", Point::Nic, Point::Vif),
         ("vif_rx", Point::Vif, Point::Rx),
     ] {
-        let hops: Vec<_> = rows
-            .iter()
-            .map(|(_, m)| m.and_then(|m| m.hops.iter().find(|h| h.from == from && h.to == to)))
-            .collect();
-        columns.push(column(
-            &format!("hop_{name}_bound_ns"),
-            hops.iter()
-                .map(|h| h.and_then(|h| h.bound_ns))
-                .collect::<Vec<_>>(),
-        ));
-        columns.push(column(
-            &format!("hop_{name}_lost"),
-            hops.iter().map(|h| h.map(|h| h.lost)).collect::<Vec<_>>(),
-        ));
-        let of: Vec<Option<Stats>> = hops.iter().map(|h| h.and_then(|h| h.time)).collect();
-        columns.extend(stats_columns(&format!("hop_{name}"), &of));
+        let hop = |m: &FlowMetrics| {
+            m.hops
+                .iter()
+                .find(|h| (h.from, h.to) == (from, to))
+                .cloned()
+        };
+        table.flow(&format!("hop_{name}_bound_ns"), |m| hop(m)?.bound_ns);
+        table.flow(&format!("hop_{name}_lost"), |m| Some(hop(m)?.lost));
+        table.stats(&format!("hop_{name}"), |m| hop(m)?.time);
     }
-    // The CPU cannot be split between flows.
-    let dom0 = |pick: fn(&crate::metrics::cpu::DomainUse) -> Option<f64>| {
-        rows.iter()
-            .map(|(t, m)| m.filter(|m| m.flow.is_none()).and_then(|_| pick(t.dom0()?)))
-            .collect::<Vec<_>>()
-    };
-    columns.push(column("dom0_cpu_percent", dom0(|d| Some(d.percent))));
-    columns.push(column("dom0_cpu_ns_per_packet", dom0(|d| d.ns_per_packet)));
-    columns.push(column(
-        "packets_per_would_be_container",
-        rows.iter()
-            .map(|(t, m)| m.and_then(|m| t.per_container(m.flow.map(|_| m.to.as_str()))))
-            .collect::<Vec<_>>(),
-    ));
-    frame(path, rows.len(), columns)
+    // The CPU cannot be split between flows: only the row of all flows has it.
+    table.both("dom0_cpu_percent", |t, m| match m.flow {
+        None => Some(t.dom0()?.percent),
+        Some(_) => None,
+    });
+    table.both("dom0_cpu_ns_per_packet", |t, m| match m.flow {
+        None => t.dom0()?.ns_per_packet,
+        Some(_) => None,
+    });
+    table.both("packets_per_would_be_container", |t, m| {
+        t.per_container(m.flow.map(|_| m.to.as_str()))
+    });
+    frame(path, table.rows.len(), table.columns)
 }
 
-fn stats_columns(name: &str, of: &[Option<Stats>]) -> Vec<Column> {
-    let fields: [(&str, fn(&Stats) -> i64); 7] = [
-        ("min", |s| s.min),
-        ("mean", |s| s.mean),
-        ("p50", |s| s.p50),
-        ("p90", |s| s.p90),
-        ("p99", |s| s.p99),
-        ("p999", |s| s.p999),
-        ("max", |s| s.max),
-    ];
-    fields
-        .into_iter()
-        .map(|(field, pick)| {
-            column(
-                &format!("{name}_{field}_ns"),
-                of.iter().map(|s| s.as_ref().map(pick)).collect::<Vec<_>>(),
-            )
-        })
-        .collect()
+/// One row a trial and flow; columns are added one by one.
+struct TrialTable<'r> {
+    rows: Vec<(&'r TrialSummary, Option<&'r FlowMetrics>)>,
+    columns: Vec<Column>,
+}
+
+impl<'r> TrialTable<'r> {
+    fn of(summary: &'r RunSummary) -> Self {
+        let mut rows = Vec::new();
+        for trial in &summary.trials {
+            rows.extend(trial.rows().map(|flow| (trial, Some(flow))));
+            if trial.total.is_none() {
+                // What failed must not look as if it never was.
+                rows.push((trial, None));
+            }
+        }
+        Self {
+            rows,
+            columns: Vec::new(),
+        }
+    }
+
+    fn trial<T, Kind: ?Sized>(&mut self, name: &str, pick: impl Fn(&'r TrialSummary) -> T)
+    where
+        Vec<T>: AsRef<Kind>,
+        Series: NamedFrom<Vec<T>, Kind>,
+    {
+        let values: Vec<T> = self.rows.iter().map(|(t, _)| pick(t)).collect();
+        self.columns.push(column(name, values));
+    }
+
+    fn flow<T, Kind: ?Sized>(&mut self, name: &str, pick: impl Fn(&FlowMetrics) -> Option<T>)
+    where
+        Vec<Option<T>>: AsRef<Kind>,
+        Series: NamedFrom<Vec<Option<T>>, Kind>,
+    {
+        self.both(name, |_, m| pick(m));
+    }
+
+    fn both<T, Kind: ?Sized>(
+        &mut self,
+        name: &str,
+        pick: impl Fn(&TrialSummary, &FlowMetrics) -> Option<T>,
+    ) where
+        Vec<Option<T>>: AsRef<Kind>,
+        Series: NamedFrom<Vec<Option<T>>, Kind>,
+    {
+        let values: Vec<Option<T>> = self.rows.iter().map(|(t, m)| pick(t, (*m)?)).collect();
+        self.columns.push(column(name, values));
+    }
+
+    /// Seven columns, `<name>_min_ns` to `<name>_max_ns`.
+    fn stats(&mut self, name: &str, pick: impl Fn(&FlowMetrics) -> Option<Stats>) {
+        self.flow(&format!("{name}_min_ns"), |m| Some(pick(m)?.min));
+        self.flow(&format!("{name}_mean_ns"), |m| Some(pick(m)?.mean));
+        self.flow(&format!("{name}_p50_ns"), |m| Some(pick(m)?.p50));
+        self.flow(&format!("{name}_p90_ns"), |m| Some(pick(m)?.p90));
+        self.flow(&format!("{name}_p99_ns"), |m| Some(pick(m)?.p99));
+        self.flow(&format!("{name}_p999_ns"), |m| Some(pick(m)?.p999));
+        self.flow(&format!("{name}_max_ns"), |m| Some(pick(m)?.max));
+    }
 }
 
 /// Writes every pair of every comparison as CSV.
@@ -280,16 +237,11 @@ pub(crate) fn write_comparisons_csv(path: &Path, summary: &RunSummary) -> Result
         text("run", &|_| summary.run.clone()),
         text("marks", &|_| summary.marks.join("; ")),
         text("metric", &|c| c.metric.clone()),
-        text("unit", &|c| {
-            serde_json::to_value(c.unit)
-                .ok()
-                .and_then(|v| v.as_str().map(str::to_owned))
-                .unwrap_or_default()
-        }),
+        text("unit", &|c| c.unit.name().to_owned()),
         column(
             "rate_pps",
             rows.iter()
-                .map(|(c, _)| c.rate.map(|r| r.per_sec_f64()))
+                .map(|(c, _)| c.rate.map(Rate::per_sec_f64))
                 .collect::<Vec<_>>(),
         ),
         text("to", &|c| c.to.clone()),

@@ -70,7 +70,7 @@ pub fn judge(run: &RunRecord, trials: &[TrialSummary]) -> Judgement {
                 );
             }
             TrialState::DutCrash { reason, .. } => {
-                crashed.push(format!("{which} crashed: {reason}"))
+                crashed.push(format!("{which} crashed: {reason}"));
             }
             TrialState::Setup { reason } => {
                 setup.push(format!("{which} could not be brought up: {reason}"));

@@ -16,7 +16,7 @@ use vifbench_reports::figures::{self, font, scene};
 use vifbench_reports::rundir::RunDir;
 use vifbench_reports::stats::Stats;
 use vifbench_reports::store::Outcome;
-use vifbench_reports::summary::{RunSummary, TrialState};
+use vifbench_reports::summary::{RunSummary, TrialState, TrialSummary};
 use vifbench_reports::verdict::Verdict;
 use vifbench_reports::{analyze_pair, analyze_run, packets, render};
 use vifbench_scenarios::progress::Silent;
@@ -42,9 +42,8 @@ fn mishaps(variant: &str, block: u32, flow: u16, seq: u32) -> Fate {
         return fate;
     }
     match seq {
-        // Within the warm-up: not counted.
-        50 => fate.last = Point::Tx,
-        300 => fate.last = Point::Tx,
+        // 50 lies within the warm-up: not counted.
+        50 | 300 => fate.last = Point::Tx,
         400 => fate.last = Point::Vif,
         500 => fate.copies = 3,
         // Longer than the gap of 500 us: comes after the next.
@@ -289,7 +288,7 @@ fn without_a_clock_bound_only_variations_are_claimed() {
         bound: None,
         ..World::default()
     });
-    for flow in summary.trials.iter().flat_map(|t| t.rows()) {
+    for flow in summary.trials.iter().flat_map(TrialSummary::rows) {
         assert_eq!((flow.delay, flow.delay_bound_ns), (None, None));
         assert_eq!(flow.pdv.unwrap().max, 900);
         assert_eq!(flow.abs_ipdv.unwrap().max, 900);
@@ -507,7 +506,7 @@ fn failures_set_the_verdict_and_are_shown() {
     let infra = Outcome::Infra {
         reason: "SSH to u2 dropped".into(),
     };
-    let cases: [(Vec<(u32, Outcome)>, Vec<u32>, Verdict); 4] = [
+    let cases = [
         (
             vec![(1, infra.clone()), (2, setup.clone()), (3, crash)],
             vec![4],

@@ -12,7 +12,7 @@ pub const FAMILY: &str = "DejaVu Sans, Verdana, Arial, sans-serif";
 /// Plotters takes a font's size as 1.24 times its em where it writes SVG.
 pub const SIZE_PER_EM: f64 = 1.24;
 
-/// Folders that distributions put DejaVu Sans in.
+/// Folders that distributions put the font in.
 const FOLDERS: [&str; 4] = [
     "/usr/share/fonts/truetype/dejavu",
     "/usr/share/fonts/dejavu-sans-fonts",

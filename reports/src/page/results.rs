@@ -168,10 +168,8 @@ fn class(finding: Finding) -> &'static str {
 
 /// The sentence, its first words linked to the definition.
 fn sentence(c: &Comparison) -> Markup {
-    match c.sentence.strip_prefix(c.name.as_str()) {
-        Some(rest) => html! { (link(&c.definition, html! { (c.name) })) (rest) },
-        None => html! { (c.sentence) },
-    }
+    let rest = c.sentence.strip_prefix(c.name.as_str()).unwrap_or_default();
+    html! { (link(&c.definition, c.name.as_str())) (rest) }
 }
 
 /// Every comparison, flow by flow.

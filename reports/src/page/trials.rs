@@ -16,12 +16,12 @@ pub(super) fn section(run: &Analysis) -> Markup {
             h2 { "Trials" }
             p { "In the order of the plan. No packet is dropped silently: what is not in the numbers is counted here." }
             (marks(run))
-            (table(html! { @for trial in trials { (whole(trial)) } }))
+            (table(&html! { @for trial in trials { (whole(trial)) } }))
             @for trial in trials { (failure(trial)) }
             @if trials.iter().any(|t| t.flows.len() > 1) {
                 details {
                     summary { "Flow by flow" }
-                    (table(html! { @for trial in trials { @for flow in &trial.flows {
+                    (table(&html! { @for trial in trials { @for flow in &trial.flows {
                         tr { (first(trial)) (numbers(flow)) td {} }
                     } } }))
                 }
@@ -34,7 +34,7 @@ pub(super) fn section(run: &Analysis) -> Markup {
     }
 }
 
-fn table(rows: Markup) -> Markup {
+fn table(rows: &Markup) -> Markup {
     html! {
         div.scroll {
             table {

@@ -130,16 +130,18 @@ impl World {
             if self.not_run.contains(&trial.number) {
                 continue;
             }
-            events.push_str(&format!(
-                "{{\"at\":\"2026-11-23T00:00:00Z\",\"what\":\"trial-ended\",\"trial\":{},\"text\":\"{}\"}}\n",
-                trial.number, trial.variant.name.replace(['"', '\\'], "")
-            ));
+            let event = serde_json::json!({
+                "at": "2026-11-23T00:00:00Z", "what": "trial-ended", "trial": trial.number,
+                "text": trial.variant.name,
+            });
+            events.push_str(&event.to_string());
+            events.push('\n');
             self.write_trial(root, trial);
         }
         std::fs::write(root.join("events.jsonl"), events).unwrap();
     }
 
-    fn traffic(&self, rate: u64) -> Vec<Traffic> {
+    fn traffic(rate: u64) -> Vec<Traffic> {
         let rate = Rate::per_sec(rate);
         vec![
             Traffic {
@@ -161,7 +163,7 @@ impl World {
         Scenario {
             name: self.name.clone(),
             about: self.about.clone(),
-            traffic: self.traffic(self.rates[0]),
+            traffic: Self::traffic(self.rates[0]),
             sweep: Sweep {
                 rate: self.rates.iter().map(|r| Rate::per_sec(*r)).collect(),
             },
@@ -207,7 +209,7 @@ impl World {
             for rate in &self.rates {
                 for variant in self.variants() {
                     let flows =
-                        self.traffic(*rate)
+                        Self::traffic(*rate)
                             .into_iter()
                             .zip(1..)
                             .map(|(t, flow)| FlowPlan {
