@@ -604,6 +604,40 @@ fn hostile_names_stay_text() {
     }
 }
 
+/// Every link of the page leads somewhere: to a place in it, or to a file of the run.
+#[test]
+fn no_link_is_dead_and_nothing_comes_from_elsewhere() {
+    let folder = written(&World {
+        blocks: 2,
+        fate: mishaps,
+        ..World::default()
+    });
+    let rendered = render(folder.path(), &Silent).unwrap();
+    let page = std::fs::read_to_string(&rendered.index).unwrap();
+    let links: Vec<&str> = page
+        .split("href=\"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    assert!(links.len() > 100, "{}", links.len());
+    for link in links {
+        match link.strip_prefix('#') {
+            Some(id) => assert!(page.contains(&format!("id=\"{id}\"")), "{link}"),
+            None => assert!(
+                rendered.index.parent().unwrap().join(link).exists(),
+                "{link}"
+            ),
+        }
+    }
+    for elsewhere in ["src=", "url(", "@import", "<script", "<link", "http://"] {
+        let svg_namespace = "http://www.w3.org/2000/svg";
+        assert!(
+            !page.replace(svg_namespace, "").contains(elsewhere),
+            "{elsewhere}"
+        );
+    }
+}
+
 #[test]
 fn rendering_twice_gives_the_same_bytes() {
     let folder = written(&World {
