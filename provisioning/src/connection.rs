@@ -632,6 +632,9 @@ impl Process {
             if self.ended || (input.is_empty() && enough(self)) {
                 return Ok(());
             }
+            // Reading one stream (or writing) also takes in what has come for the other: the socket is then empty
+            // though there is something to read, and a wait for the socket would never end.
+            moved |= self.channel.read_window().available > 0;
             if moved {
                 // A host that never stops talking must not outrun the deadline.
                 limit

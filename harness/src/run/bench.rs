@@ -182,7 +182,7 @@ impl Bench {
             (Timing::Sealed, Some(lab)) => {
                 lab.seal()?;
                 if self.twice {
-                    lab.save(ARMED, true)?;
+                    lab.save(ARMED)?;
                 }
                 await_end(lab, plan.number, self.console_from, length, &self.cancel)
             }

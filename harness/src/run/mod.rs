@@ -47,7 +47,8 @@ pub fn execute(
         let result = attempt(run, bench, &mut crew, &mut variants, plan, &part, &vifprobe, progress);
         let record = match result {
             Ok(record) => record,
-            Err(failure) if failure.exit() == Exit::Interrupted => {
+            // Whatever a wait that was cut short calls itself.
+            Err(_) if bench.cancel().is_cancelled() => {
                 run.event("interrupted", Some(plan.number), "by the user")?;
                 task.finish("interrupted");
                 return Err(Failure::Interrupted);

@@ -69,7 +69,7 @@ impl<'a> Variants<'a> {
             crew.prove(&pair)?;
             crew.hang_up();
             task.message("saving the machine");
-            lab.save(&tag, false)?;
+            lab.save(&tag)?;
             forget_old(lab, &tag)?;
             task.finish("live, proved and saved");
         }

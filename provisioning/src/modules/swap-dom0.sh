@@ -129,15 +129,15 @@ roll_back() {
 }
 
 swap() {
-    file=$1
+    wanted=$1
     shift
-    if [ "$file" = back ]; then
+    if [ "$wanted" = back ]; then
         if [ "$live" = stock ] && loaded xen_netback && [ ! -d "$vifs" ]; then
             step=done
             report ok
             return
         fi
-        file=stock
+        wanted=stock
     fi
     step=record
     report running
@@ -151,7 +151,7 @@ swap() {
     wait_for 60 unload_netback || roll_back "$why"
     step=load
     report running
-    load xen-netback "$file" "$@" || roll_back "$why"
+    load xen-netback "$wanted" "$@" || roll_back "$why"
     step=attach
     report running
     attach_all || roll_back "$why"
