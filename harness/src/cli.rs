@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use vifbench_scenarios::units::Span;
 
 /// How results are printed on stdout. Progress goes to stderr either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -57,13 +58,21 @@ pub enum Command {
         lab: Option<PathBuf>,
     },
     /// The virtual lab: a real Xen host with three guests under QEMU, in virtual time.
-    #[command(subcommand, after_help = "Example: vifbench lab up && vifbench lab ssh u1")]
+    #[command(
+        subcommand,
+        after_help = "Example: vifbench lab up && vifbench lab ssh u1"
+    )]
     Lab(LabCommand),
     /// Scenarios: list the library, show or check one.
-    #[command(subcommand, after_help = "Example: vifbench scenario validate my.yaml --lab lab.yaml")]
+    #[command(
+        subcommand,
+        after_help = "Example: vifbench scenario validate my.yaml --lab lab.yaml"
+    )]
     Scenario(ScenarioCommand),
     /// Run a scenario and write its report.
-    #[command(after_help = "Examples:\n  vifbench run quickstart\n  vifbench run my.yaml --lab lab.yaml --blocks 10 --seed 7")]
+    #[command(
+        after_help = "Examples:\n  vifbench run quickstart\n  vifbench run my.yaml --lab lab.yaml --blocks 10 --seed 7"
+    )]
     Run(RunArgs),
     /// Go on with a run that was killed; finished trials are kept.
     #[command(after_help = "Example: vifbench resume results/20261123-101500-quickstart")]
@@ -78,7 +87,9 @@ pub enum Command {
         run: PathBuf,
     },
     /// Delay, jitter and loss between two captures.
-    #[command(after_help = "Example: vifbench analyze --tx tx.pcap.zst --rx rx-u1.pcap.zst --format json")]
+    #[command(
+        after_help = "Example: vifbench analyze --tx tx.pcap.zst --rx rx-u1.pcap.zst --format json"
+    )]
     Analyze {
         /// Capture at the sender.
         #[arg(long)]
@@ -86,9 +97,16 @@ pub enum Command {
         /// Capture at the receiver.
         #[arg(long)]
         rx: PathBuf,
+        /// How far the two clocks may lie apart, as `2 us` (`0 ns` for one clock). Without it no delay is claimed,
+        /// only its variation.
+        #[arg(long, value_name = "SPAN")]
+        clock_bound: Option<Span>,
     },
     /// The kernel patches: list, check, build.
-    #[command(subcommand, after_help = "Example: vifbench patches check --kernel 6.1")]
+    #[command(
+        subcommand,
+        after_help = "Example: vifbench patches check --kernel 6.1"
+    )]
     Patches(PatchesCommand),
     /// Restore a host from its undo stack, also after the controller was killed.
     #[command(after_help = "Example: vifbench undo dom0")]

@@ -27,12 +27,16 @@ pub fn install() -> Result<Cancel, InterruptError> {
     ctrlc::set_handler(move || {
         if count.fetch_add(1, Ordering::SeqCst) > 0 {
             // The user insists. The undo stacks are on disk.
-            eprintln!("interrupted again: ending at once; `vifbench undo HOST` restores what is left");
+            eprintln!(
+                "interrupted again: ending at once; `vifbench undo HOST` restores what is left"
+            );
             std::process::exit(i32::from(Exit::Interrupted.code()));
         }
         eprintln!("interrupted: restoring the hosts");
         if let Err(error) = token.cancel() {
-            eprintln!("interrupted, but the waits could not be woken ({error}); press Ctrl-C again to end at once");
+            eprintln!(
+                "interrupted, but the waits could not be woken ({error}); press Ctrl-C again to end at once"
+            );
         }
     })?;
     Ok(cancel)

@@ -20,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 use cli::{Cli, Command};
 use error::Failure;
 use exit::Exit;
+use vifbench_scenarios::progress::Progress;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -41,8 +42,8 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     let format = cli.format;
-    let progress = progress::for_stderr();
-    let progress = progress.as_ref();
+    // For as long as the process: a boot that Ctrl-C left behind may still talk.
+    let progress: &'static dyn Progress = Box::leak(progress::for_stderr());
     match &cli.command {
         Command::Lab(command) => commands::lab::run(command, format, progress),
         Command::Scenario(command) => commands::scenario::run(command, format),
@@ -57,9 +58,15 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Report { run } => commands::report::make(run, format, progress),
         Command::Patches(command) => commands::patches::run(command, format, progress),
         Command::Doctor { lab } => commands::doctor::run(lab.as_deref(), format),
-        Command::Analyze { .. } => Err(Failure::Usage(String::new())),
+        Command::Analyze {
+            tx,
+            rx,
+            clock_bound,
+        } => commands::analyze::run(tx, rx, *clock_bound, format),
         Command::Undo { host, lab } => commands::undo::run(host, lab.as_deref(), format, progress),
-        Command::Enrol { address, netns } => commands::enrol::run(address, netns.as_deref(), format),
+        Command::Enrol { address, netns } => {
+            commands::enrol::run(address, netns.as_deref(), format)
+        }
         Command::Man => commands::shell_help::man(),
         Command::Completions { shell } => commands::shell_help::completions(*shell),
     }

@@ -17,7 +17,9 @@ pub struct Lines;
 /// What fits where stderr goes.
 pub fn for_stderr() -> Box<dyn Progress> {
     if std::io::stderr().is_terminal() {
-        Box::new(Bars { all: MultiProgress::new() })
+        Box::new(Bars {
+            all: MultiProgress::new(),
+        })
     } else {
         Box::new(Lines)
     }
@@ -42,7 +44,11 @@ impl Progress for Bars {
         let bar = self.all.add(bar.with_style(style(length.is_some())));
         bar.set_prefix(label.to_owned());
         bar.enable_steady_tick(std::time::Duration::from_millis(200));
-        Box::new(Bar { bar, label: label.to_owned(), all: self.all.clone() })
+        Box::new(Bar {
+            bar,
+            label: label.to_owned(),
+            all: self.all.clone(),
+        })
     }
     fn note(&self, line: &str) {
         // A terminal that went away is no reason to stop a night's run.
@@ -68,7 +74,10 @@ impl Task for Bar {
     fn finish(self: Box<Self>, summary: &str) {
         let seconds = self.bar.elapsed().as_secs_f64();
         self.bar.finish_and_clear();
-        if let Err(error) = self.all.println(format!("{}: {summary} ({seconds:.1} s)", self.label)) {
+        if let Err(error) = self
+            .all
+            .println(format!("{}: {summary} ({seconds:.1} s)", self.label))
+        {
             tracing::debug!(%error, "cannot print a summary");
         }
     }
@@ -77,7 +86,10 @@ impl Task for Bar {
 impl Progress for Lines {
     fn start(&self, label: &str, _length: Option<u64>) -> Box<dyn Task> {
         eprintln!("{label} ...");
-        Box::new(Line { label: label.to_owned(), since: Instant::now() })
+        Box::new(Line {
+            label: label.to_owned(),
+            since: Instant::now(),
+        })
     }
     fn note(&self, line: &str) {
         eprintln!("{line}");
@@ -95,7 +107,11 @@ impl Task for Line {
         eprintln!("  {}: {text}", self.label);
     }
     fn finish(self: Box<Self>, summary: &str) {
-        eprintln!("{}: {summary} ({:.1} s)", self.label, self.since.elapsed().as_secs_f64());
+        eprintln!(
+            "{}: {summary} ({:.1} s)",
+            self.label,
+            self.since.elapsed().as_secs_f64()
+        );
     }
 }
 

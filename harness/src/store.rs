@@ -62,7 +62,11 @@ fn hint(source: &std::io::Error) -> &'static str {
 
 fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + use<> {
     let path = path.to_owned();
-    move |source| StoreError::Io { doing, path, source }
+    move |source| StoreError::Io {
+        doing,
+        path,
+        source,
+    }
 }
 
 /// A run's folder, locked for this process.
@@ -77,7 +81,12 @@ pub struct RunDir {
 
 impl RunDir {
     /// Makes a new run folder below `out`.
-    pub fn create(out: &Path, scenario: Scenario, lab: Lab, plan: Plan) -> Result<Self, StoreError> {
+    pub fn create(
+        out: &Path,
+        scenario: Scenario,
+        lab: Lab,
+        plan: Plan,
+    ) -> Result<Self, StoreError> {
         fs::create_dir_all(out).map_err(io("create the folder", out))?;
         let now = jiff::Timestamp::now();
         let stamp = now.strftime("%Y%m%d-%H%M%S");
@@ -114,7 +123,10 @@ impl RunDir {
         let file = path.join("run.json");
         let record: RunRecord = read_json(&file)?;
         if record.format != FORMAT {
-            return Err(StoreError::Format { path: file, found: record.format });
+            return Err(StoreError::Format {
+                path: file,
+                found: record.format,
+            });
         }
         Self::locked(path.to_owned(), record)
     }
@@ -133,7 +145,12 @@ impl RunDir {
             .append(true)
             .open(&events_path)
             .map_err(io("open", &events_path))?;
-        Ok(Self { path, record, events, _lock: lock })
+        Ok(Self {
+            path,
+            record,
+            events,
+            _lock: lock,
+        })
     }
 
     /// The run's folder.
@@ -155,8 +172,10 @@ impl RunDir {
             text: text.to_owned(),
         };
         let path = self.path.join("events.jsonl");
-        let mut line = serde_json::to_vec(&event)
-            .map_err(|source| StoreError::Json { path: path.clone(), source })?;
+        let mut line = serde_json::to_vec(&event).map_err(|source| StoreError::Json {
+            path: path.clone(),
+            source,
+        })?;
         line.push(b'\n');
         self.events.write_all(&line).map_err(io("append to", &path))
     }
@@ -167,7 +186,10 @@ impl RunDir {
         let mut finished = BTreeSet::new();
         for entry in fs::read_dir(&trials).map_err(io("list", &trials))? {
             let entry = entry.map_err(io("list", &trials))?;
-            if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok())
+            if let Some(number) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
                 && entry.path().join("trial.json").exists()
             {
                 finished.insert(number);
@@ -191,7 +213,10 @@ impl RunDir {
     /// Gives a trial its final name. `part` is what [`Self::begin_trial`] gave.
     pub fn finish_trial(&self, part: &Path, record: &TrialRecord) -> Result<PathBuf, StoreError> {
         write_json(&part.join("trial.json"), record)?;
-        let done = self.path.join("trials").join(record.plan.number.to_string());
+        let done = self
+            .path
+            .join("trials")
+            .join(record.plan.number.to_string());
         fs::rename(part, &done).map_err(io("rename into place", &done))?;
         Ok(done)
     }
@@ -199,13 +224,18 @@ impl RunDir {
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
     let text = fs::read(path).map_err(io("read", path))?;
-    serde_json::from_slice(&text).map_err(|source| StoreError::Json { path: path.to_owned(), source })
+    serde_json::from_slice(&text).map_err(|source| StoreError::Json {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Writes and syncs a JSON file.
 pub fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), StoreError> {
-    let mut text = serde_json::to_vec_pretty(value)
-        .map_err(|source| StoreError::Json { path: path.to_owned(), source })?;
+    let mut text = serde_json::to_vec_pretty(value).map_err(|source| StoreError::Json {
+        path: path.to_owned(),
+        source,
+    })?;
     text.push(b'\n');
     let mut file = File::create(path).map_err(io("create", path))?;
     file.write_all(&text).map_err(io("write", path))?;

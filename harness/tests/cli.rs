@@ -41,7 +41,12 @@ fn a_good_scenario_passes() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("mine.yaml");
     fs::write(&file, SCENARIO).expect("the file is written");
-    vifbench().args(["scenario", "validate"]).arg(&file).assert().success().stdout("mine: good\n");
+    vifbench()
+        .args(["scenario", "validate"])
+        .arg(&file)
+        .assert()
+        .success()
+        .stdout("mine: good\n");
 }
 
 #[test]
@@ -121,44 +126,81 @@ fn a_guest_that_the_lab_lacks_is_named() {
 
 #[test]
 fn a_lab_file_without_key_is_refused() {
-    insta::assert_snapshot!(lab_faults(&LAB.replacen("    key: /nonexistent/key\n", "", 1)));
+    insta::assert_snapshot!(lab_faults(&LAB.replacen(
+        "    key: /nonexistent/key\n",
+        "",
+        1
+    )));
 }
 
 #[test]
 fn a_lab_file_without_host_key_is_refused() {
-    let line = LAB.lines().find(|line| line.contains("host_key")).expect("there is one");
+    let line = LAB
+        .lines()
+        .find(|line| line.contains("host_key"))
+        .expect("there is one");
     insta::assert_snapshot!(lab_faults(&LAB.replacen(&format!("{line}\n"), "", 1)));
 }
 
 #[test]
 fn help_has_examples_and_exit_codes() {
-    vifbench().arg("--help").assert().success().stdout(contains("Examples:").and(contains("DUT-CRASH")));
-    for command in ["doctor", "lab", "scenario", "run", "resume", "report", "analyze", "patches", "undo", "enrol"] {
-        vifbench().args([command, "--help"]).assert().success().stdout(contains("Example"));
+    vifbench()
+        .arg("--help")
+        .assert()
+        .success()
+        .stdout(contains("Examples:").and(contains("DUT-CRASH")));
+    for command in [
+        "doctor", "lab", "scenario", "run", "resume", "report", "analyze", "patches", "undo",
+        "enrol",
+    ] {
+        vifbench()
+            .args([command, "--help"])
+            .assert()
+            .success()
+            .stdout(contains("Example"));
     }
 }
 
 #[test]
 fn man_page_and_completions_are_made() {
-    vifbench().arg("man").assert().success().stdout(contains(".TH vifbench"));
+    vifbench()
+        .arg("man")
+        .assert()
+        .success()
+        .stdout(contains(".TH vifbench"));
     for shell in ["bash", "zsh", "fish"] {
-        vifbench().args(["completions", shell]).assert().success().stdout(contains("vifbench"));
+        vifbench()
+            .args(["completions", shell])
+            .assert()
+            .success()
+            .stdout(contains("vifbench"));
     }
 }
 
 #[test]
 fn the_library_is_listed() {
-    vifbench().args(["scenario", "list"]).assert().success().stdout(contains("quickstart"));
+    vifbench()
+        .args(["scenario", "list"])
+        .assert()
+        .success()
+        .stdout(contains("quickstart"));
     vifbench()
         .args(["scenario", "list", "--format", "json"])
         .assert()
         .success()
-        .stdout(predicate::function(|out: &str| serde_json::from_str::<serde_json::Value>(out).is_ok()));
+        .stdout(predicate::function(|out: &str| {
+            serde_json::from_str::<serde_json::Value>(out).is_ok()
+        }));
 }
 
 #[test]
 fn a_report_of_nothing_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    vifbench().arg("report").arg(folder.path()).assert().failure().stderr(contains("run.json"));
+    vifbench()
+        .arg("report")
+        .arg(folder.path())
+        .assert()
+        .failure()
+        .stderr(contains("run.json"));
     assert!(!Path::new(folder.path()).join("report").exists());
 }

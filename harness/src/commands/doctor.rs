@@ -16,12 +16,19 @@ use crate::run::machines::STEP;
 
 /// Carries out the command. Something missing is exit code 12.
 pub fn run(lab: Option<&Path>, format: Format) -> Result<Exit, Failure> {
-    let mut checks = doctor::this_machine(&[&default_cache_dir(), &state::folder()?, Path::new(".")]);
+    let mut checks =
+        doctor::this_machine(&[&default_cache_dir(), &state::folder()?, Path::new(".")]);
     if let Some(path) = lab {
         let lab = Lab::load(path)?;
-        let netns = lab.controller.as_ref().and_then(|controller| controller.netns.clone());
+        let netns = lab
+            .controller
+            .as_ref()
+            .and_then(|controller| controller.netns.clone());
         for spec in &lab.hosts {
-            let options = SshOptions { netns: netns.clone(), ..SshOptions::default() };
+            let options = SshOptions {
+                netns: netns.clone(),
+                ..SshOptions::default()
+            };
             let mut host = SshHost::new(spec, options)?;
             checks.extend(doctor::host(&mut host, spec, STEP));
         }

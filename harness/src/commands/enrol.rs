@@ -17,7 +17,9 @@ pub fn run(address: &str, netns: Option<&str>, format: Format) -> Result<Exit, F
         Ok(socket) => socket,
         Err(_) => SocketAddr::new(
             address.parse().map_err(|_| {
-                Failure::Usage(format!("`{address}` is no address: write 198.18.0.2 or 198.18.0.2:22"))
+                Failure::Usage(format!(
+                    "`{address}` is no address: write 198.18.0.2 or 198.18.0.2:22"
+                ))
             })?,
             22,
         ),
@@ -25,13 +27,20 @@ pub fn run(address: &str, netns: Option<&str>, format: Format) -> Result<Exit, F
     let key = fetch_host_key(&HostName(address.to_owned()), socket, netns, STEP, None)?;
     match format {
         Format::Text => {
-            println!("# compare with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the host's own console");
+            println!(
+                "# compare with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the host's own console"
+            );
             println!("# {}", key.fingerprint());
             println!("host_key: {key}");
-            println!("# identity: the MAC address of its interface ({{mac: '...'}}) or its DMI serial ({{dmi-serial: '...'}})");
+            println!(
+                "# identity: the MAC address of its interface ({{mac: '...'}}) or its DMI serial ({{dmi-serial: '...'}})"
+            );
         }
         Format::Json => {
-            println!("{}", json!({"host_key": key.to_string(), "fingerprint": key.fingerprint()}));
+            println!(
+                "{}",
+                json!({"host_key": key.to_string(), "fingerprint": key.fingerprint()})
+            );
         }
     }
     Ok(Exit::Pass)

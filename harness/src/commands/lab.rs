@@ -45,12 +45,19 @@ pub fn run(command: &LabCommand, format: Format, progress: &dyn Progress) -> Res
 }
 
 fn up(cold: bool, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
-    let options = UpOptions { fresh: cold, ..UpOptions::named(&virtual_lab()) };
+    let options = UpOptions {
+        fresh: cold,
+        ..UpOptions::named(&virtual_lab())
+    };
     let lab = VirtualLab::up(&options, progress)?;
     let times = lab.times()?;
     match format {
         Format::Text => {
-            let how = if times.cold { "booted from power-on" } else { "restored from its snapshot" };
+            let how = if times.cold {
+                "booted from power-on"
+            } else {
+                "restored from its snapshot"
+            };
             println!("the virtual lab is up: {how} in {:.1} s", times.total_s);
             println!("  dom0 answered on SSH after {:.1} s", times.dom0_s);
             for (guest, seconds) in &times.guests_s {
@@ -59,25 +66,42 @@ fn up(cold: bool, format: Format, progress: &dyn Progress) -> Result<Exit, Failu
             println!("  lab file: {}", lab.lab_file().display());
         }
         Format::Json => {
-            println!("{}", json!({"lab": virtual_lab(), "lab_file": lab.lab_file(), "times": times}));
+            println!(
+                "{}",
+                json!({"lab": virtual_lab(), "lab_file": lab.lab_file(), "times": times})
+            );
         }
     }
     Ok(Exit::Pass)
 }
 
 fn status(format: Format) -> Result<Exit, Failure> {
-    let status = VirtualLab::attach(&virtual_lab())?.map(|lab| lab.status()).transpose()?;
+    let status = VirtualLab::attach(&virtual_lab())?
+        .map(|lab| lab.status())
+        .transpose()?;
     match (format, status) {
         (Format::Text, None) => println!("the virtual lab is down; `vifbench lab up` starts it"),
         (Format::Json, None) => println!("{}", json!({"name": virtual_lab(), "machine": "gone"})),
         (Format::Json, Some(status)) => println!("{}", json!(status)),
         (Format::Text, Some(status)) => {
-            println!("{}: {}, kernel {}", status.name, status.machine, status.kernel);
+            println!(
+                "{}: {}, kernel {}",
+                status.name, status.machine, status.kernel
+            );
             println!("  network namespace {}", status.netns);
             println!("  saved states: {}", status.states.join(", "));
             for host in status.hosts {
-                let ssh = if host.ssh { "answers on SSH" } else { "does not answer" };
-                println!("  {:<6} {:<16} {ssh:<16} console {}", host.name, host.address, host.console.display());
+                let ssh = if host.ssh {
+                    "answers on SSH"
+                } else {
+                    "does not answer"
+                };
+                println!(
+                    "  {:<6} {:<16} {ssh:<16} console {}",
+                    host.name,
+                    host.address,
+                    host.console.display()
+                );
             }
         }
     }
@@ -93,8 +117,16 @@ pub fn attached() -> Result<VirtualLab, Failure> {
 
 fn known<'a>(lab: &'a VirtualLab, host: &str) -> Result<&'a HostSpec, Failure> {
     lab.lab().host(&HostName(host.to_owned())).ok_or_else(|| {
-        let names: Vec<_> = lab.lab().hosts.iter().map(|host| host.name.to_string()).collect();
-        Failure::Usage(format!("the lab has no host `{host}`; it has {}", names.join(", ")))
+        let names: Vec<_> = lab
+            .lab()
+            .hosts
+            .iter()
+            .map(|host| host.name.to_string())
+            .collect();
+        Failure::Usage(format!(
+            "the lab has no host `{host}`; it has {}",
+            names.join(", ")
+        ))
     })
 }
 
@@ -104,16 +136,29 @@ fn ssh(host: &str, command: &[String]) -> Result<Exit, Failure> {
     let spec = known(&lab, host)?;
     let known_hosts = lab.folder().join("known_hosts");
     let line = format!("{} {}\n", spec.address, spec.host_key);
-    std::fs::write(&known_hosts, line)
-        .map_err(|source| Failure::Io { doing: "write", path: known_hosts.clone(), source })?;
+    std::fs::write(&known_hosts, line).map_err(|source| Failure::Io {
+        doing: "write",
+        path: known_hosts.clone(),
+        source,
+    })?;
     let error = std::process::Command::new("ip")
         .args(["netns", "exec", lab.netns(), "ssh", "-i"])
         .arg(&spec.key)
-        .args(["-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes", "-o"])
+        .args([
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            "StrictHostKeyChecking=yes",
+            "-o",
+        ])
         .arg(format!("UserKnownHostsFile={}", known_hosts.display()))
         .args(["-o", "LogLevel=ERROR", "-p", &spec.port.to_string()])
         .arg(format!("{}@{}", spec.user, spec.address))
         .args(command)
         .exec();
-    Err(Failure::Io { doing: "start", path: PathBuf::from("ip netns exec ... ssh"), source: error })
+    Err(Failure::Io {
+        doing: "start",
+        path: PathBuf::from("ip netns exec ... ssh"),
+        source: error,
+    })
 }

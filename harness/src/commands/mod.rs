@@ -1,5 +1,6 @@
 //! What each command does: one file a command.
 
+pub mod analyze;
 pub mod doctor;
 pub mod enrol;
 pub mod lab;

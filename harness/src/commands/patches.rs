@@ -13,8 +13,10 @@ use crate::exit::Exit;
 
 /// The patch series: `$VIFBENCH_PATCHES`, or the source tree that this program was built from.
 pub fn folder() -> PathBuf {
-    std::env::var_os("VIFBENCH_PATCHES")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../vendor-patches")), PathBuf::from)
+    std::env::var_os("VIFBENCH_PATCHES").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../vendor-patches")),
+        PathBuf::from,
+    )
 }
 
 /// Builds modules from the patches into the cache.
@@ -23,11 +25,17 @@ pub fn builder() -> ModuleBuilder {
 }
 
 /// Carries out the command.
-pub fn run(command: &PatchesCommand, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
+pub fn run(
+    command: &PatchesCommand,
+    format: Format,
+    progress: &dyn Progress,
+) -> Result<Exit, Failure> {
     match command {
         PatchesCommand::List { kernel } => list(kernel, format),
         PatchesCommand::Check { kernel } => check(kernel, format, progress),
-        PatchesCommand::Build { kernel, release } => build(kernel, release.as_deref(), format, progress),
+        PatchesCommand::Build { kernel, release } => {
+            build(kernel, release.as_deref(), format, progress)
+        }
     }
 }
 
@@ -37,7 +45,11 @@ fn list(line: &str, format: Format) -> Result<Exit, Failure> {
         Format::Text => {
             for (index, patch) in series.patches.iter().enumerate() {
                 println!("{} {}", patch.name, patch.subject);
-                for variant in series.variants.iter().filter(|variant| variant.patches == index + 1) {
+                for variant in series
+                    .variants
+                    .iter()
+                    .filter(|variant| variant.patches == index + 1)
+                {
                     println!("    so far: variant {}", variant.name);
                 }
             }
@@ -53,7 +65,10 @@ fn list(line: &str, format: Format) -> Result<Exit, Failure> {
                 .iter()
                 .map(|variant| json!({"name": variant.name, "patches": variant.patches}))
                 .collect();
-            println!("{}", json!({"kernel": series.line, "patches": patches, "variants": variants}));
+            println!(
+                "{}",
+                json!({"kernel": series.line, "patches": patches, "variants": variants})
+            );
         }
     }
     Ok(Exit::Pass)
@@ -63,7 +78,9 @@ fn check(line: &str, format: Format, progress: &dyn Progress) -> Result<Exit, Fa
     let builder = builder();
     let kernel = builder.newest_kernel(line).map_err(ModuleError::from)?;
     let task = progress.start("checking patches", None);
-    let checks = builder.check(&kernel, &|text| task.message(text)).map_err(ModuleError::from)?;
+    let checks = builder
+        .check(&kernel, &|text| task.message(text))
+        .map_err(ModuleError::from)?;
     task.finish(&format!("{} for {}", checks.len(), kernel.release));
     let good = checks.iter().all(|check| check.passes());
     match format {
@@ -110,12 +127,20 @@ fn build(
         let built = builder
             .build(&variant.name, &kernel, &|text| task.message(text))
             .map_err(ModuleError::from)?;
-        task.finish(if built.cached { "in the cache" } else { "built" });
+        task.finish(if built.cached {
+            "in the cache"
+        } else {
+            "built"
+        });
         match format {
             Format::Text => {
                 println!("{} for {}", variant.name, built.release);
                 for module in [&built.netback, &built.netfront] {
-                    println!("  {} build-id {}", module.path.display(), module.file.build_id);
+                    println!(
+                        "  {} build-id {}",
+                        module.path.display(),
+                        module.file.build_id
+                    );
                 }
             }
             Format::Json => println!(

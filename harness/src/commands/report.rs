@@ -20,7 +20,10 @@ pub fn make(run: &Path, format: Format, progress: &dyn Progress) -> Result<Exit,
             println!("report: {}", rendered.index.display());
         }
         Format::Json => {
-            println!("{}", json!({"summary": rendered.summary, "report": rendered.index}));
+            println!(
+                "{}",
+                json!({"summary": rendered.summary, "report": rendered.index})
+            );
         }
     }
     Ok(match rendered.summary.judgement.verdict {

@@ -1,6 +1,8 @@
 //! `vifbench run`: a scenario on a lab, and its report.
 
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use vifbench_provisioning::lab::{UpOptions, VirtualLab};
 use vifbench_provisioning::lease::LabLock;
@@ -27,7 +29,7 @@ pub fn virtual_lab() -> String {
 pub fn run(
     args: &RunArgs,
     format: Format,
-    progress: &dyn Progress,
+    progress: &'static dyn Progress,
     cancel: &Cancel,
 ) -> Result<Exit, Failure> {
     // Everything that can be wrong with the files is found before anything is booted.
@@ -37,10 +39,9 @@ pub fn run(
         scenario::fits(&asked, lab)?;
     }
     let plan = Plan::new(&asked, args.seed, args.blocks);
-    let (lab, virtual_lab, was_up) = bring_up(given, progress)?;
-    let result = scenario::fits(&asked, &lab).and_then(|()| {
-        Ok(RunDir::create(&args.out, asked, lab.clone(), plan)?)
-    });
+    let (lab, virtual_lab, was_up) = bring_up(given, progress, cancel)?;
+    let result = scenario::fits(&asked, &lab)
+        .and_then(|()| Ok(RunDir::create(&args.out, asked, lab.clone(), plan)?));
     let mut run = match result {
         Ok(run) => run,
         Err(failure) => {
@@ -48,23 +49,51 @@ pub fn run(
             return Err(failure);
         }
     };
-    let end = End { keep_lab: was_up || args.keep_lab, twice: args.twice };
+    let end = End {
+        keep_lab: was_up || args.keep_lab,
+        twice: args.twice,
+    };
     go_on(&mut run, lab, virtual_lab, end, format, progress, cancel)
 }
 
 /// The lab of a file, or the virtual lab, up. The flag says whether it was up already.
 pub fn bring_up(
     given: Option<Lab>,
-    progress: &dyn Progress,
+    progress: &'static dyn Progress,
+    cancel: &Cancel,
 ) -> Result<(Lab, Option<VirtualLab>, bool), Failure> {
     if let Some(lab) = given {
         return Ok((lab, None, true));
     }
-    if let Some(lab) = VirtualLab::attach(&virtual_lab())? {
+    let name = virtual_lab();
+    if let Some(lab) = VirtualLab::attach(&name)? {
         return Ok((lab.lab().clone(), Some(lab), true));
     }
-    let lab = VirtualLab::up(&UpOptions::named(&virtual_lab()), progress)?;
-    Ok((lab.lab().clone(), Some(lab), false))
+    // A boot takes a minute and knows nothing of Ctrl-C: it is left behind with its machine gone.
+    let (tell, told) = mpsc::channel();
+    let options = UpOptions::named(&name);
+    std::thread::spawn(move || {
+        // Nobody listens any more after an interruption.
+        drop(tell.send(VirtualLab::up(&options, progress)));
+    });
+    loop {
+        match told.recv_timeout(Duration::from_millis(200)) {
+            Ok(lab) => {
+                let lab = lab?;
+                return Ok((lab.lab().clone(), Some(lab), false));
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) if cancel.is_cancelled() => {
+                VirtualLab::abandon(&name)?;
+                return Err(Failure::Interrupted);
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                return Err(Failure::Usage(
+                    "the thread that boots the lab died: please report it".to_owned(),
+                ));
+            }
+        }
+    }
 }
 
 fn put_away(lab: Option<VirtualLab>, keep: bool) -> Result<(), Failure> {
@@ -111,14 +140,17 @@ pub fn go_on(
 pub fn resume(
     path: &Path,
     format: Format,
-    progress: &dyn Progress,
+    progress: &'static dyn Progress,
     cancel: &Cancel,
 ) -> Result<Exit, Failure> {
     let mut run = RunDir::open(path)?;
     let lab = run.record().lab.clone();
     // A virtual lab has new keys after its images were built anew: what is up now counts, not what was.
     let given = if lab.is_virtual { None } else { Some(lab) };
-    let (lab, virtual_lab, was_up) = bring_up(given, progress)?;
-    let end = End { keep_lab: was_up, twice: false };
+    let (lab, virtual_lab, was_up) = bring_up(given, progress, cancel)?;
+    let end = End {
+        keep_lab: was_up,
+        twice: false,
+    };
     go_on(&mut run, lab, virtual_lab, end, format, progress, cancel)
 }

@@ -42,8 +42,10 @@ fn list(format: Format) -> Result<(), Failure> {
             }
         }
         Format::Json => {
-            let rows: Vec<_> =
-                rows.into_iter().map(|(name, about)| json!({"name": name, "about": about})).collect();
+            let rows: Vec<_> = rows
+                .into_iter()
+                .map(|(name, about)| json!({"name": name, "about": about}))
+                .collect();
             println!("{}", json!(rows));
         }
     }

@@ -13,7 +13,9 @@ use crate::exit::Exit;
 pub fn man() -> Result<Exit, Failure> {
     let mut page = Vec::new();
     let written = clap_mangen::Man::new(Cli::command()).render(&mut page);
-    written.and_then(|()| std::io::stdout().write_all(&page)).map_err(stdout)?;
+    written
+        .and_then(|()| std::io::stdout().write_all(&page))
+        .map_err(stdout)?;
     Ok(Exit::Pass)
 }
 
@@ -26,5 +28,9 @@ pub fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
 }
 
 fn stdout(source: std::io::Error) -> Failure {
-    Failure::Io { doing: "write to", path: PathBuf::from("standard output"), source }
+    Failure::Io {
+        doing: "write to",
+        path: PathBuf::from("standard output"),
+        source,
+    }
 }

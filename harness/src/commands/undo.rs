@@ -32,9 +32,15 @@ pub fn run(
         }
     };
     let _lab = LabLock::take(&state::folder()?, &lab.name, &format!("undo {host}"))?;
-    let netns = lab.controller.as_ref().and_then(|controller| controller.netns.clone());
+    let netns = lab
+        .controller
+        .as_ref()
+        .and_then(|controller| controller.netns.clone());
     let mut crew = Crew::open(&lab, |spec| {
-        let options = SshOptions { netns: netns.clone(), ..SshOptions::default() };
+        let options = SshOptions {
+            netns: netns.clone(),
+            ..SshOptions::default()
+        };
         Ok(SshHost::new(spec, options)?)
     })?;
     let names = crew.names();
@@ -50,7 +56,10 @@ pub fn run(
     match format {
         Format::Json => println!("{}", json!(reports)),
         Format::Text => {
-            for report in reports.iter().filter(|report| !report.undone.is_empty() || !report.void.is_empty()) {
+            for report in reports
+                .iter()
+                .filter(|report| !report.undone.is_empty() || !report.void.is_empty())
+            {
                 println!("{report}");
             }
             println!("{}: restored", lab.name);

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use vifbench_probes::protocol::Request;
 use vifbench_provisioning::host::{Host, HostError};
 use vifbench_provisioning::lab::{LabError, VirtualLab};
 use vifbench_provisioning::local::LocalHost;
 use vifbench_provisioning::ssh::{SshHost, SshOptions};
 use vifbench_provisioning::wait::Cancel;
-use vifbench_probes::protocol::Request;
 use vifbench_scenarios::lab::{HostName, HostSpec, Identity, Lab, Role};
 use vifbench_scenarios::plan::TrialPlan;
 use vifbench_scenarios::progress::Progress;
@@ -50,8 +50,21 @@ pub struct Bench {
 
 impl Bench {
     /// A bench for one run. `virtual_lab` is the lab that `lab` describes, if vifbench built it.
-    pub fn new(lab: Lab, virtual_lab: Option<VirtualLab>, cancel: Cancel, run: &str, twice: bool) -> Self {
-        Self { lab, virtual_lab, cancel, run: run.to_owned(), console_from: 0, twice }
+    pub fn new(
+        lab: Lab,
+        virtual_lab: Option<VirtualLab>,
+        cancel: Cancel,
+        run: &str,
+        twice: bool,
+    ) -> Self {
+        Self {
+            lab,
+            virtual_lab,
+            cancel,
+            run: run.to_owned(),
+            console_from: 0,
+            twice,
+        }
     }
 
     /// The lab file.
@@ -77,7 +90,11 @@ impl Bench {
 
     /// The probe's private folder on every machine.
     pub fn probe_folder(&self) -> PathBuf {
-        let name = if self.virtual_lab.is_some() { "lab" } else { self.run.as_str() };
+        let name = if self.virtual_lab.is_some() {
+            "lab"
+        } else {
+            self.run.as_str()
+        };
         PathBuf::from(format!("/tmp/vifbench-{name}"))
     }
 
@@ -93,7 +110,14 @@ impl Bench {
 
     fn connect_with(&self, spec: &HostSpec, cancel: Option<Cancel>) -> Result<SshHost, HostError> {
         let netns = self.lab.controller.as_ref().and_then(|c| c.netns.clone());
-        SshHost::new(spec, SshOptions { netns, cancel, ..SshOptions::default() })
+        SshHost::new(
+            spec,
+            SshOptions {
+                netns,
+                cancel,
+                ..SshOptions::default()
+            },
+        )
     }
 
     /// The machines of a trial: the sender first, then dom0, then every guest that receives.
@@ -110,13 +134,23 @@ impl Bench {
 
     fn machine(&self, spec: &HostSpec) -> Result<Machine, Failure> {
         let host: Box<dyn Host> = Box::new(self.connect(spec)?);
-        Ok(Machine { spec: spec.clone(), host, probe: None })
+        Ok(Machine {
+            spec: spec.clone(),
+            host,
+            probe: None,
+        })
     }
 
     /// Who sends: the generator guest when sealed; a generator host or this machine when open.
     fn sender(&self, plan: &TrialPlan) -> Result<Machine, Failure> {
-        let guest = self.lab.of_role(Role::Generator).find(|spec| spec.on.is_some());
-        let machine = self.lab.of_role(Role::Generator).find(|spec| spec.on.is_none());
+        let guest = self
+            .lab
+            .of_role(Role::Generator)
+            .find(|spec| spec.on.is_some());
+        let machine = self
+            .lab
+            .of_role(Role::Generator)
+            .find(|spec| spec.on.is_none());
         match (plan.mode, guest, machine, &self.lab.controller) {
             (Mode::Sealed, Some(spec), _, _) | (Mode::Open, _, Some(spec), _) => self.machine(spec),
             (Mode::Open, _, None, Some(controller)) => {
@@ -140,7 +174,11 @@ impl Bench {
                     mac: controller.mac.clone(),
                     bridge: None,
                 };
-                Ok(Machine { spec, host: Box::new(local), probe: None })
+                Ok(Machine {
+                    spec,
+                    host: Box::new(local),
+                    probe: None,
+                })
             }
             _ => Err(Failure::Usage(format!(
                 "the lab {} has nobody who could send in this mode: add a generator",
@@ -197,7 +235,9 @@ impl Bench {
                     if machine.sends_from_outside() {
                         return Ok(());
                     }
-                    machine.ask(&Request::Finish { trial: plan.number }).map(drop)
+                    machine
+                        .ask(&Request::Finish { trial: plan.number })
+                        .map(drop)
                 })?;
                 Ok(())
             }
@@ -206,7 +246,8 @@ impl Bench {
 
     /// Runs a sealed trial again from the state in which it was armed; false if this run does not ask for it.
     pub fn again(&self, plan: &TrialPlan) -> Result<bool, Failure> {
-        let (true, Timing::Sealed, Some(lab)) = (self.twice, self.timing(plan), &self.virtual_lab) else {
+        let (true, Timing::Sealed, Some(lab)) = (self.twice, self.timing(plan), &self.virtual_lab)
+        else {
             return Ok(false);
         };
         let from = lab.console_len("dom0")?;
@@ -217,7 +258,11 @@ impl Bench {
     }
 
     fn wait(&self, time: Duration) -> Result<(), Failure> {
-        if self.cancel.wait(time) { Err(Failure::Interrupted) } else { Ok(()) }
+        if self.cancel.wait(time) {
+            Err(Failure::Interrupted)
+        } else {
+            Ok(())
+        }
     }
 
     /// Puts the lab back as it was before the run, and takes a virtual one down unless it is to stay.

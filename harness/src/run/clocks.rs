@@ -41,7 +41,13 @@ pub fn map(
     warnings: &mut Vec<String>,
 ) -> ClockMap {
     let assumptions = Assumptions::default();
-    match judge(&seen.exchanges, &seen.readings, &reference.readings, interval, &assumptions) {
+    match judge(
+        &seen.exchanges,
+        &seen.readings,
+        &reference.readings,
+        interval,
+        &assumptions,
+    ) {
         Ok(judged) => {
             if let Some(why) = &judged.refused {
                 warnings.push(format!("{host}: {why}; two-way exchange is used"));
@@ -49,7 +55,9 @@ pub fn map(
             to_map(host, &judged.best, Some(&judged.two_way))
         }
         Err(why) => {
-            warnings.push(format!("{host}: no delay across its clock can be claimed: {why}"));
+            warnings.push(format!(
+                "{host}: no delay across its clock can be claimed: {why}"
+            ));
             unrelated(host, interval.from_ns)
         }
     }

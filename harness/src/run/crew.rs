@@ -11,7 +11,9 @@ use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::swap::{Deadlines, Guest, ModuleSwap, Pair};
 use vifbench_provisioning::ssh::SshHost;
 use vifbench_provisioning::state;
-use vifbench_provisioning::undo::{Lasting, UndoReport, UndoStack, folder_inverse, undo_above, undo_host};
+use vifbench_provisioning::undo::{
+    Lasting, UndoReport, UndoStack, folder_inverse, undo_above, undo_host,
+};
 use vifbench_reports::store::ModuleProof;
 use vifbench_scenarios::lab::{HostName, HostSpec, Lab, Role};
 use vifbench_scenarios::progress::Progress;
@@ -55,7 +57,11 @@ impl Crew {
         };
         let dom0 = member(spec)?;
         let mut guests = Vec::new();
-        for spec in lab.hosts.iter().filter(|other| other.on.as_ref() == Some(&spec.name)) {
+        for spec in lab
+            .hosts
+            .iter()
+            .filter(|other| other.on.as_ref() == Some(&spec.name))
+        {
             guests.push(member(spec)?);
         }
         Ok(Self { dom0, guests })
@@ -102,11 +108,19 @@ impl Crew {
             }
             let boot = Lasting::Boot(member.host.boot_id(STEP)?);
             // The last step of a host goes to the bottom of its stack.
-            for step in steps.iter().rev().filter(|step| step.host == member.spec.name) {
-                member.stack.push(&step.description, &step.inverse, boot.clone())?;
+            for step in steps
+                .iter()
+                .rev()
+                .filter(|step| step.host == member.spec.name)
+            {
+                member
+                    .stack
+                    .push(&step.description, &step.inverse, boot.clone())?;
             }
             if let Some(wipe) = &wipe {
-                member.stack.push("remove vifprobe and its folder", wipe, boot)?;
+                member
+                    .stack
+                    .push("remove vifprobe and its folder", wipe, boot)?;
             }
         }
         Ok(())
@@ -123,7 +137,8 @@ impl Crew {
         let mut swap = self.swap_of();
         swap.prepare(pair).map_err(ModuleError::from)?;
         let task = progress.start(&format!("swapping to {}", pair.series()), None);
-        swap.run(pair, &|text| task.message(text)).map_err(ModuleError::from)?;
+        swap.run(pair, &|text| task.message(text))
+            .map_err(ModuleError::from)?;
         task.finish("live");
         Ok(())
     }
@@ -156,14 +171,25 @@ impl Crew {
         let mut reports = Vec::new();
         for member in &mut self.guests {
             let mark = member.stack.mark_above_oldest();
-            reports.push(undo_above(&mut member.host, &mut member.stack, mark, UNDO, progress)?);
+            reports.push(undo_above(
+                &mut member.host,
+                &mut member.stack,
+                mark,
+                UNDO,
+                progress,
+            )?);
         }
         let dom0 = &mut self.dom0;
         reports.push(undo_host(&mut dom0.host, &mut dom0.stack, UNDO, progress)?);
         for member in &mut self.guests {
             // The vif went and came: what was connected before may be dead.
             member.host.reconnect(UNDO)?;
-            reports.push(undo_host(&mut member.host, &mut member.stack, UNDO, progress)?);
+            reports.push(undo_host(
+                &mut member.host,
+                &mut member.stack,
+                UNDO,
+                progress,
+            )?);
         }
         Ok(reports)
     }
@@ -178,6 +204,9 @@ impl Crew {
 
     /// Who is in it.
     pub fn names(&self) -> Vec<HostName> {
-        std::iter::once(&self.dom0).chain(&self.guests).map(|m| m.host.name().clone()).collect()
+        std::iter::once(&self.dom0)
+            .chain(&self.guests)
+            .map(|m| m.host.name().clone())
+            .collect()
     }
 }

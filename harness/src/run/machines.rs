@@ -25,9 +25,15 @@ impl Probe {
     pub fn start(host: &mut dyn Host, binary: &Path) -> Result<Self, Failure> {
         let name = host.name().to_string();
         let channel = host.open(&binary.display().to_string(), STEP)?;
-        let mut probe = Self { host: name, channel, folder: PathBuf::new() };
+        let mut probe = Self {
+            host: name,
+            channel,
+            folder: PathBuf::new(),
+        };
         match probe.ask(&Request::Hello { version: VERSION })? {
-            Reply::Hello { version, folder, .. } if version == VERSION => {
+            Reply::Hello {
+                version, folder, ..
+            } if version == VERSION => {
                 probe.folder = folder;
                 Ok(probe)
             }
@@ -46,8 +52,12 @@ impl Probe {
         let line = serde_json::to_string(request).map_err(|e| fail(&self.host, e.to_string()))?;
         self.channel.send(&line, STEP)?;
         let answer = self.channel.receive(STEP)?;
-        let reply: Reply = serde_json::from_str(&answer)
-            .map_err(|e| fail(&self.host, format!("its answer cannot be read ({e}): {answer}")))?;
+        let reply: Reply = serde_json::from_str(&answer).map_err(|e| {
+            fail(
+                &self.host,
+                format!("its answer cannot be read ({e}): {answer}"),
+            )
+        })?;
         match reply {
             Reply::Failed { error, hint } => {
                 let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
@@ -133,7 +143,8 @@ impl Machine {
             return Ok(());
         }
         if let Some(folder) = path.parent() {
-            self.host.check(&format!("mkdir -p -m 700 '{}'", folder.display()), STEP)?;
+            self.host
+                .check(&format!("mkdir -p -m 700 '{}'", folder.display()), STEP)?;
         }
         self.host.deploy(content, path, 0o700, STEP)?;
         self.host.deploy(sum.as_bytes(), &mark, 0o600, STEP)?;
@@ -147,11 +158,17 @@ pub fn on_all<T: Send>(
     work: impl Fn(&mut Machine) -> Result<T, Failure> + Sync,
 ) -> Result<Vec<T>, Failure> {
     let results: Vec<Result<T, Failure>> = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            machines.iter_mut().map(|machine| scope.spawn(|| work(machine))).collect();
+        let threads: Vec<_> = machines
+            .iter_mut()
+            .map(|machine| scope.spawn(|| work(machine)))
+            .collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
             .collect()
     });
     results.into_iter().collect()

@@ -39,12 +39,24 @@ pub fn execute(
     let task = progress.start("trials", Some(total));
     let mut done = finished.len() as u64;
     task.set(done);
-    for plan in trials.iter().filter(|plan| !finished.contains(&plan.number)) {
+    for plan in trials
+        .iter()
+        .filter(|plan| !finished.contains(&plan.number))
+    {
         let what = describe(plan, total);
         task.message(&what);
         run.event("trial-started", Some(plan.number), &what)?;
         let part = run.begin_trial(plan.number)?;
-        let result = attempt(run, bench, &mut crew, &mut variants, plan, &part, &vifprobe, progress);
+        let result = attempt(
+            run,
+            bench,
+            &mut crew,
+            &mut variants,
+            plan,
+            &part,
+            &vifprobe,
+            progress,
+        );
         let record = match result {
             Ok(record) => record,
             // Whatever a wait that was cut short calls itself.
@@ -86,10 +98,17 @@ fn attempt(
     loop {
         number += 1;
         bench.begin()?;
-        let result = variants.live(bench, crew, &plan.variant, progress).and_then(|modules| {
-            let need = trial::Need { modules, vifprobe, part, attempt: number };
-            trial::run(bench, plan, need)
-        });
+        let result = variants
+            .live(bench, crew, &plan.variant, progress)
+            .and_then(|modules| {
+                let need = trial::Need {
+                    modules,
+                    vifprobe,
+                    part,
+                    attempt: number,
+                };
+                trial::run(bench, plan, need)
+            });
         match result {
             Err(failure) if number < TRIES && may_retry(&failure) && bench.crash().is_none() => {
                 progress.note(&format!("trial {}: {failure}; trying again", plan.number));
@@ -115,12 +134,16 @@ fn may_retry(failure: &Failure) -> bool {
 fn failed(plan: &TrialPlan, failure: &Failure, bench: &mut Bench) -> TrialRecord {
     let reason = failure.to_string();
     let outcome = match failure {
-        Failure::Lab(LabError::Crashed { tail, .. }) => {
-            Outcome::DutCrash { reason, console: tail.clone() }
-        }
+        Failure::Lab(LabError::Crashed { tail, .. }) => Outcome::DutCrash {
+            reason,
+            console: tail.clone(),
+        },
         // A host that stops answering in mid-trial may have died: its console knows.
         other => match bench.crash() {
-            Some((why, console)) => Outcome::DutCrash { reason: format!("{why} ({reason})"), console },
+            Some((why, console)) => Outcome::DutCrash {
+                reason: format!("{why} ({reason})"),
+                console,
+            },
             None if other.exit() == Exit::Setup => Outcome::Setup { reason },
             None => Outcome::Infra { reason },
         },
@@ -141,8 +164,14 @@ fn failed(plan: &TrialPlan, failure: &Failure, bench: &mut Bench) -> TrialRecord
 }
 
 fn describe(plan: &TrialPlan, total: u64) -> String {
-    let rate = plan.rate.map(|rate| format!(", {rate}")).unwrap_or_default();
-    format!("trial {} of {total}: {}{rate}, block {}", plan.number, plan.variant.name, plan.block)
+    let rate = plan
+        .rate
+        .map(|rate| format!(", {rate}"))
+        .unwrap_or_default();
+    format!(
+        "trial {} of {total}: {}{rate}, block {}",
+        plan.number, plan.variant.name, plan.block
+    )
 }
 
 /// The probe is built beside vifbench.

@@ -9,8 +9,8 @@ use std::time::Instant;
 use vifbench_probes::clock::estimate::Interval;
 use vifbench_probes::packet::FILTER;
 use vifbench_probes::protocol::{
-    Arm, CaptureSpec, ClockReading, Exchange, FlowSpec, Generate, Pace, Point, Prepare, ProbeResult,
-    Reply, Request, Ruler, State,
+    Arm, CaptureSpec, ClockReading, Exchange, FlowSpec, Generate, Pace, Point, Prepare,
+    ProbeResult, Reply, Request, Ruler, State,
 };
 use vifbench_provisioning::host::HostExt as _;
 use vifbench_reports::store::{FORMAT, ModuleProof, Outcome, TrialRecord};
@@ -59,7 +59,10 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
     let binary = bench.probe_path();
     on_all(&mut machines, |machine| {
         machine.bring(need.vifprobe, &binary)?;
-        machine.probe = Some(super::machines::Probe::start(machine.host.as_mut(), &binary)?);
+        machine.probe = Some(super::machines::Probe::start(
+            machine.host.as_mut(),
+            &binary,
+        )?);
         Ok(())
     })?;
     let wires = Wires::read(bench, &mut machines, plan)?;
@@ -67,7 +70,9 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
 
     let peer = wires.reference_mac.clone();
     let reference = wires.reference_interface.clone();
-    on_dom0(&mut machines)?.ask(&Request::ServeClock { interface: reference })?;
+    on_dom0(&mut machines)?.ask(&Request::ServeClock {
+        interface: reference,
+    })?;
     let before = on_all(&mut machines, |machine| exchange(machine, &peer))?;
 
     on_all(&mut machines, |machine| {
@@ -109,7 +114,10 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
         if index == dom0 {
             maps.push(clocks::reference(&machine.name(), armed.start_ns));
         } else {
-            let interval = Interval { from_ns: armed.start_ns, to_ns: armed.drain_ns };
+            let interval = Interval {
+                from_ns: armed.start_ns,
+                to_ns: armed.drain_ns,
+            };
             let loose = times.timing == Timing::Loose && machine.spec.on.is_none();
             maps.push(if loose {
                 clocks::unrelated(&machine.name(), armed.start_ns)
@@ -147,7 +155,9 @@ fn compare_again(
 ) -> Result<(), Failure> {
     let again = part.join("again");
     let mut machines = bench.machines(plan)?;
-    on_all(&mut machines, |machine| fetch_folder(machine, folder, &again).map(drop))?;
+    on_all(&mut machines, |machine| {
+        fetch_folder(machine, folder, &again).map(drop)
+    })?;
     for machine in &machines {
         let name = machine.name();
         let (first, second) = (part.join(&name), again.join(&name));
@@ -178,7 +188,11 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 
 fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Failure + use<> {
     let path = path.to_owned();
-    move |source| Failure::Io { doing, path, source }
+    move |source| Failure::Io {
+        doing,
+        path,
+        source,
+    }
 }
 
 /// When the trial ran: by each machine's clock, in the machines' order, and by the one that counts.
@@ -198,13 +212,28 @@ struct Armed {
 impl Armed {
     fn new(start_ns: u64, length_ns: u64) -> Self {
         let stop_ns = start_ns + length_ns;
-        Self { start_ns, stop_ns, drain_ns: stop_ns + DRAIN_NS }
+        Self {
+            start_ns,
+            stop_ns,
+            drain_ns: stop_ns + DRAIN_NS,
+        }
     }
 
     /// As the probe is told.
     fn arm(self, trial: u32) -> Arm {
-        let Self { start_ns, stop_ns, drain_ns } = self;
-        Arm { trial, start_ns, stop_ns, drain_ns, sealed_by: None, announce: None }
+        let Self {
+            start_ns,
+            stop_ns,
+            drain_ns,
+        } = self;
+        Arm {
+            trial,
+            start_ns,
+            stop_ns,
+            drain_ns,
+            sealed_by: None,
+            announce: None,
+        }
     }
 }
 
@@ -219,7 +248,9 @@ fn arm_and_run(
     let length = plan.warmup.nanos() + plan.duration.nanos();
     let timing = bench.timing(plan);
     let dom0 = dom0_index(machines)?;
-    let sender = machines.iter().position(|machine| machine.spec.role == Role::Generator);
+    let sender = machines
+        .iter()
+        .position(|machine| machine.spec.role == Role::Generator);
     let trial = plan.number;
     if timing == Timing::Loose {
         // Those whose clocks race ahead capture from now until they are told; then the sender is given its times.
@@ -236,25 +267,41 @@ fn arm_and_run(
             armed.push(at);
         }
         on_all(machines, |machine| {
-            if machine.sends_from_outside() { Ok(()) } else { await_state(machine, trial, State::Running) }
+            if machine.sends_from_outside() {
+                Ok(())
+            } else {
+                await_state(machine, trial, State::Running)
+            }
         })?;
         let index = sender.unwrap_or(dom0);
         let now = read_clock(&mut machines[index])?.realtime_ns;
         armed[index] = Armed::new(now + LEAD_NS, length);
         arm(&mut machines[index], armed[index].arm(trial))?;
         bench.run_armed(plan, machines)?;
-        return Ok(Times { timing, measured: armed[index], armed });
+        return Ok(Times {
+            timing,
+            measured: armed[index],
+            armed,
+        });
     }
 
     let sealed = timing == Timing::Sealed;
-    let lead = if sealed { SEALED_LEAD_NS << (attempt - 1).min(6) } else { LEAD_NS };
+    let lead = if sealed {
+        SEALED_LEAD_NS << (attempt - 1).min(6)
+    } else {
+        LEAD_NS
+    };
     let start = read_clock(&mut machines[dom0])?.realtime_ns + lead;
     // Offsets of the exchanges just made: good enough to start together; the report uses better ones.
     let armed: Vec<Armed> = before
         .iter()
         .enumerate()
         .map(|(index, seen)| {
-            let offset = if index == dom0 { 0 } else { rough_offset(&seen.exchanges) };
+            let offset = if index == dom0 {
+                0
+            } else {
+                rough_offset(&seen.exchanges)
+            };
             Armed::new(start.saturating_add_signed(offset), length)
         })
         .collect();
@@ -270,7 +317,11 @@ fn arm_and_run(
     let arms: Vec<Arm> = arms.collect();
     arm_all(machines, arms)?;
     bench.run_armed(plan, machines)?;
-    Ok(Times { timing, measured: armed[dom0], armed })
+    Ok(Times {
+        timing,
+        measured: armed[dom0],
+        armed,
+    })
 }
 
 fn arm(machine: &mut Machine, arm: Arm) -> Result<(), Failure> {
@@ -285,13 +336,15 @@ fn arm_all(machines: &mut [Machine], arms: Vec<Arm>) -> Result<(), Failure> {
         let threads: Vec<_> = machines
             .iter_mut()
             .zip(arms)
-            .map(|(machine, arm)| {
-                scope.spawn(move || self::arm(machine, arm))
-            })
+            .map(|(machine, arm)| scope.spawn(move || self::arm(machine, arm)))
             .collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
             .collect()
     });
     results.into_iter().collect()
@@ -299,7 +352,10 @@ fn arm_all(machines: &mut [Machine], arms: Vec<Arm>) -> Result<(), Failure> {
 
 /// Local minus reference by the exchange with the least round trip.
 fn rough_offset(exchanges: &[Exchange]) -> i64 {
-    let trip = |e: &&Exchange| e.t4.wrapping_sub(e.t1).wrapping_sub(e.t3.wrapping_sub(e.t2));
+    let trip = |e: &&Exchange| {
+        e.t4.wrapping_sub(e.t1)
+            .wrapping_sub(e.t3.wrapping_sub(e.t2))
+    };
     exchanges.iter().min_by_key(trip).map_or(0, |e| {
         let there = e.t1.wrapping_sub(e.t2).cast_signed();
         let back = e.t4.wrapping_sub(e.t3).cast_signed();
@@ -354,8 +410,11 @@ impl Wires {
             }
         }
         let dom0 = on_dom0(machines)?;
-        let reference_interface =
-            dom0.spec.bridge.clone().unwrap_or_else(|| dom0.spec.interface.clone());
+        let reference_interface = dom0
+            .spec
+            .bridge
+            .clone()
+            .unwrap_or_else(|| dom0.spec.interface.clone());
         let command = format!("cat /sys/class/net/{reference_interface}/address");
         let reference_mac = dom0.host.check(&command, STEP)?.text();
         let mut vifs = Vec::new();
@@ -374,7 +433,11 @@ impl Wires {
             vifs,
             flows,
             // Guests of an emulated machine share one CPU: who spins keeps the others from running.
-            pace: if bench.lab().is_virtual { Pace::Sleep } else { Pace::Spin },
+            pace: if bench.lab().is_virtual {
+                Pace::Sleep
+            } else {
+                Pace::Spin
+            },
             sample_every_ns: (plan.duration.nanos() / 10).max(100_000_000),
         })
     }
@@ -405,14 +468,20 @@ impl Wires {
             Role::Guest => vec![capture(Point::Rx, Some(name), interface)],
             Role::Dom0 => {
                 let mut all = vec![capture(Point::Nic, None, &self.nic)];
-                all.extend(self.vifs.iter().map(|(to, vif)| capture(Point::Vif, Some(to), vif)));
+                all.extend(
+                    self.vifs
+                        .iter()
+                        .map(|(to, vif)| capture(Point::Vif, Some(to), vif)),
+                );
                 all
             }
         };
         let files = if dom0 {
             self.vifs
                 .iter()
-                .map(|(_, vif)| PathBuf::from(format!("/sys/kernel/debug/xen-netback/{vif}/agg_q0")))
+                .map(|(_, vif)| {
+                    PathBuf::from(format!("/sys/kernel/debug/xen-netback/{vif}/agg_q0"))
+                })
                 .collect()
         } else {
             Vec::new()
@@ -440,7 +509,10 @@ fn six(host: &HostSpec) -> Result<IpAddr, Failure> {
 
 /// The vif of a guest in dom0. Interfaces are named by domain id, which changes with every start of a guest.
 fn vif_of(dom0: &mut Machine, guest: &HostName) -> Result<String, Failure> {
-    let domid = dom0.host.check(&format!("xl domid '{guest}'"), STEP)?.text();
+    let domid = dom0
+        .host
+        .check(&format!("xl domid '{guest}'"), STEP)?
+        .text();
     Ok(format!("vif{domid}.0"))
 }
 
@@ -483,7 +555,10 @@ fn read_clock(machine: &mut Machine) -> Result<ClockReading, Failure> {
 fn exchange(machine: &mut Machine, peer_mac: &str) -> Result<Seen, Failure> {
     if machine.spec.role == Role::Dom0 {
         let reading = read_clock(machine)?;
-        return Ok(Seen { exchanges: Vec::new(), readings: vec![reading] });
+        return Ok(Seen {
+            exchanges: Vec::new(),
+            readings: vec![reading],
+        });
     }
     let request = Request::ExchangeClock {
         interface: machine.spec.interface.clone(),
@@ -492,7 +567,12 @@ fn exchange(machine: &mut Machine, peer_mac: &str) -> Result<Seen, Failure> {
         deadline_ns: 20_000_000_000,
     };
     match machine.ask(&request)? {
-        Reply::Exchanges { exchanges, reading, .. } => Ok(Seen { exchanges, readings: vec![reading] }),
+        Reply::Exchanges {
+            exchanges, reading, ..
+        } => Ok(Seen {
+            exchanges,
+            readings: vec![reading],
+        }),
         other => Err(odd(machine, "exchange clock readings", &other)),
     }
 }
@@ -548,7 +628,10 @@ pub fn fetch_folder(
             return Err(Failure::Probe {
                 host: machine.name(),
                 doing: "store its results".to_owned(),
-                why: format!("it names a capture that is no plain file name: {}", capture.file),
+                why: format!(
+                    "it names a capture that is no plain file name: {}",
+                    capture.file
+                ),
             });
         }
         let bytes = machine.host.fetch(&folder.join(name), STEP)?;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use vifbench_provisioning::host::{Host, HostExt as _};
 use vifbench_provisioning::lab::VirtualLab;
-use vifbench_provisioning::modules::builder::BuiltModules;
 use vifbench_provisioning::modules::ModuleError;
+use vifbench_provisioning::modules::builder::BuiltModules;
 use vifbench_provisioning::modules::swap::Pair;
 use vifbench_reports::store::ModuleProof;
 use vifbench_scenarios::progress::Progress;
@@ -32,7 +32,10 @@ pub struct Variants<'a> {
 impl<'a> Variants<'a> {
     /// Nothing is built yet.
     pub fn new(vifprobe: &'a [u8]) -> Self {
-        Self { vifprobe, built: BTreeMap::new() }
+        Self {
+            vifprobe,
+            built: BTreeMap::new(),
+        }
     }
 
     /// Brings the variant up with freshly loaded modules and proves it.
@@ -81,7 +84,11 @@ impl<'a> Variants<'a> {
         let path = bench.probe_path();
         for spec in &bench.lab().hosts {
             let host: Box<dyn Host> = Box::new(bench.connect(spec)?);
-            let mut machine = Machine { spec: spec.clone(), host, probe: None };
+            let mut machine = Machine {
+                spec: spec.clone(),
+                host,
+                probe: None,
+            };
             machine.bring(self.vifprobe, &path)?;
         }
         Ok(())
@@ -108,24 +115,37 @@ impl<'a> Variants<'a> {
                 let built = builder
                     .build(series, &kernel, &|text| task.message(text))
                     .map_err(ModuleError::from)?;
-                task.finish(if built.cached { "in the cache" } else { "built" });
+                task.finish(if built.cached {
+                    "in the cache"
+                } else {
+                    "built"
+                });
                 self.built.insert(key, built.clone());
                 built
             }
         };
-        let hold = variant.hold.map_or(DEFAULT_HOLD_US, |hold| hold.nanos() / 1000);
+        let hold = variant
+            .hold
+            .map_or(DEFAULT_HOLD_US, |hold| hold.nanos() / 1000);
         let parameters = vec![
             ("rx_agg_shadow".to_owned(), "1".to_owned()),
             ("rx_agg_hold_max_us".to_owned(), hold.to_string()),
         ];
-        Ok(Pair::Built { modules: Box::new(modules), parameters })
+        Ok(Pair::Built {
+            modules: Box::new(modules),
+            parameters,
+        })
     }
 
     /// The name of the state in which the pair is live: by content, so that a rebuilt module has another one.
     fn tag(&self, pair: &Pair) -> String {
         let mut hash = blake3::Hasher::new();
         hash.update(self.vifprobe);
-        if let Pair::Built { modules, parameters } = pair {
+        if let Pair::Built {
+            modules,
+            parameters,
+        } = pair
+        {
             hash.update(modules.hash.as_bytes());
             for (key, value) in parameters {
                 hash.update(format!("{key}={value}\n").as_bytes());
@@ -138,8 +158,12 @@ impl<'a> Variants<'a> {
 /// States of other builds of the same series are of no more use, and each is hundreds of megabytes.
 fn forget_old(lab: &VirtualLab, tag: &str) -> Result<(), Failure> {
     const KEPT: usize = 6;
-    let mut others: Vec<String> =
-        lab.status()?.states.into_iter().filter(|state| state != BASE && state != tag).collect();
+    let mut others: Vec<String> = lab
+        .status()?
+        .states
+        .into_iter()
+        .filter(|state| state != BASE && state != tag)
+        .collect();
     while others.len() >= KEPT {
         lab.forget(&others.remove(0))?;
     }

@@ -35,8 +35,13 @@ fn machines_that_are_not_the_enrolled_ones_are_left_alone() {
     assert!(lab.netback() == stock, "nothing was swapped");
 
     // Another machine's key: u2's in place of u1's.
-    let text = fs::read_to_string(lab.path("state").join("labs").join(&lab.name).join("lab.yaml"))
-        .expect("the lab file");
+    let text = fs::read_to_string(
+        lab.path("state")
+            .join("labs")
+            .join(&lab.name)
+            .join("lab.yaml"),
+    )
+    .expect("the lab file");
     let keys: Vec<&str> = text
         .lines()
         .filter_map(|line| line.trim().strip_prefix("host_key: "))
@@ -56,7 +61,10 @@ fn a_module_that_does_not_load_is_told_and_the_packaged_one_runs() {
     let root = lab.path("patches");
     fs::create_dir(&root).expect("a folder");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../vendor-patches/linux-6.1");
-    let copied = std::process::Command::new("cp").args(["-r", source]).arg(&root).status();
+    let copied = std::process::Command::new("cp")
+        .args(["-r", source])
+        .arg(&root)
+        .status();
     assert!(copied.expect("cp starts").success());
     let series = root.join("linux-6.1/series");
     let text = fs::read_to_string(&series).expect("the series");
@@ -68,7 +76,10 @@ fn a_module_that_does_not_load_is_told_and_the_packaged_one_runs() {
     fs::write(root.join("linux-6.1/9999-refuse.patch"), REFUSE).expect("the patch is written");
 
     let scenario = lab
-        .write("shadow.yaml", &crate::support::SMALL.replace("  - {name: stock}\n", ""))
+        .write(
+            "shadow.yaml",
+            &crate::support::SMALL.replace("  - {name: stock}\n", ""),
+        )
         .display()
         .to_string();
     let output = lab
@@ -79,7 +90,10 @@ fn a_module_that_does_not_load_is_told_and_the_packaged_one_runs() {
         .expect("vifbench starts");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(13), "{text}");
-    assert!(text.contains("xen_netback") && text.contains("Operation not permitted"), "{text}");
+    assert!(
+        text.contains("xen_netback") && text.contains("Operation not permitted"),
+        "{text}"
+    );
     for host in ["u1", "u2", "gen"] {
         assert!(lab.ssh(host, "true").status.success(), "{host} answers");
     }

@@ -26,15 +26,30 @@ fn ctrl_c_restores_and_resume_goes_on() {
     signal(&child, "-INT");
     let output = child.wait_with_output().expect("it ends");
     // The promise is 5 s; a loaded machine gets some more, a hanging one does not pass.
-    assert!(began.elapsed() < Duration::from_secs(20), "took {:?}", began.elapsed());
-    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "took {:?}",
+        began.elapsed()
+    );
+    assert_eq!(
+        output.status.code(),
+        Some(130),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let status = lab.json(0, &["lab", "status"]);
-    assert_eq!(status["machine"], "gone", "a lab that the run brought up is down again");
+    assert_eq!(
+        status["machine"], "gone",
+        "a lab that the run brought up is down again"
+    );
 
     let first = tree(&run.join("trials").join("1"));
     lab.expect(0, &["resume", run.to_str().expect("UTF-8")]);
     assert_eq!(events(&run, "trial-ended"), 4);
-    assert!(first == tree(&run.join("trials").join("1")), "the finished trial is as it was");
+    assert!(
+        first == tree(&run.join("trials").join("1")),
+        "the finished trial is as it was"
+    );
 }
 
 #[test]
@@ -45,11 +60,17 @@ fn undo_restores_a_host_after_sigkill() {
     let scenario = lab.write("shadow.yaml", &SMALL.replace("  - {name: stock}\n", ""));
     let mut child = lab.start(&["run", scenario.to_str().expect("UTF-8")]);
     let run = lab.run();
-    let console = lab.path("state").join("labs").join(&lab.name).join("console-dom0.log");
+    let console = lab
+        .path("state")
+        .join("labs")
+        .join(&lab.name)
+        .join("console-dom0.log");
     // In the middle of the trial: armed and sealed, before its end is announced.
     await_some("the seal", || {
         let text = std::fs::read(&console).unwrap_or_default();
-        String::from_utf8_lossy(&text).contains("Link is Down").then_some(())
+        String::from_utf8_lossy(&text)
+            .contains("Link is Down")
+            .then_some(())
     });
     signal(&child, "-KILL");
     child.wait().expect("it is gone");
@@ -62,7 +83,10 @@ fn undo_restores_a_host_after_sigkill() {
         assert!(answer.status.success(), "{guest} answers");
     }
     let again = lab.expect(0, &["undo", "dom0"]);
-    assert!(!String::from_utf8_lossy(&again.stdout).contains("undone:"), "nothing is left to undo");
+    assert!(
+        !String::from_utf8_lossy(&again.stdout).contains("undone:"),
+        "nothing is left to undo"
+    );
     lab.expect(0, &["resume", run.to_str().expect("UTF-8")]);
 }
 
@@ -70,7 +94,10 @@ fn undo_restores_a_host_after_sigkill() {
 fn a_crash_of_dom0_is_told_and_the_next_trial_runs() {
     let lab = Lab::new("crash");
     lab.expect(0, &["lab", "up"]);
-    let scenario = lab.write("open.yaml", &open_path().replace("duration: 200 ms", "duration: 3 s"));
+    let scenario = lab.write(
+        "open.yaml",
+        &open_path().replace("duration: 200 ms", "duration: 3 s"),
+    );
     let child = lab.start(&["run", scenario.to_str().expect("UTF-8")]);
     let run = lab.run();
     await_some("the probes", || {
@@ -82,7 +109,10 @@ fn a_crash_of_dom0_is_told_and_the_next_trial_runs() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(14), "{text}");
     let record = std::fs::read_to_string(run.join("trials/1/trial.json")).expect("trial.json");
-    assert!(record.contains("dut-crash") && record.contains("sysrq"), "{record}");
+    assert!(
+        record.contains("dut-crash") && record.contains("sysrq"),
+        "{record}"
+    );
     let next = std::fs::read_to_string(run.join("trials/2/trial.json")).expect("trial.json");
     assert!(next.contains("\"complete\""), "{next}");
     let page = std::fs::read_to_string(run.join("report/index.html")).expect("the page");

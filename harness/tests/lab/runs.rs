@@ -15,7 +15,8 @@ fn trials(lab: &Lab) -> Vec<Value> {
     numbers
         .into_iter()
         .map(|number| {
-            let text = std::fs::read(folder.join(number.to_string()).join("trial.json")).expect("trial.json");
+            let text = std::fs::read(folder.join(number.to_string()).join("trial.json"))
+                .expect("trial.json");
             serde_json::from_slice(&text).expect("JSON")
         })
         .collect()
@@ -26,28 +27,54 @@ fn a_sealed_run_is_complete_proved_and_exact() {
     let lab = Lab::new("sealed");
     let scenario = lab.write("small.yaml", SMALL);
     // --twice: each trial runs again from its armed state, and every byte of its results must be the same.
-    let answer = lab.json(0, &["run", scenario.to_str().expect("UTF-8"), "--twice", "--keep-lab"]);
-    assert_eq!(answer["summary"]["judgement"]["verdict"], "PASS", "{answer}");
+    let answer = lab.json(
+        0,
+        &[
+            "run",
+            scenario.to_str().expect("UTF-8"),
+            "--twice",
+            "--keep-lab",
+        ],
+    );
+    assert_eq!(
+        answer["summary"]["judgement"]["verdict"], "PASS",
+        "{answer}"
+    );
 
     let trials = trials(&lab);
     assert_eq!(trials.len(), 2);
     let build_id = |trial: &Value, module: &str| {
         let proofs = trial["modules"].as_array().expect("proofs");
-        let of: Vec<_> = proofs.iter().filter(|p| p["module"] == module && p["host"] != "gen").collect();
+        let of: Vec<_> = proofs
+            .iter()
+            .filter(|p| p["module"] == module && p["host"] != "gen")
+            .collect();
         assert!(!of.is_empty(), "{trial}");
         of[0]["build_id"].as_str().expect("a build-id").to_owned()
     };
-    let variant = |name: &str| trials.iter().find(|t| t["plan"]["variant"]["name"] == name).expect("the variant ran");
+    let variant = |name: &str| {
+        trials
+            .iter()
+            .find(|t| t["plan"]["variant"]["name"] == name)
+            .expect("the variant ran")
+    };
     let (stock, shadow) = (variant("stock"), variant("shadow"));
     for module in ["xen_netback", "xen_netfront"] {
-        assert_ne!(build_id(stock, module), build_id(shadow, module), "two module pairs");
+        assert_ne!(
+            build_id(stock, module),
+            build_id(shadow, module),
+            "two module pairs"
+        );
     }
     for trial in &trials {
         assert_eq!(trial["outcome"]["outcome"], "complete");
         let clocks = trial["clocks"].as_array().expect("clocks");
         assert_eq!(clocks.len(), 4, "gen, dom0, u1, u2");
         for clock in clocks {
-            assert!(clock["bound_ns"].is_number(), "every clock has a bound: {clock}");
+            assert!(
+                clock["bound_ns"].is_number(),
+                "every clock has a bound: {clock}"
+            );
         }
     }
 
@@ -56,15 +83,27 @@ fn a_sealed_run_is_complete_proved_and_exact() {
     let before = tree(&run.join("report"));
     assert!(before.iter().any(|(path, _)| path.ends_with("index.html")));
     for figure in ["svg", "png"] {
-        assert!(before.iter().any(|(path, _)| path.extension().is_some_and(|e| e == figure)));
+        assert!(
+            before
+                .iter()
+                .any(|(path, _)| path.extension().is_some_and(|e| e == figure))
+        );
     }
     lab.expect(0, &["report", run.to_str().expect("UTF-8")]);
-    assert!(before == tree(&run.join("report")), "the report came out different");
+    assert!(
+        before == tree(&run.join("report")),
+        "the report came out different"
+    );
 
     // What the run changed is gone: the lab that stays is as it was booted.
     let status = lab.json(0, &["lab", "status"]);
     assert_eq!(status["machine"], "running");
-    assert!(!lab.ssh("dom0", "test -e /tmp/vifbench-lab").status.success(), "the probe is gone");
+    assert!(
+        !lab.ssh("dom0", "test -e /tmp/vifbench-lab")
+            .status
+            .success(),
+        "the probe is gone"
+    );
 }
 
 #[test]
@@ -75,7 +114,10 @@ fn an_open_run_goes_through_tap_nic_and_bridge() {
     let up = lab.json(0, &["lab", "up"]);
     let stock = lab.netback();
     let file = up["lab_file"].as_str().expect("a lab file");
-    let answer = lab.json(11, &["run", scenario.to_str().expect("UTF-8"), "--lab", file]);
+    let answer = lab.json(
+        11,
+        &["run", scenario.to_str().expect("UTF-8"), "--lab", file],
+    );
     let text = answer.to_string();
     assert!(text.contains("open run: times mean nothing"), "{text}");
     for trial in trials(&lab) {
@@ -83,5 +125,9 @@ fn an_open_run_goes_through_tap_nic_and_bridge() {
     }
     assert!(lab.netback() == stock, "the packaged netback is back");
     let left = lab.ssh("dom0", "ls -d /tmp/vifbench-*; true");
-    assert_eq!(String::from_utf8_lossy(&left.stdout), "", "nothing is left on dom0");
+    assert_eq!(
+        String::from_utf8_lossy(&left.stdout),
+        "",
+        "nothing is left on dom0"
+    );
 }

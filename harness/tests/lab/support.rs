@@ -25,7 +25,9 @@ blocks: 1
 
 /// The same through tap, NIC and bridge.
 pub fn open_path() -> String {
-    SMALL.replace("name: small", "name: open").replace("warmup:", "mode: open\nwarmup:")
+    SMALL
+        .replace("name: small", "name: open")
+        .replace("warmup:", "mode: open\nwarmup:")
 }
 
 /// A lab, taken down at the end.
@@ -37,7 +39,10 @@ pub struct Lab {
 impl Lab {
     pub fn new(name: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { name: format!("test-{name}-{}", std::process::id()), folder }
+        Self {
+            name: format!("test-{name}-{}", std::process::id()),
+            folder,
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -62,7 +67,11 @@ impl Lab {
 
     /// Runs it and checks its exit code.
     pub fn expect(&self, code: i32, args: &[&str]) -> Output {
-        let output = self.vifbench().args(args).output().expect("vifbench starts");
+        let output = self
+            .vifbench()
+            .args(args)
+            .output()
+            .expect("vifbench starts");
         assert_eq!(
             output.status.code(),
             Some(code),
@@ -84,7 +93,11 @@ impl Lab {
 
     /// The end of dom0's console, for a test that fails.
     pub fn console(&self) -> String {
-        let path = self.path("state").join("labs").join(&self.name).join("console-dom0.log");
+        let path = self
+            .path("state")
+            .join("labs")
+            .join(&self.name)
+            .join("console-dom0.log");
         let text = fs::read(path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         let lines: Vec<_> = text.lines().rev().take(25).collect();
@@ -93,12 +106,18 @@ impl Lab {
 
     /// A command in one of the lab's machines.
     pub fn ssh(&self, host: &str, command: &str) -> Output {
-        self.vifbench().args(["lab", "ssh", host, command]).output().expect("vifbench starts")
+        self.vifbench()
+            .args(["lab", "ssh", host, command])
+            .output()
+            .expect("vifbench starts")
     }
 
     /// The build-id of the netback that dom0 runs.
     pub fn netback(&self) -> Vec<u8> {
-        let output = self.ssh("dom0", "cat /sys/module/xen_netback/notes/.note.gnu.build-id");
+        let output = self.ssh(
+            "dom0",
+            "cat /sys/module/xen_netback/notes/.note.gnu.build-id",
+        );
         assert!(output.status.success(), "{output:?}");
         output.stdout
     }

@@ -257,6 +257,11 @@ impl VirtualLab {
         Self::clear(name)
     }
 
+    /// Takes away a lab that this very process is still bringing up, in another thread (Ctrl-C during a boot).
+    pub fn abandon(name: &str) -> Result<(), LabError> {
+        Self::clear(name)
+    }
+
     fn clear(name: &str) -> Result<(), LabError> {
         let folder = folder(name);
         let machine = Machine::in_folder(&folder);
