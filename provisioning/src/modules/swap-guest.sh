@@ -106,7 +106,10 @@ offloads() {
     ethtool -k "$1" > "$2.now" 2>/dev/null || return 0
     awk 'NR == FNR { if (!/\[fixed\]/) was[$1] = $2; next }
          ($1 in was) && was[$1] != $2 && !/\[fixed\]/ { sub(/:$/, "", $1); print $1, was[$1 ":"] }' "$2" "$2.now" |
-        while read -r feature value; do ethtool -K "$1" "$feature" "$value" 2>&1; done
+        while read -r feature value; do
+            # It tells of side effects when it succeeds.
+            said=$(ethtool -K "$1" "$feature" "$value" 2>&1) || echo "$feature $value: $said"
+        done
 }
 
 record_all() {

@@ -638,6 +638,9 @@ fn await_guest(host: &mut dyn Host, deadline: Duration) -> Result<(), SwapError>
 }
 
 #[cfg(test)]
+mod guest_script_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
