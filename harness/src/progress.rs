@@ -45,7 +45,7 @@ impl Progress for Bars {
         bar.set_prefix(label.to_owned());
         bar.enable_steady_tick(std::time::Duration::from_millis(200));
         Box::new(Bar {
-            bar,
+            inner: bar,
             label: label.to_owned(),
             all: self.all.clone(),
         })
@@ -59,21 +59,21 @@ impl Progress for Bars {
 }
 
 struct Bar {
-    bar: ProgressBar,
+    inner: ProgressBar,
     label: String,
     all: MultiProgress,
 }
 
 impl Task for Bar {
     fn set(&self, done: u64) {
-        self.bar.set_position(done);
+        self.inner.set_position(done);
     }
     fn message(&self, text: &str) {
-        self.bar.set_message(text.to_owned());
+        self.inner.set_message(text.to_owned());
     }
     fn finish(self: Box<Self>, summary: &str) {
-        let seconds = self.bar.elapsed().as_secs_f64();
-        self.bar.finish_and_clear();
+        let seconds = self.inner.elapsed().as_secs_f64();
+        self.inner.finish_and_clear();
         if let Err(error) = self
             .all
             .println(format!("{}: {summary} ({seconds:.1} s)", self.label))

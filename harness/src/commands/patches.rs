@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use vifbench_provisioning::modules::ModuleError;
-use vifbench_provisioning::modules::builder::{ModuleBuilder, default_cache_dir};
+use vifbench_provisioning::modules::builder::{ModuleBuilder, PatchCheck, default_cache_dir};
 use vifbench_scenarios::progress::Progress;
 
 use crate::cli::{Format, PatchesCommand};
@@ -82,7 +82,7 @@ fn check(line: &str, format: Format, progress: &dyn Progress) -> Result<Exit, Fa
         .check(&kernel, &|text| task.message(text))
         .map_err(ModuleError::from)?;
     task.finish(&format!("{} for {}", checks.len(), kernel.release));
-    let good = checks.iter().all(|check| check.passes());
+    let good = checks.iter().all(PatchCheck::passes);
     match format {
         Format::Text => {
             for check in &checks {

@@ -23,13 +23,12 @@ pub fn run(
     format: Format,
     progress: &dyn Progress,
 ) -> Result<Exit, Failure> {
-    let lab = match lab {
-        Some(path) => Lab::load(path)?,
-        None => {
-            let lab = super::lab::attached()?;
-            reopen(&lab)?;
-            lab.lab().clone()
-        }
+    let lab = if let Some(path) = lab {
+        Lab::load(path)?
+    } else {
+        let lab = super::lab::attached()?;
+        reopen(&lab)?;
+        lab.lab().clone()
     };
     let _lab = LabLock::take(&state::folder()?, &lab.name, &format!("undo {host}"))?;
     let netns = lab

@@ -47,16 +47,7 @@ pub fn execute(
         task.message(&what);
         run.event("trial-started", Some(plan.number), &what)?;
         let part = run.begin_trial(plan.number)?;
-        let result = attempt(
-            run,
-            bench,
-            &mut crew,
-            &mut variants,
-            plan,
-            &part,
-            &vifprobe,
-            progress,
-        );
+        let result = attempt(run, bench, &mut crew, &mut variants, plan, &part, progress);
         let record = match result {
             Ok(record) => record,
             // Whatever a wait that was cut short calls itself.
@@ -91,7 +82,6 @@ fn attempt(
     variants: &mut Variants<'_>,
     plan: &TrialPlan,
     part: &Path,
-    vifprobe: &[u8],
     progress: &dyn Progress,
 ) -> Result<TrialRecord, Failure> {
     let mut number = 0;
@@ -103,7 +93,7 @@ fn attempt(
             .and_then(|modules| {
                 let need = trial::Need {
                     modules,
-                    vifprobe,
+                    vifprobe: variants.vifprobe(),
                     part,
                     attempt: number,
                 };

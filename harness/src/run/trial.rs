@@ -76,7 +76,7 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
     let before = on_all(&mut machines, |machine| exchange(machine, &peer))?;
 
     on_all(&mut machines, |machine| {
-        let prepare = wires.prepare(machine, plan)?;
+        let prepare = wires.prepare(machine, plan);
         match machine.ask(&Request::Prepare(prepare))? {
             Reply::Prepared { .. } => Ok(()),
             other => Err(odd(machine, "prepare the trial", &other)),
@@ -112,15 +112,15 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
     for (index, machine) in machines.iter().enumerate() {
         let armed = &times.armed[index];
         if index == dom0 {
-            maps.push(clocks::reference(&machine.name(), armed.start_ns));
+            maps.push(clocks::reference(&machine.name(), armed.start));
         } else {
             let interval = Interval {
-                from_ns: armed.start_ns,
-                to_ns: armed.drain_ns,
+                from_ns: armed.start,
+                to_ns: armed.drain,
             };
             let loose = times.timing == Timing::Loose && machine.spec.on.is_none();
             maps.push(if loose {
-                clocks::unrelated(&machine.name(), armed.start_ns)
+                clocks::unrelated(&machine.name(), armed.start)
             } else {
                 let (seen, reference) = (&seen[index], &seen[dom0]);
                 clocks::map(&machine.name(), seen, reference, interval, &mut warnings)
@@ -139,9 +139,9 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
         clocks: maps,
         rulers: machines.iter().map(Machine::name).zip(rulers).collect(),
         probes: machines.iter().map(Machine::name).collect(),
-        start_ns: start.start_ns,
-        measure_from_ns: start.start_ns + plan.warmup.nanos(),
-        stop_ns: start.stop_ns,
+        start_ns: start.start,
+        measure_from_ns: start.start + plan.warmup.nanos(),
+        stop_ns: start.stop,
         wall_s: began.elapsed().as_secs_f64(),
     })
 }
@@ -202,35 +202,31 @@ struct Times {
     measured: Armed,
 }
 
+/// One machine's times, in nanoseconds of its own clock.
 #[derive(Debug, Clone, Copy)]
 struct Armed {
-    start_ns: u64,
-    stop_ns: u64,
-    drain_ns: u64,
+    start: u64,
+    stop: u64,
+    drain: u64,
 }
 
 impl Armed {
-    fn new(start_ns: u64, length_ns: u64) -> Self {
-        let stop_ns = start_ns + length_ns;
+    fn new(start: u64, length: u64) -> Self {
+        let stop = start + length;
         Self {
-            start_ns,
-            stop_ns,
-            drain_ns: stop_ns + DRAIN_NS,
+            start,
+            stop,
+            drain: stop + DRAIN_NS,
         }
     }
 
     /// As the probe is told.
     fn arm(self, trial: u32) -> Arm {
-        let Self {
-            start_ns,
-            stop_ns,
-            drain_ns,
-        } = self;
         Arm {
             trial,
-            start_ns,
-            stop_ns,
-            drain_ns,
+            start_ns: self.start,
+            stop_ns: self.stop,
+            drain_ns: self.drain,
             sealed_by: None,
             announce: None,
         }
@@ -451,7 +447,7 @@ impl Wires {
         all
     }
 
-    fn prepare(&self, machine: &Machine, plan: &TrialPlan) -> Result<Prepare, Failure> {
+    fn prepare(&self, machine: &Machine, plan: &TrialPlan) -> Prepare {
         let capture = |point, guest: Option<&HostName>, interface: &str| CaptureSpec {
             point,
             guest: guest.map(ToString::to_string),
@@ -486,7 +482,7 @@ impl Wires {
         } else {
             Vec::new()
         };
-        Ok(Prepare {
+        Prepare {
             trial: plan.number,
             captures,
             generate: (machine.spec.role == Role::Generator).then(|| Generate {
@@ -498,7 +494,7 @@ impl Wires {
             files,
             domains: dom0,
             sample_every_ns: self.sample_every_ns,
-        })
+        }
     }
 }
 

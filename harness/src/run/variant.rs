@@ -38,6 +38,11 @@ impl<'a> Variants<'a> {
         }
     }
 
+    /// The probe's program.
+    pub fn vifprobe(&self) -> &'a [u8] {
+        self.vifprobe
+    }
+
     /// Brings the variant up with freshly loaded modules and proves it.
     pub fn live(
         &mut self,
@@ -106,23 +111,22 @@ impl<'a> Variants<'a> {
             Patches::Shadow => "shadow",
         };
         let key = (series.to_owned(), release.to_owned());
-        let modules = match self.built.get(&key) {
-            Some(modules) => modules.clone(),
-            None => {
-                let task = progress.start(&format!("modules {series}"), None);
-                let builder = patches::builder();
-                let kernel = builder.kernel(release).map_err(ModuleError::from)?;
-                let built = builder
-                    .build(series, &kernel, &|text| task.message(text))
-                    .map_err(ModuleError::from)?;
-                task.finish(if built.cached {
-                    "in the cache"
-                } else {
-                    "built"
-                });
-                self.built.insert(key, built.clone());
-                built
-            }
+        let modules = if let Some(modules) = self.built.get(&key) {
+            modules.clone()
+        } else {
+            let task = progress.start(&format!("modules {series}"), None);
+            let builder = patches::builder();
+            let kernel = builder.kernel(release).map_err(ModuleError::from)?;
+            let built = builder
+                .build(series, &kernel, &|text| task.message(text))
+                .map_err(ModuleError::from)?;
+            task.finish(if built.cached {
+                "in the cache"
+            } else {
+                "built"
+            });
+            self.built.insert(key, built.clone());
+            built
         };
         let hold = variant
             .hold

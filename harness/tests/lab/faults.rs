@@ -16,16 +16,13 @@ fn machines_that_are_not_the_enrolled_ones_are_left_alone() {
     let lab = Lab::new("enrol");
     let scenario = lab.write("open.yaml", &open_path()).display().to_string();
     let other_mac = |text: &str| {
-        let mac = text
+        let identity = text
             .lines()
             .skip_while(|line| !line.contains("name: u1"))
-            .find_map(|line| line.trim().strip_prefix("mac: "))
-            .expect("u1 has a MAC")
-            .to_owned();
-        // The identity of u1 only: its test interface keeps its address.
-        let identity = format!("    mac: {mac}\n");
-        assert!(text.contains(&identity), "{text}");
-        text.replacen(&identity, "    mac: 00:16:3e:ff:ff:ff\n", 1)
+            .find(|line| line.trim().starts_with("identity:"))
+            .expect("u1 has an identity");
+        // Only what identifies u1: its test interface keeps its address.
+        text.replacen(identity, "  identity: {mac: '00:16:3e:ff:ff:ff'}", 1)
     };
     let file = with_lab(&lab, other_mac);
     let stock = lab.netback();

@@ -1,5 +1,6 @@
 //! The lab's network namespace: the controller's end of the cable, and nothing else. Nothing is routed out of it.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -34,8 +35,10 @@ pub fn create(netns: &str, controller: &Machine, others: &[Machine]) -> Result<(
     );
     for machine in others {
         for address in [machine.address.to_string(), machine.address6.to_string()] {
-            batch += &format!(
-                "neigh replace {address} lladdr {} nud permanent dev {TAP}\n",
+            // Writing to a String cannot fail.
+            let _ok = writeln!(
+                batch,
+                "neigh replace {address} lladdr {} nud permanent dev {TAP}",
                 machine.mac
             );
         }

@@ -140,11 +140,12 @@ impl VirtualLab {
         let identity = Machine::identity(&images, options.seed)?;
         let machine_hash = blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned();
 
-        if let Some(running) = Self::attach(&options.name)? {
-            if !options.fresh && running.record()?.machine == machine_hash {
-                progress.note(&format!("the lab {} is running already", options.name));
-                return Ok(running);
-            }
+        if let Some(running) = Self::attach(&options.name)?
+            && !options.fresh
+            && running.record()?.machine == machine_hash
+        {
+            progress.note(&format!("the lab {} is running already", options.name));
+            return Ok(running);
         }
         Self::clear(&options.name)?;
         let folder = folder(&options.name);
