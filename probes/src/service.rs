@@ -202,7 +202,7 @@ impl Service {
     }
 
     /// Answers requests until the input ends, a `Bye`, or SIGTERM, SIGINT or SIGHUP, and then cleans up: see
-    /// [`Service::end`]. Call it before other threads are started, so that they leave the signals to it.
+    /// `Service::end`. Call it before other threads are started, so that they leave the signals to it.
     ///
     /// # Errors
     /// When input or signals cannot be read, or the folder cannot be removed at the end.
