@@ -425,11 +425,10 @@ fn judge(
     }
     let size = match percent {
         Some(percent) => {
-            let sign = if percent > 0.0 { "+" } else { "" };
             format!(
-                "{} ({sign}{} %)",
+                "{} ({})",
                 unit.difference(mean),
-                text::three_digits(percent)
+                text::signed_percent(percent)
             )
         }
         None => unit.difference(mean),

@@ -13,6 +13,12 @@ pub fn signed_time(ns: f64) -> String {
     format!("{sign}{} {unit}", three_digits(value))
 }
 
+/// A change with its sign always shown: `+1.98 %`.
+pub fn signed_percent(percent: f64) -> String {
+    let sign = if percent > 0.0 { "+" } else { "" };
+    format!("{sign}{} %", three_digits(percent))
+}
+
 fn scaled(ns: f64) -> (f64, &'static str) {
     match ns.abs() {
         a if a < 1e3 => (ns, "ns"),

@@ -7,7 +7,7 @@ use crate::analysis::Analysis;
 use crate::compare::{Comparison, Finding};
 use crate::page::{head, link};
 use crate::summary::VariantRow;
-use crate::text::{count, mbits, three_digits, time};
+use crate::text::{self, count, mbits, three_digits, time};
 
 /// What a reader wants first: a few sentences, and the table by variant.
 pub(super) fn section(run: &Analysis) -> Markup {
@@ -186,7 +186,8 @@ pub(super) fn comparisons(run: &Analysis) -> Markup {
                 div.scroll {
                     table {
                         thead { tr {
-                            th scope="col" { "rate" } th scope="col" { "to" } th scope="col" { "number" }
+                            th scope="col" { "rate" } th scope="col" { "to" } th scope="col" { "variant" }
+                            th scope="col" { "number" }
                             (head("pair", "base → other, by block")) (head("pair", "mean difference"))
                             (head("pair", "smallest to largest")) (head("bound", "bound")) th scope="col" { "finding" }
                         } }
@@ -201,9 +202,9 @@ pub(super) fn comparisons(run: &Analysis) -> Markup {
 fn comparison_row(c: &Comparison) -> Markup {
     html! {
         tr.total[c.flow.is_none()] {
-            td { (rate(c.rate)) } td { (c.to) }
+            td { (rate(c.rate)) } td { (c.to) } td { (c.other) }
             td { (link(&c.definition, html! { (c.name) })) }
-            td.n {
+            td.n.wide {
                 @for (n, pair) in c.pairs.iter().enumerate() {
                     @if n > 0 { "; " }
                     (c.unit.value(pair.base)) " → " (c.unit.value(pair.other))
@@ -211,7 +212,7 @@ fn comparison_row(c: &Comparison) -> Markup {
             }
             td.n {
                 (c.unit.difference(c.mean))
-                @if let Some(percent) = c.percent { " (" (three_digits(percent)) " %)" }
+                @if let Some(percent) = c.percent { " (" (text::signed_percent(percent)) ")" }
             }
             td.n { (c.unit.difference(c.min)) " to " (c.unit.difference(c.max)) }
             td.n {
