@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vifbench_probes::clock::estimate::Interval;
 use vifbench_probes::packet::FILTER;
@@ -13,6 +13,7 @@ use vifbench_probes::protocol::{
     ProbeResult, Reply, Request, Ruler, State,
 };
 use vifbench_provisioning::host::HostExt as _;
+use vifbench_provisioning::wait::Cancel;
 use vifbench_reports::store::{FORMAT, ModuleProof, Outcome, TrialRecord};
 use vifbench_scenarios::lab::{HostName, HostSpec, Role};
 use vifbench_scenarios::plan::TrialPlan;
@@ -35,6 +36,8 @@ const EXCHANGES: u32 = 20;
 const LEAD_NS: u64 = 1_000_000_000;
 /// The same in a sealed trial, by virtual time, which races ahead while the lab idles; doubled at each attempt.
 const SEALED_LEAD_NS: u64 = 20_000_000_000;
+/// The same for the machines of an open trial in the virtual lab: they have only to be told in time.
+const LOOSE_LEAD_NS: u64 = 5_000_000_000;
 /// In an open trial of the virtual lab the machines capture until they are told to finish: an hour of theirs.
 const UNTIL_TOLD_NS: u64 = 3_600_000_000_000;
 
@@ -87,7 +90,10 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
 
     let after = on_all(&mut machines, |machine| exchange(machine, &peer))?;
     let part = need.part;
-    let results = on_all(&mut machines, |machine| fetch(machine, plan.number, part))?;
+    let cancel = bench.cancel().clone();
+    let results = on_all(&mut machines, |machine| {
+        fetch(machine, plan.number, part, &cancel)
+    })?;
     let folder = bench.probe_folder().join(format!("trial-{}", plan.number));
     if bench.again(plan)? {
         // The probes' channels died with the restore; what they stored has not.
@@ -248,6 +254,7 @@ fn arm_and_run(
         .iter()
         .position(|machine| machine.spec.role == Role::Generator);
     let trial = plan.number;
+    let cancel = bench.cancel().clone();
     if timing == Timing::Loose {
         // Those whose clocks race ahead capture from now until they are told; then the sender is given its times.
         let mut armed = Vec::new();
@@ -256,7 +263,7 @@ fn arm_and_run(
             let at = if machine.sends_from_outside() {
                 Armed::new(now, length)
             } else {
-                let at = Armed::new(now + SEALED_LEAD_NS, UNTIL_TOLD_NS);
+                let at = Armed::new(now + LOOSE_LEAD_NS, UNTIL_TOLD_NS);
                 arm(machine, at.arm(trial))?;
                 at
             };
@@ -266,7 +273,7 @@ fn arm_and_run(
             if machine.sends_from_outside() {
                 Ok(())
             } else {
-                await_state(machine, trial, State::Running)
+                await_state(machine, trial, State::Running, &cancel)
             }
         })?;
         let index = sender.unwrap_or(dom0);
@@ -574,7 +581,14 @@ fn exchange(machine: &mut Machine, peer_mac: &str) -> Result<Seen, Failure> {
 }
 
 /// Asks until the trial is in that state, or has ended.
-fn await_state(machine: &mut Machine, trial: u32, wanted: State) -> Result<(), Failure> {
+fn await_state(
+    machine: &mut Machine,
+    trial: u32,
+    wanted: State,
+    cancel: &Cancel,
+) -> Result<(), Failure> {
+    /// Questions keep a virtual machine busy, and while it is busy its clock only creeps.
+    const PAUSE: Duration = Duration::from_millis(200);
     let patience = Instant::now() + STEP;
     loop {
         match machine.ask(&Request::Status { trial })? {
@@ -586,16 +600,24 @@ fn await_state(machine: &mut Machine, trial: u32, wanted: State) -> Result<(), F
                     why: format!("it is {state:?}"),
                 });
             }
-            // Each question is a round trip of its own, so this does not spin.
-            Reply::Status { .. } => {}
+            Reply::Status { .. } => {
+                if cancel.wait(PAUSE) {
+                    return Err(Failure::Interrupted);
+                }
+            }
             other => return Err(odd(machine, "tell its state", &other)),
         }
     }
 }
 
 /// Waits until the machine's results are stored, and brings them here.
-fn fetch(machine: &mut Machine, trial: u32, part: &Path) -> Result<ProbeResult, Failure> {
-    await_state(machine, trial, State::Done)?;
+fn fetch(
+    machine: &mut Machine,
+    trial: u32,
+    part: &Path,
+    cancel: &Cancel,
+) -> Result<ProbeResult, Failure> {
+    await_state(machine, trial, State::Done, cancel)?;
     let folder = match &machine.probe {
         Some(probe) => probe.folder.join(format!("trial-{trial}")),
         None => return Err(odd(machine, "tell its state", &Reply::Done)),
