@@ -96,7 +96,7 @@ fn a_crash_of_dom0_is_told_and_the_next_trial_runs() {
     lab.expect(0, &["lab", "up"]);
     let scenario = lab.write(
         "open.yaml",
-        &open_path().replace("duration: 200 ms", "duration: 3 s"),
+        &open_path().replace("duration: 200 ms", "duration: 15 s"),
     );
     let child = lab.start(&["run", scenario.to_str().expect("UTF-8")]);
     let run = lab.run();

@@ -98,6 +98,9 @@ pub enum LabError {
         /// What QEMU said.
         why: String,
     },
+    /// The lab's own file.
+    #[error(transparent)]
+    LabFile(#[from] vifbench_scenarios::file::FileError),
     /// A host did not answer on SSH in time.
     #[error("{host} of the lab `{lab}` did not come up within {deadline:?}; the end of its console ({}) is\n{}", console.display(), tail.join("\n"))]
     NotUp {

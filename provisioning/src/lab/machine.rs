@@ -18,8 +18,7 @@ pub const HOSTS: [&str; 4] = ["dom0", "u1", "u2", "gen"];
 
 /// What dom0's and (in `images/dom0/etc/xen/guest.cfg`) the guests' kernels are told:
 /// a timer granularity of 1 us, no random layout, no work on a schedule, and an oops is a crash.
-const LINUX: &str =
-    "console=hvc0 nokaslr xen_timer_slop=1000 mitigations=off nowatchdog tsc=nowatchdog audit=0 oops=panic";
+const LINUX: &str = "console=hvc0 nokaslr xen_timer_slop=1000 mitigations=off nowatchdog tsc=nowatchdog audit=0 oops=panic";
 
 /// Xen's own: the same granularity, the console on the first serial line, and after a crash it stands still.
 const XEN: &str = "console=com1 com1=115200,8n1 dom0_mem=768M,max:768M dom0_max_vcpus=1 timer_slop=1000 spec-ctrl=no noreboot";

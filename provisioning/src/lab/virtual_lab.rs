@@ -160,7 +160,7 @@ impl VirtualLab {
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600))
             .map_err(files::failed("set the mode of", &key))?;
         let lab = describe(&options.name, &netns, &table, &images, &key)?;
-        files::write(&lab_file, &to_yaml(&lab, &lab_file)?)?;
+        files::write(&lab_file, &to_yaml(&lab)?)?;
         let controller = named(&table, "controller", &images)?;
         let others: Vec<_> = table
             .iter()
@@ -228,12 +228,7 @@ impl VirtualLab {
             return Ok(None);
         }
         let lab_file = folder.join("lab.yaml");
-        let lab: Lab =
-            serde_yaml::from_str(&files::read(&lab_file)?).map_err(|error| LabError::File {
-                doing: "understand",
-                path: lab_file.clone(),
-                source: std::io::Error::other(error.to_string()),
-            })?;
+        let lab = Lab::load(&lab_file)?;
         let record = read_record(&record)?;
         Ok(Some(Self {
             name: name.to_owned(),
@@ -833,12 +828,8 @@ fn describe(
     })
 }
 
-fn to_yaml(lab: &Lab, path: &Path) -> Result<String, LabError> {
-    let text = serde_yaml::to_string(lab).map_err(|error| LabError::File {
-        doing: "write",
-        path: path.to_owned(),
-        source: std::io::Error::other(error.to_string()),
-    })?;
+fn to_yaml(lab: &Lab) -> Result<String, LabError> {
+    let text = lab.to_yaml()?;
     Ok(format!(
         "# Written by `vifbench lab up`; it describes the lab while it runs.\n{text}"
     ))
