@@ -16,13 +16,13 @@ fn machines_that_are_not_the_enrolled_ones_are_left_alone() {
     let lab = Lab::new("enrol");
     let scenario = lab.write("open.yaml", &open_path()).display().to_string();
     let other_mac = |text: &str| {
-        let identity = text
+        let mac = text
             .lines()
             .skip_while(|line| !line.contains("name: u1"))
-            .find(|line| line.trim().starts_with("identity:"))
-            .expect("u1 has an identity");
-        // Only what identifies u1: its test interface keeps its address.
-        text.replacen(identity, "  identity: {mac: '00:16:3e:ff:ff:ff'}", 1)
+            .find_map(|line| line.trim().strip_prefix("mac: "))
+            .expect("u1 has a MAC");
+        // The first is the identity's; that of the test interface stays.
+        text.replacen(mac, "00:16:3e:ff:ff:ff", 1)
     };
     let file = with_lab(&lab, other_mac);
     let stock = lab.netback();

@@ -104,12 +104,21 @@ impl Lab {
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
-    /// A command in one of the lab's machines.
+    /// A command in one of the lab's machines. A session under which the machine is restored never ends by itself.
     pub fn ssh(&self, host: &str, command: &str) -> Output {
-        self.vifbench()
+        let vifbench = self.vifbench();
+        let mut bounded = Command::new("timeout");
+        bounded.arg("15").arg(vifbench.get_program());
+        for (key, value) in vifbench.get_envs() {
+            if let Some(value) = value {
+                bounded.env(key, value);
+            }
+        }
+        bounded
             .args(["lab", "ssh", host, command])
+            .current_dir(self.folder.path())
             .output()
-            .expect("vifbench starts")
+            .expect("timeout starts")
     }
 
     /// The build-id of the netback that dom0 runs.
