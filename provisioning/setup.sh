@@ -10,7 +10,7 @@ modules=(linux-headers-amd64 linux-source-6.1 kmod patch xz-utils perl python3)
 # The virtual lab.
 lab=(qemu-system-x86 qemu-utils seabios ipxe-qemu mmdebstrap cpio zstd iproute2 ethtool openssh-client socat)
 # Figures with text, and the tests' own SSH servers and page checks.
-tests=(fonts-dejavu-core openssh-server openssh-sftp-server e2fsprogs util-linux sparse)
+tests=(procps fonts-dejavu-core openssh-server openssh-sftp-server e2fsprogs util-linux sparse)
 
 if [ "$(id -u)" -ne 0 ]; then
   echo "setup: not root: installing packages, network namespaces and taps need it; run this as root" >&2
