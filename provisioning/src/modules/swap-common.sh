@@ -24,9 +24,12 @@ report() {
     echo "$1 $step ${2-}"
 }
 
-# fail WHY: the end, with the kernel's last words.
+# The kernel's last words, as they were at the first trouble.
+keep_log() { [ -s "$here/dmesg" ] || dmesg 2>/dev/null | tail -n 30 > "$here/dmesg"; }
+
+# fail WHY: the end.
 fail() {
-    dmesg 2>/dev/null | tail -n 30 > "$here/dmesg"
+    keep_log
     report failed "$1"
     exit 1
 }
@@ -48,8 +51,8 @@ wait_for() {
 
 # Is there a process of an earlier start?
 alive() {
-    [ -r "$here/pid" ] && read -r pid < "$here/pid" && [ -r "/proc/$pid/cmdline" ] &&
-        tr '\0' ' ' < "/proc/$pid/cmdline" | grep -qF "$script"
+    [ -r "$here/pid" ] && read -r pid < "$here/pid" &&
+        { tr '\0' ' ' < "/proc/$pid/cmdline"; } 2>/dev/null | grep -qF "$script"
 }
 is_done() { case $(state) in ok | failed) true ;; *) false ;; esac }
 is_settled() { is_done || ! alive; }

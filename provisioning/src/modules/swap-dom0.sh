@@ -113,6 +113,7 @@ unload_netback() { unload xen_netback; }
 roll_back() {
     first="$1"
     failed=$step
+    keep_log
     if [ "$live" != stock ] || ! loaded xen_netback; then
         step=roll-back
         report running "$first"

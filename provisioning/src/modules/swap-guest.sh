@@ -205,7 +205,7 @@ swap() {
             report running
             load_netfront "$file" || {
                 trouble=$why
-                dmesg 2>/dev/null | tail -n 30 > "$here/dmesg"
+                keep_log
                 load_netfront stock || trouble="$trouble; and the packaged module could not be brought back: $why"
             }
         else

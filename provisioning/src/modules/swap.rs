@@ -193,7 +193,7 @@ pub enum SwapError {
     },
     /// A guest is not reached any more.
     #[error(
-        "the guest {guest} did not come back within {deadline:?} after dom0 gave its vif back: {last}; see its console (in the virtual lab `vifbench lab console {guest}`)"
+        "the guest {guest} did not come back within {deadline:?} after its vif had gone for the swap: {last}; see its console (in the virtual lab `vifbench lab console {guest}`)"
     )]
     GuestDidNotComeBack {
         /// Which.
