@@ -36,10 +36,7 @@ fn a_sealed_run_is_complete_proved_and_exact() {
             "--keep-lab",
         ],
     );
-    assert_eq!(
-        answer["summary"]["judgement"]["verdict"], "PASS",
-        "{answer}"
-    );
+    assert_eq!(answer["summary"]["verdict"], "PASS", "{answer}");
 
     let trials = trials(&lab);
     assert_eq!(trials.len(), 2);
