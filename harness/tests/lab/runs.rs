@@ -112,7 +112,7 @@ fn an_open_run_goes_through_tap_nic_and_bridge() {
     let stock = lab.netback();
     let file = up["lab_file"].as_str().expect("a lab file");
     let answer = lab.json(
-        11,
+        0,
         &["run", scenario.to_str().expect("UTF-8"), "--lab", file],
     );
     let text = answer.to_string();
