@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use vifbench_scenarios::lab::{Controller, HostName, HostSpec, Identity, Lab, Role};
@@ -20,6 +20,9 @@ use super::{Images, LabError, files, images, machines, network};
 
 /// The state in which a machine is kept after its first boot.
 const BASE: &str = "base";
+
+/// How long a booted state that nothing loads stays in the cache; as long as the images (`build.sh`).
+const KEPT_UNUSED: Duration = Duration::from_secs(14 * 86_400);
 
 /// How long a booting host may take in wall time on a machine that is busy with other work.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -330,7 +333,8 @@ impl VirtualLab {
         for host in HOSTS {
             copy(&self.machine.console(host), &kept_console(booted, host))?;
         }
-        fs::rename(&new, booted).map_err(files::failed("write", booted))
+        fs::rename(&new, booted).map_err(files::failed("write", booted))?;
+        forget_unused(entry.parent().unwrap_or(entry))
     }
 
     /// Starts the machine in its booted state.
@@ -344,6 +348,12 @@ impl VirtualLab {
         let begun = Instant::now();
         let state = self.machine.state_file();
         copy(booted, &state)?;
+        // When it was last used decides how long it is kept.
+        File::options()
+            .write(true)
+            .open(booted)
+            .and_then(|file| file.set_modified(SystemTime::now()))
+            .map_err(files::failed("touch", booted))?;
         for host in HOSTS {
             copy(&kept_console(booted, host), &self.machine.console(host))?;
         }
@@ -694,6 +704,23 @@ impl VirtualLab {
     }
 }
 
+/// Deletes the booted states that nothing has loaded for two weeks: each takes hundreds of megabytes.
+fn forget_unused(machines: &Path) -> Result<(), LabError> {
+    let entries = fs::read_dir(machines).map_err(files::failed("list", machines))?;
+    for entry in entries {
+        let path = entry.map_err(files::failed("list", machines))?.path();
+        let state = path.join("state.qcow2");
+        // One that has no state yet is being made by another process.
+        let Ok(used) = fs::metadata(&state).and_then(|data| data.modified()) else {
+            continue;
+        };
+        if used.elapsed().is_ok_and(|age| age > KEPT_UNUSED) {
+            fs::remove_dir_all(&path).map_err(files::failed("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
 /// Where a booted state keeps what a host printed during the boot.
 fn kept_console(booted: &Path, host: &str) -> PathBuf {
     booted.with_file_name(format!("console-{host}.log"))
@@ -838,6 +865,23 @@ fn to_yaml(lab: &Lab) -> Result<String, LabError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_states_out_of_use_are_forgotten() {
+        let machines = tempfile::tempdir().expect("tempdir");
+        let old = SystemTime::now() - KEPT_UNUSED - Duration::from_secs(60);
+        for (name, used) in [("new", SystemTime::now()), ("old", old)] {
+            let folder = machines.path().join(name);
+            fs::create_dir(&folder).expect("create");
+            let state = File::create(folder.join("state.qcow2")).expect("create");
+            state.set_modified(used).expect("touch");
+        }
+        fs::create_dir(machines.path().join("unfinished")).expect("create");
+        forget_unused(machines.path()).expect("forgets");
+        assert!(machines.path().join("new").exists());
+        assert!(!machines.path().join("old").exists());
+        assert!(machines.path().join("unfinished").exists());
+    }
 
     #[test]
     fn names_that_would_escape_are_refused() {
