@@ -1,4 +1,5 @@
-//! Drives the virtual lab by hand: `lab up|down|status|save TAG|restore TAG|forget TAG|seal|unseal|pause|cont [NAME]`.
+//! Drives the virtual lab by hand: `lab up|fresh|down|status|save TAG|restore TAG|revive TAG|forget TAG|seal|unseal|pause|cont [NAME]`.
+//! `revive` kills QEMU and restores the state in a new one.
 
 use std::process::ExitCode;
 
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
 fn drive(arguments: &[String]) -> Result<String, LabError> {
     let word = |n: usize| arguments.get(n).map(String::as_str);
     let verb = word(0).unwrap_or("status");
-    let takes_tag = matches!(verb, "save" | "restore" | "forget");
+    let takes_tag = matches!(verb, "save" | "restore" | "revive" | "forget");
     let tag = if takes_tag {
         word(1).unwrap_or("manual")
     } else {
@@ -72,6 +73,10 @@ fn drive(arguments: &[String]) -> Result<String, LabError> {
     match verb {
         "save" => lab.save(tag)?,
         "restore" => lab.restore(tag)?,
+        "revive" => {
+            lab.kill()?;
+            lab.restore(tag)?;
+        }
         "forget" => lab.forget(tag)?,
         "seal" => lab.seal()?,
         "unseal" => lab.unseal()?,

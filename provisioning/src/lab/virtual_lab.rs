@@ -533,6 +533,11 @@ impl VirtualLab {
         self.machine.pause()
     }
 
+    /// Ends QEMU at once, as a failing machine would; [`Self::restore`] starts it again.
+    pub fn kill(&self) -> Result<(), LabError> {
+        self.machine.kill()
+    }
+
     /// Lets virtual time run.
     pub fn cont(&self) -> Result<(), LabError> {
         self.machine.resume()
