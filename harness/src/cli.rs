@@ -17,7 +17,7 @@ pub enum Format {
 /// Benchmarks Xen's network path with real hosts in the loop: what does a netback or netfront patch do to
 /// delay, jitter, throughput and CPU, on which traffic, and how sure is that?
 #[derive(Debug, Parser)]
-#[command(name = "vifbench", version, after_help = crate::exit::TABLE, after_long_help = EXAMPLES)]
+#[command(name = "vifbench", version, after_help = crate::exit::TABLE, after_long_help = format!("{EXAMPLES}\n\n{}", crate::exit::TABLE))]
 pub struct Cli {
     /// How results are printed on stdout.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
@@ -34,18 +34,7 @@ Examples:
   vifbench lab ssh dom0                   a shell in it
   vifbench run quickstart                 stock against shadow accounting
   vifbench report results/RUN             make the report again
-  vifbench undo dom0                      restore a host after a killed run
-
-Exit codes:
-    0  done; for a run: PASS or IMPROVEMENT
-    1  internal error
-    2  bad usage, or a bad scenario or lab file
-   10  REGRESSION
-   11  INCONCLUSIVE
-   12  INFRA: the lab failed, not the patch
-   13  SETUP: a variant could not be built, loaded or brought up
-   14  DUT-CRASH: the device under test died
-  130  interrupted, and everything undone";
+  vifbench undo dom0                      restore a host after a killed run";
 
 /// The commands.
 #[derive(Debug, Subcommand)]

@@ -157,10 +157,22 @@ pub fn on_all<T: Send>(
     machines: &mut [Machine],
     work: impl Fn(&mut Machine) -> Result<T, Failure> + Sync,
 ) -> Result<Vec<T>, Failure> {
+    let nothing = vec![(); machines.len()];
+    on_all_with(machines, nothing, |machine, ()| work(machine))
+}
+
+/// As [`on_all`], with something of its own for each machine, in the machines' order.
+pub fn on_all_with<I: Send, T: Send>(
+    machines: &mut [Machine],
+    own: Vec<I>,
+    work: impl Fn(&mut Machine, I) -> Result<T, Failure> + Sync,
+) -> Result<Vec<T>, Failure> {
+    let work = &work;
     let results: Vec<Result<T, Failure>> = std::thread::scope(|scope| {
         let threads: Vec<_> = machines
             .iter_mut()
-            .map(|machine| scope.spawn(|| work(machine)))
+            .zip(own)
+            .map(|(machine, own)| scope.spawn(move || work(machine, own)))
             .collect();
         threads
             .into_iter()

@@ -21,7 +21,7 @@ use vifbench_scenarios::scenario::{Mode, Protocol};
 
 use super::bench::{Bench, Timing};
 use super::clocks::{self, Seen};
-use super::machines::{Machine, STEP, on_all};
+use super::machines::{Machine, STEP, on_all, on_all_with};
 use crate::error::Failure;
 
 /// Captures and counters go on for this long after the last packet was due.
@@ -318,7 +318,7 @@ fn arm_and_run(
         }
     });
     let arms: Vec<Arm> = arms.collect();
-    arm_all(machines, arms)?;
+    on_all_with(machines, arms, arm)?;
     bench.run_armed(plan, machines)?;
     Ok(Times {
         timing,
@@ -332,25 +332,6 @@ fn arm(machine: &mut Machine, arm: Arm) -> Result<(), Failure> {
         Reply::Armed { .. } => Ok(()),
         other => Err(odd(machine, "arm the trial", &other)),
     }
-}
-
-fn arm_all(machines: &mut [Machine], arms: Vec<Arm>) -> Result<(), Failure> {
-    let results: Vec<Result<(), Failure>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = machines
-            .iter_mut()
-            .zip(arms)
-            .map(|(machine, arm)| scope.spawn(move || self::arm(machine, arm)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
-    });
-    results.into_iter().collect()
 }
 
 /// Local minus reference by the exchange with the least round trip.
