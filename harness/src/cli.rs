@@ -134,6 +134,9 @@ pub enum LabCommand {
         /// Ignore snapshots and boot from power-on.
         #[arg(long)]
         cold: bool,
+        /// Boot these images, as `provisioning/images/build.sh` makes them, rather than this version's own.
+        #[arg(long, value_name = "DIR")]
+        images: Option<PathBuf>,
     },
     /// Stop it and remove its network.
     Down,

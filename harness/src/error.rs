@@ -1,5 +1,6 @@
 //! Every way a command can fail, and the exit code that says which kind it was.
 
+use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -76,14 +77,14 @@ pub enum Failure {
         file: PathBuf,
     },
     /// A file of this machine.
-    #[error("cannot {doing} {}: {source}", path.display())]
+    #[error("cannot {doing} {}: {source}{}", path.display(), room_hint(source))]
     Io {
         /// What was attempted.
         doing: &'static str,
         /// On which file.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Ctrl-C.
     #[error("interrupted; the hosts are restored")]
@@ -93,14 +94,45 @@ pub enum Failure {
     Signals(#[from] InterruptError),
 }
 
+/// What to do about a full disk; nothing about other errors.
+pub fn room_hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space, then go on with `vifbench resume`"
+        }
+        _ => "",
+    }
+}
+
 impl Failure {
+    /// Is a disk of this machine full?
+    pub fn is_out_of_room(&self) -> bool {
+        match self {
+            Self::Io { source, .. } | Self::Store(StoreError::Io { source, .. }) => {
+                !room_hint(source).is_empty()
+            }
+            _ => false,
+        }
+    }
+
+    /// The host that did not do its part, where that was the reason.
+    pub fn host_error(&self) -> Option<&HostError> {
+        match self {
+            Self::Host(error) | Self::Lease(LeaseError::Host(error)) => Some(error),
+            Self::Modules(error) => error.host_error(),
+            _ => None,
+        }
+    }
+
     /// Which exit code says it.
     pub fn exit(&self) -> Exit {
+        if self.host_error().is_some_and(HostError::is_outage) {
+            return Exit::Infra;
+        }
         match self {
             Self::File(_) | Self::Unfit { .. } | Self::Usage(_) => Exit::Usage,
             Self::Host(HostError::Interrupted { .. }) | Self::Interrupted => Exit::Interrupted,
             Self::Host(HostError::Failed { .. }) | Self::Modules(_) => Exit::Setup,
-            Self::Lab(LabError::Crashed { .. }) => Exit::DutCrash,
             Self::Host(_)
             | Self::Lab(_)
             | Self::Store(_)

@@ -14,11 +14,13 @@ use vifbench_scenarios::lab::Lab;
 use vifbench_scenarios::plan::Plan;
 use vifbench_scenarios::scenario::Scenario;
 
+use crate::error::room_hint;
+
 /// Why the run store could not be read or written.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// A file operation failed.
-    #[error("cannot {doing} {}: {source}{}", path.display(), hint(source))]
+    #[error("cannot {doing} {}: {source}{}", path.display(), room_hint(source))]
     Io {
         /// What was attempted.
         doing: &'static str,
@@ -49,15 +51,6 @@ pub enum StoreError {
         /// The run folder.
         path: PathBuf,
     },
-}
-
-fn hint(source: &std::io::Error) -> &'static str {
-    match source.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "; free some space, then go on with `vifbench resume`"
-        }
-        _ => "",
-    }
 }
 
 fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + use<> {

@@ -204,3 +204,48 @@ fn a_report_of_nothing_is_refused() {
         .stderr(contains("run.json"));
     assert!(!Path::new(folder.path()).join("report").exists());
 }
+
+/// `vifbench` under another program that takes something away from it.
+fn under(program: &str, arguments: &[&str]) -> Command {
+    // Other users cannot look into the folder that the tests were built in.
+    let folder = tempfile::tempdir().expect("a temporary folder").keep();
+    let mut command = Command::new(program);
+    let binary = folder.join("vifbench");
+    fs::copy(env!("CARGO_BIN_EXE_vifbench"), &binary).expect("a copy of the binary");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&folder, mode).expect("a folder for all");
+    command
+        .args(arguments)
+        .arg(binary)
+        .env("VIFBENCH_STATE", folder.join("state"))
+        .current_dir(&folder);
+    command
+}
+
+#[test]
+fn without_root_the_lab_says_so() {
+    let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    for command in [&["lab", "up"][..], &["run", "quickstart"]] {
+        under("setpriv", &nobody)
+            .args(command)
+            .assert()
+            .code(12)
+            .stderr(contains("needs root").and(contains("sudo")));
+    }
+}
+
+#[test]
+fn without_tun_the_lab_says_so() {
+    let hidden = [
+        "-m",
+        "sh",
+        "-c",
+        "mount -t tmpfs none /dev/net && exec \"$@\"",
+        "sh",
+    ];
+    under("unshare", &hidden)
+        .args(["lab", "up"])
+        .assert()
+        .code(12)
+        .stderr(contains("/dev/net/tun is missing").and(contains("load the kernel module `tun`")));
+}

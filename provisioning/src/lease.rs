@@ -216,7 +216,9 @@ struct Answer<'a> {
 }
 
 impl HostLease {
-    /// Takes the host. `owner` is shown to others: who, from where, doing what.
+    /// Takes the host. `owner` is shown to others: who, from where, for which lab. A lease of the same owner is
+    /// taken over: whoever holds the lab's [`LabLock`] is the only one of that name, so it was left by a run of
+    /// ours that was killed.
     ///
     /// # Errors
     /// [`LeaseError::Held`] when somebody else has it.
@@ -250,7 +252,10 @@ impl HostLease {
         let note = lease.write(
             host,
             "take",
-            &format!("[ ! -e \"$f\" ] || {verdict}"),
+            &format!(
+                "[ ! -e \"$f\" ] || {verdict} || [ \"$(field owner)\" = {} ]",
+                quote(owner)
+            ),
             deadline,
         )?;
         Ok((lease, note))

@@ -249,20 +249,6 @@ impl UndoStack {
         self.torn.as_deref()
     }
 
-    /// The present height: what is pushed from here on can be undone alone by [`undo_above`].
-    pub fn mark(&self) -> Mark {
-        Mark(self.next_id)
-    }
-
-    /// The height just above the oldest entry: with [`undo_above`], all but that one is undone.
-    pub fn mark_above_oldest(&self) -> Mark {
-        Mark(
-            self.entries
-                .first()
-                .map_or(self.next_id, |oldest| oldest.id + 1),
-        )
-    }
-
     /// Records the way back. When this returns it is on the disk, and the change may be made.
     ///
     /// # Errors
@@ -374,10 +360,6 @@ fn sync_folders(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A height of a stack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark(u64);
-
 /// A change together with its way back: the one place where the order of the two is kept.
 ///
 /// ```no_run
@@ -481,32 +463,12 @@ pub fn undo_host(
     deadline: Duration,
     progress: &dyn Progress,
 ) -> Result<UndoReport, UndoError> {
-    undo_above(host, stack, Mark(0), deadline, progress)
-}
-
-/// As [`undo_host`], down to a mark.
-///
-/// # Errors
-/// As [`undo_host`].
-pub fn undo_above(
-    host: &mut dyn Host,
-    stack: &mut UndoStack,
-    mark: Mark,
-    deadline: Duration,
-    progress: &dyn Progress,
-) -> Result<UndoReport, UndoError> {
     let mut report = UndoReport {
         host: stack.host.0.clone(),
         torn: stack.torn.take(),
         ..UndoReport::default()
     };
-    let steps: Vec<Entry> = stack
-        .entries
-        .iter()
-        .rev()
-        .filter(|e| e.id >= mark.0)
-        .cloned()
-        .collect();
+    let steps: Vec<Entry> = stack.entries.iter().rev().cloned().collect();
     if steps.is_empty() {
         return Ok(report);
     }

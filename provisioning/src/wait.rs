@@ -19,6 +19,8 @@ struct CancelState {
     cancelled: AtomicBool,
     /// Becomes readable on cancellation and stays so, which wakes every poll that holds it.
     event: OwnedFd,
+    /// What cancels the parent cancels this one too.
+    parent: Option<Cancel>,
 }
 
 impl Cancel {
@@ -27,10 +29,23 @@ impl Cancel {
     /// # Errors
     /// When the kernel has no file descriptor left.
     pub fn new() -> std::io::Result<Self> {
+        Self::below(None)
+    }
+
+    /// A token that is cancelled with this one, and can be by itself.
+    ///
+    /// # Errors
+    /// When the kernel has no file descriptor left.
+    pub fn child(&self) -> std::io::Result<Self> {
+        Self::below(Some(self.clone()))
+    }
+
+    fn below(parent: Option<Self>) -> std::io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self(Arc::new(CancelState {
             cancelled: AtomicBool::new(false),
             event,
+            parent,
         })))
     }
 
@@ -44,9 +59,28 @@ impl Cancel {
         Ok(())
     }
 
-    /// Was it cancelled?
+    /// Takes back a cancellation of this very token; its parent's stays.
+    ///
+    /// # Errors
+    /// When the kernel refuses to empty the event.
+    pub fn reset(&self) -> std::io::Result<()> {
+        match rustix::io::read(&self.0.event, &mut [0; 8]) {
+            Ok(_) | Err(Errno::AGAIN) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        self.0.cancelled.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Was it cancelled, or its parent?
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancelled.load(Ordering::SeqCst)
+        self.line()
+            .any(|token| token.0.cancelled.load(Ordering::SeqCst))
+    }
+
+    /// The token and those above it.
+    fn line(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |token| token.0.parent.as_ref())
     }
 
     /// Waits for so long, or until cancelled; says whether it was.
@@ -56,8 +90,8 @@ impl Cancel {
         self.is_cancelled()
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.0.event.as_fd()
+    fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.line().map(|token| token.0.event.as_fd())
     }
 }
 
@@ -125,7 +159,11 @@ impl Limit {
                 .map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags))
                 .collect();
             if let Some(cancel) = &self.cancel {
-                fds.push(PollFd::from_borrowed_fd(cancel.fd(), PollFlags::IN));
+                fds.extend(
+                    cancel
+                        .fds()
+                        .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
+                );
             }
             let left = self.left();
             let timeout = Timespec {
@@ -173,6 +211,22 @@ mod tests {
             Err(Over::Cancelled)
         ));
         assert!(started.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_child_ends_with_its_parent_and_by_itself() {
+        let parent = Cancel::new().expect("eventfd");
+        let child = parent.child().expect("eventfd");
+        child.cancel().expect("wake");
+        assert!(child.is_cancelled() && !parent.is_cancelled());
+        assert!(child.wait(Duration::from_secs(60)));
+        child.reset().expect("reset");
+        assert!(!child.is_cancelled());
+        assert!(!child.wait(Duration::from_millis(1)));
+        parent.cancel().expect("wake");
+        assert!(child.wait(Duration::from_secs(60)));
+        child.reset().expect("reset");
+        assert!(child.is_cancelled(), "the parent's stays");
     }
 
     #[test]

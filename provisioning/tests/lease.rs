@@ -119,6 +119,19 @@ fn a_lease_of_another_boot_is_void_and_one_without_expiry_stays() {
 }
 
 #[test]
+fn what_a_killed_run_of_the_same_owner_left_is_taken_over() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (path, mut host) = (file(folder.path()), host());
+    let hour = Terms::shared(Duration::from_secs(3600));
+    let (old, _) = HostLease::take_at(&mut host, &path, "ann's lab", hour, LONG).expect("taken");
+    let (_new, note) =
+        HostLease::take_at(&mut host, &path, "ann's lab", hour, LONG).expect("taken again");
+    assert_eq!(note.expect("a note").why, "its controller is gone");
+    let error = old.renew(&mut host, LONG).expect_err("not the old one's");
+    assert!(matches!(error, LeaseError::Taken { .. }), "{error}");
+}
+
+#[test]
 fn a_file_that_is_no_lease_is_not_run_over() {
     let folder = tempfile::tempdir().expect("folder");
     let (path, mut host) = (file(folder.path()), host());

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use vifbench_provisioning::host::{Host as _, HostError, HostExt as _};
 use vifbench_provisioning::local::LocalHost;
 use vifbench_provisioning::undo::{
-    Change, Lasting, UndoError, UndoStack, folder_inverse, undo_above, undo_host,
+    Change, Lasting, UndoError, UndoStack, folder_inverse, undo_host,
 };
 use vifbench_scenarios::lab::HostName;
 use vifbench_scenarios::progress::Silent;
@@ -226,20 +226,12 @@ fn what_a_restart_has_undone_is_void() {
 }
 
 #[test]
-fn a_part_can_be_undone_alone() {
+fn what_is_forgotten_is_not_undone() {
     let state = tempfile::tempdir().expect("folder");
-    let mut host = LocalHost::new(name());
     let mut stack = open(state.path());
     stack
-        .push("for the run", "true", Lasting::Disk)
+        .push("for the run", "false", Lasting::Disk)
         .expect("pushed");
-    let mark = stack.mark();
-    stack
-        .push("for the trial", "true", Lasting::Disk)
-        .expect("pushed");
-    let report = undo_above(&mut host, &mut stack, mark, LONG, &Silent).expect("undone");
-    assert_eq!(report.undone, ["for the trial"]);
-    assert_eq!(stack.entries().len(), 1);
     assert_eq!(stack.forget().expect("forgotten").len(), 1);
     drop(stack);
     assert!(open(state.path()).entries().is_empty());

@@ -165,7 +165,8 @@ fn measure(
     read: packets::TrialPackets,
     summary: &mut TrialSummary,
 ) -> TrialValues {
-    let mut warnings = read.warnings.clone();
+    let mut warnings = record.warnings.clone();
+    warnings.extend(read.warnings.iter().cloned());
     for (host, result) in &read.results {
         warnings.extend(result.warnings.iter().map(|w| format!("{host}: {w}")));
         if let Some(reason) = &result.failed {

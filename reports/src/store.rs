@@ -117,9 +117,12 @@ pub struct TrialRecord {
     pub rulers: Vec<(String, Ruler)>,
     /// Hosts with a results folder, in the order tx, dom0, guests.
     pub probes: Vec<String>,
-    /// Name of the host whose probe has each point: `tx`, `nic`, `vif`, `rx` -> host (guests' rx by guest).
+    /// What is doubtful about the ruler, one sentence each: clocks that step, wander or cannot be compared.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// When sending began, on the reference clock, in nanoseconds.
     pub start_ns: u64,
-    /// First counted instant and end of sending, on the reference clock.
+    /// First counted instant: the end of the warm-up, on the reference clock.
     pub measure_from_ns: u64,
     /// End of sending.
     pub stop_ns: u64,

@@ -16,7 +16,7 @@ use crate::exit::Exit;
 /// Carries out the command.
 pub fn run(command: &LabCommand, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
     match command {
-        LabCommand::Up { cold } => up(*cold, format, progress),
+        LabCommand::Up { cold, images } => up(*cold, images.clone(), format, progress),
         LabCommand::Down => {
             VirtualLab::take_down(&virtual_lab())?;
             match format {
@@ -44,9 +44,15 @@ pub fn run(command: &LabCommand, format: Format, progress: &dyn Progress) -> Res
     }
 }
 
-fn up(cold: bool, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
+fn up(
+    cold: bool,
+    images: Option<PathBuf>,
+    format: Format,
+    progress: &dyn Progress,
+) -> Result<Exit, Failure> {
     let options = UpOptions {
         fresh: cold,
+        images,
         ..UpOptions::named(&virtual_lab())
     };
     let lab = VirtualLab::up(&options, progress)?;

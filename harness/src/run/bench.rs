@@ -5,16 +5,17 @@ use std::time::{Duration, Instant};
 
 use vifbench_probes::protocol::Request;
 use vifbench_provisioning::host::{Host, HostError};
-use vifbench_provisioning::lab::{LabError, VirtualLab};
+use vifbench_provisioning::lab::{CrashWatch, LabError, Sighting, VirtualLab};
 use vifbench_provisioning::local::LocalHost;
 use vifbench_provisioning::ssh::{SshHost, SshOptions};
 use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::lab::{HostName, HostSpec, Identity, Lab, Role};
-use vifbench_scenarios::plan::TrialPlan;
+use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Mode;
 
 use super::crew::Crew;
+use super::leases::Leases;
 use super::machines::{Machine, on_all};
 use crate::error::Failure;
 
@@ -24,6 +25,9 @@ pub const BASE: &str = "base";
 const ARMED: &str = "armed";
 /// A sealed trial may take this long by the wall, beyond what its virtual time would.
 const SEALED_PATIENCE: Duration = Duration::from_secs(300);
+
+/// So many lines of a console tell of a crash.
+const CRASH_TAIL: usize = 40;
 
 /// Which clocks a trial goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +44,17 @@ pub enum Timing {
 pub struct Bench {
     lab: Lab,
     virtual_lab: Option<VirtualLab>,
+    /// Ctrl-C.
     cancel: Cancel,
+    /// Ctrl-C, or a crash of a machine of the lab in the trial: what every wait of a trial ends by.
+    trouble: Cancel,
     run: String,
-    /// How long dom0's console was when the trial began: a crash is told from there on.
+    /// How long dom0's console was when the trial began.
     console_from: u64,
+    /// Who looks out for a crash since then.
+    watch: Option<CrashWatch>,
+    /// Machines that others can reach are held.
+    leases: Leases,
     /// Sealed trials are run twice from their armed state.
     twice: bool,
 }
@@ -56,15 +67,19 @@ impl Bench {
         cancel: Cancel,
         run: &str,
         twice: bool,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Failure> {
+        let trouble = cancel.child().map_err(events)?;
+        Ok(Self {
             lab,
             virtual_lab,
             cancel,
+            trouble,
             run: run.to_owned(),
             console_from: 0,
+            watch: None,
+            leases: Leases::none(),
             twice,
-        }
+        })
     }
 
     /// The lab file.
@@ -77,9 +92,14 @@ impl Bench {
         self.virtual_lab.as_ref()
     }
 
-    /// The token that Ctrl-C cancels.
-    pub fn cancel(&self) -> &Cancel {
-        &self.cancel
+    /// Has the user had enough?
+    pub fn interrupted(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// The token that ends every wait of a trial: by Ctrl-C, or by a crash in the lab.
+    pub fn trouble(&self) -> &Cancel {
+        &self.trouble
     }
 
     /// Where the probe lies on every machine. The virtual lab's is the same in every run, so that its snapshots
@@ -105,7 +125,7 @@ impl Bench {
 
     /// A connection to a machine of the lab; nothing is sent before it is used.
     pub fn connect(&self, spec: &HostSpec) -> Result<SshHost, HostError> {
-        self.connect_with(spec, Some(self.cancel.clone()))
+        self.connect_with(spec, Some(self.trouble.clone()))
     }
 
     fn connect_with(&self, spec: &HostSpec, cancel: Option<Cancel>) -> Result<SshHost, HostError> {
@@ -155,7 +175,7 @@ impl Bench {
             (Mode::Sealed, Some(spec), _, _) | (Mode::Open, _, Some(spec), _) => self.machine(spec),
             (Mode::Open, _, None, Some(controller)) => {
                 let name = HostName("controller".to_owned());
-                let mut local = LocalHost::new(name.clone()).with_cancel(self.cancel.clone());
+                let mut local = LocalHost::new(name.clone()).with_cancel(self.trouble.clone());
                 if let Some(netns) = &controller.netns {
                     local = local.in_netns(netns);
                 }
@@ -196,21 +216,34 @@ impl Bench {
         }
     }
 
-    /// A trial begins: what the console says from here on belongs to it.
-    pub fn begin(&mut self) -> Result<(), Failure> {
-        if let Some(lab) = &self.virtual_lab {
-            self.console_from = lab.console_len("dom0")?;
+    /// Holds the machines for the run. The virtual lab is nobody else's: holding its name is enough.
+    pub fn lease(&mut self, plan: &Plan, progress: &dyn Progress) -> Result<(), Failure> {
+        if self.virtual_lab.is_none() {
+            self.leases = Leases::take(&self.lab, plan, |spec| Ok(self.connect(spec)?), progress)?;
         }
         Ok(())
     }
 
-    /// What dom0's console says of a crash since the trial began, with its last lines.
+    /// A trial begins: what the consoles say from here on belongs to it.
+    pub fn begin(&mut self) -> Result<(), Failure> {
+        // The old look-out ends first, or it could cancel what is made whole here.
+        self.watch = None;
+        self.trouble.reset().map_err(events)?;
+        if let Some(lab) = &self.virtual_lab {
+            self.console_from = lab.console_len("dom0")?;
+            self.watch = Some(lab.watch(self.trouble.clone())?);
+        }
+        self.leases.renew(|spec| Ok(self.connect(spec)?))
+    }
+
+    /// What the consoles say of a crash since the trial began, with the last lines of the one that tells it.
     pub fn crash(&self) -> Option<(String, Vec<String>)> {
         let lab = self.virtual_lab.as_ref()?;
-        match lab.wait_console("dom0", &|_| false, self.console_from, Duration::ZERO) {
-            Err(LabError::Crashed { why, tail, .. }) => Some((why, tail)),
-            _ => None,
-        }
+        let Sighting { host, why } = self.watch.as_ref()?.sighting()?;
+        let tail = lab
+            .console_tail(&host, CRASH_TAIL)
+            .unwrap_or_else(|error| vec![error.to_string()]);
+        Some((format!("{host} crashed: {why}"), tail))
     }
 
     /// Lets an armed trial run to its end.
@@ -225,7 +258,7 @@ impl Bench {
                     lab.save(ARMED)?;
                     lab.restore(ARMED)?;
                 }
-                await_end(lab, plan.number, self.console_from, length, &self.cancel)
+                await_end(lab, plan.number, self.console_from, length, &self.trouble)
             }
             (Timing::Sealed, None) => Err(Failure::Usage(
                 "a sealed trial needs the virtual lab: set `mode: open` for machines".to_owned(),
@@ -256,12 +289,12 @@ impl Bench {
         let from = lab.console_len("dom0")?;
         let length = plan.warmup.duration() + plan.duration.duration();
         lab.restore(ARMED)?;
-        await_end(lab, plan.number, from, length, &self.cancel)?;
+        await_end(lab, plan.number, from, length, &self.trouble)?;
         Ok(true)
     }
 
     fn wait(&self, time: Duration) -> Result<(), Failure> {
-        if self.cancel.wait(time) {
+        if self.trouble.wait(time) {
             Err(Failure::Interrupted)
         } else {
             Ok(())
@@ -269,20 +302,38 @@ impl Bench {
     }
 
     /// Puts the lab back as it was before the run, and takes a virtual one down unless it is to stay.
-    pub fn restore(self, keep: bool, progress: &dyn Progress) -> Result<(), Failure> {
+    pub fn restore(mut self, keep: bool, progress: &dyn Progress) -> Result<(), Failure> {
+        self.watch = None;
         // Ctrl-C must not keep things from being put right: these connections do not carry the token.
-        let mut crew = Crew::open(&self.lab, |spec| Ok(self.connect_with(spec, None)?))?;
-        match self.virtual_lab {
+        let leases = std::mem::replace(&mut self.leases, Leases::none());
+        let connect = |spec: &HostSpec| Ok(self.connect_with(spec, None)?);
+        let mut crew = Crew::open(&self.lab, connect)?;
+        match &self.virtual_lab {
             Some(lab) => {
                 if keep {
                     lab.restore(BASE)?;
                 } else {
-                    lab.down()?;
+                    VirtualLab::take_down(&self.lab.name)?;
                 }
                 crew.forget()
             }
-            None => crew.undo(progress).map(drop),
+            // The machines are somebody else's, or could not be reached: nothing was changed.
+            None if leases.is_empty() => Ok(()),
+            None => {
+                let undone = crew.undo(progress);
+                leases.release(connect, progress);
+                undone.map(drop)
+            }
         }
+    }
+}
+
+/// The token's event, which the kernel has too few of.
+fn events(source: std::io::Error) -> Failure {
+    Failure::Io {
+        doing: "use an event of",
+        path: PathBuf::from("eventfd"),
+        source,
     }
 }
 

@@ -1,7 +1,4 @@
 //! dom0 and all its domains with a vif: what a module swap concerns. Every swap goes onto the undo stacks first.
-//!
-//! Bringing the packaged pair back takes three steps in order: every guest gets ready, dom0 swaps, every guest's
-//! network is awaited. So a guest's stack holds two entries and dom0's one, and [`Crew::undo`] runs them so.
 
 use std::time::Duration;
 
@@ -11,9 +8,7 @@ use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::swap::{Deadlines, Guest, ModuleSwap, Pair};
 use vifbench_provisioning::ssh::SshHost;
 use vifbench_provisioning::state;
-use vifbench_provisioning::undo::{
-    Lasting, UndoReport, UndoStack, folder_inverse, undo_above, undo_host,
-};
+use vifbench_provisioning::undo::{Lasting, UndoReport, UndoStack, folder_inverse, undo_host};
 use vifbench_reports::store::ModuleProof;
 use vifbench_scenarios::lab::{HostName, HostSpec, Lab, Role};
 use vifbench_scenarios::progress::Progress;
@@ -166,23 +161,14 @@ impl Crew {
         }
     }
 
-    /// Undoes everything on every stack: guests get ready, dom0 swaps back, guests are awaited.
+    /// Undoes everything on every stack. Any order does; a guest's network is whole again when dom0's vifs are.
     pub fn undo(&mut self, progress: &dyn Progress) -> Result<Vec<UndoReport>, Failure> {
         let mut reports = Vec::new();
-        for member in &mut self.guests {
-            let mark = member.stack.mark_above_oldest();
-            reports.push(undo_above(
-                &mut member.host,
-                &mut member.stack,
-                mark,
-                UNDO,
-                progress,
-            )?);
-        }
-        let dom0 = &mut self.dom0;
-        reports.push(undo_host(&mut dom0.host, &mut dom0.stack, UNDO, progress)?);
-        for member in &mut self.guests {
-            // The vif went and came: what was connected before may be dead.
+        for member in self.members() {
+            if member.stack.entries().is_empty() {
+                continue;
+            }
+            // The vifs went and came with dom0's swap: what was connected before may be dead.
             member.host.reconnect(UNDO)?;
             reports.push(undo_host(
                 &mut member.host,

@@ -3,12 +3,14 @@
 pub mod bench;
 mod clocks;
 pub mod crew;
+mod leases;
 pub mod machines;
 mod trial;
 mod variant;
 
 use std::path::{Path, PathBuf};
 
+use vifbench_provisioning::host::HostError;
 use vifbench_provisioning::lab::LabError;
 use vifbench_reports::store::{FORMAT, Outcome, TrialRecord};
 use vifbench_scenarios::plan::TrialPlan;
@@ -35,6 +37,7 @@ pub fn execute(
     let trials = run.record().plan.trials.clone();
     let total = trials.len() as u64;
     let mut variants = Variants::new(&vifprobe);
+    bench.lease(&run.record().plan, progress)?;
     let mut crew = bench.crew()?;
     let task = progress.start("trials", Some(total));
     let mut done = finished.len() as u64;
@@ -51,11 +54,13 @@ pub fn execute(
         let record = match result {
             Ok(record) => record,
             // Whatever a wait that was cut short calls itself.
-            Err(_) if bench.cancel().is_cancelled() => {
+            Err(_) if bench.interrupted() => {
                 run.event("interrupted", Some(plan.number), "by the user")?;
                 task.finish("interrupted");
                 return Err(Failure::Interrupted);
             }
+            // Nothing can be kept on a full disk: the trial is not recorded, so that `resume` runs it.
+            Err(failure) if failure.is_out_of_room() => return Err(failure),
             Err(failure) => {
                 progress.note(&format!("trial {}: {failure}", plan.number));
                 failed(plan, &failure, bench)
@@ -115,28 +120,25 @@ fn may_retry(failure: &Failure) -> bool {
     match failure {
         // Most often a start time that passed before the lab was sealed: the next attempt leaves more time.
         Failure::Probe { .. } => true,
-        Failure::Host(error) => error.is_outage(),
-        _ => false,
+        other => other.host_error().is_some_and(HostError::is_outage),
     }
 }
 
 /// The record of a trial that gave no results.
-fn failed(plan: &TrialPlan, failure: &Failure, bench: &mut Bench) -> TrialRecord {
+fn failed(plan: &TrialPlan, failure: &Failure, bench: &Bench) -> TrialRecord {
     let reason = failure.to_string();
-    let outcome = match failure {
-        Failure::Lab(LabError::Crashed { tail, .. }) => Outcome::DutCrash {
+    let outcome = match (bench.crash(), failure) {
+        // A host that stops answering in mid-trial may have died: its console knows why.
+        (Some((why, console)), _) => Outcome::DutCrash {
+            reason: why,
+            console,
+        },
+        (None, Failure::Lab(LabError::Crashed { tail, .. })) => Outcome::DutCrash {
             reason,
             console: tail.clone(),
         },
-        // A host that stops answering in mid-trial may have died: its console knows.
-        other => match bench.crash() {
-            Some((why, console)) => Outcome::DutCrash {
-                reason: format!("{why} ({reason})"),
-                console,
-            },
-            None if other.exit() == Exit::Setup => Outcome::Setup { reason },
-            None => Outcome::Infra { reason },
-        },
+        (None, other) if other.exit() == Exit::Setup => Outcome::Setup { reason },
+        (None, _) => Outcome::Infra { reason },
     };
     TrialRecord {
         format: FORMAT,
@@ -146,6 +148,7 @@ fn failed(plan: &TrialPlan, failure: &Failure, bench: &mut Bench) -> TrialRecord
         clocks: Vec::new(),
         rulers: Vec::new(),
         probes: Vec::new(),
+        warnings: Vec::new(),
         start_ns: 0,
         measure_from_ns: 0,
         stop_ns: 0,

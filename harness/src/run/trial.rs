@@ -90,7 +90,7 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
 
     let after = on_all(&mut machines, |machine| exchange(machine, &peer))?;
     let part = need.part;
-    let cancel = bench.cancel().clone();
+    let cancel = bench.trouble().clone();
     let results = on_all(&mut machines, |machine| {
         fetch(machine, plan.number, part, &cancel)
     })?;
@@ -133,9 +133,6 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
             });
         }
     }
-    for warning in &warnings {
-        tracing::warn!(trial = plan.number, "{warning}");
-    }
     let start = &times.measured;
     Ok(TrialRecord {
         format: FORMAT,
@@ -145,6 +142,7 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
         clocks: maps,
         rulers: machines.iter().map(Machine::name).zip(rulers).collect(),
         probes: machines.iter().map(Machine::name).collect(),
+        warnings,
         start_ns: start.start,
         measure_from_ns: start.start + plan.warmup.nanos(),
         stop_ns: start.stop,
@@ -254,7 +252,7 @@ fn arm_and_run(
         .iter()
         .position(|machine| machine.spec.role == Role::Generator);
     let trial = plan.number;
-    let cancel = bench.cancel().clone();
+    let cancel = bench.trouble().clone();
     if timing == Timing::Loose {
         // Those whose clocks race ahead capture from now until they are told; then the sender is given its times.
         let mut armed = Vec::new();
@@ -355,6 +353,8 @@ struct Wires {
     nic: String,
     /// Each receiving guest and its vif in dom0.
     vifs: Vec<(HostName, String)>,
+    /// What a patched netback tells of each queue of those vifs.
+    queues: Vec<PathBuf>,
     /// What the generator sends.
     flows: Vec<FlowSpec>,
     pace: Pace,
@@ -405,6 +405,7 @@ impl Wires {
         for guest in &guests {
             vifs.push((guest.name.clone(), vif_of(dom0, &guest.name)?));
         }
+        let queues = queues_of(dom0, &vifs)?;
         let nic = if plan.mode == Mode::Sealed {
             vif_of(dom0, &generator.name)?
         } else {
@@ -415,6 +416,7 @@ impl Wires {
             reference_mac,
             nic,
             vifs,
+            queues,
             flows,
             // Guests of an emulated machine share one CPU: who spins keeps the others from running.
             pace: if bench.lab().is_virtual {
@@ -461,12 +463,7 @@ impl Wires {
             }
         };
         let files = if dom0 {
-            self.vifs
-                .iter()
-                .map(|(_, vif)| {
-                    PathBuf::from(format!("/sys/kernel/debug/xen-netback/{vif}/agg_q0"))
-                })
-                .collect()
+            self.queues.clone()
         } else {
             Vec::new()
         };
@@ -498,6 +495,18 @@ fn vif_of(dom0: &mut Machine, guest: &HostName) -> Result<String, Failure> {
         .check(&format!("xl domid '{guest}'"), STEP)?
         .text();
     Ok(format!("vif{domid}.0"))
+}
+
+/// The files in debugfs in which a patched netback tells of its queues; none with a stock one.
+fn queues_of(dom0: &mut Machine, vifs: &[(HostName, String)]) -> Result<Vec<PathBuf>, Failure> {
+    let mut all = Vec::new();
+    for (_, vif) in vifs {
+        let pattern = format!("/sys/kernel/debug/xen-netback/{vif}/agg_q*");
+        let command = format!("for file in {pattern}; do [ ! -e $file ] || echo $file; done");
+        let text = dom0.host.check(&command, STEP)?.text();
+        all.extend(text.lines().map(PathBuf::from));
+    }
+    Ok(all)
 }
 
 fn dom0_index(machines: &[Machine]) -> Result<usize, Failure> {

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::support::{Lab, open_path};
+use std::process::Command;
+
+use crate::support::{Lab, SMALL, await_some, events, open_path};
 
 /// The lab file, changed.
 fn with_lab(lab: &Lab, change: impl Fn(&str) -> String) -> String {
@@ -58,10 +60,7 @@ fn a_module_that_does_not_load_is_told_and_the_packaged_one_runs() {
     let root = lab.path("patches");
     fs::create_dir(&root).expect("a folder");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../vendor-patches/linux-6.1");
-    let copied = std::process::Command::new("cp")
-        .args(["-r", source])
-        .arg(&root)
-        .status();
+    let copied = Command::new("cp").args(["-r", source]).arg(&root).status();
     assert!(copied.expect("cp starts").success());
     let series = root.join("linux-6.1/series");
     let text = fs::read_to_string(&series).expect("the series");
@@ -73,10 +72,7 @@ fn a_module_that_does_not_load_is_told_and_the_packaged_one_runs() {
     fs::write(root.join("linux-6.1/9999-refuse.patch"), REFUSE).expect("the patch is written");
 
     let scenario = lab
-        .write(
-            "shadow.yaml",
-            &crate::support::SMALL.replace("  - {name: stock}\n", ""),
-        )
+        .write("shadow.yaml", &SMALL.replace("  - {name: stock}\n", ""))
         .display()
         .to_string();
     let output = lab
@@ -93,6 +89,141 @@ fn a_module_that_does_not_load_is_told_and_the_packaged_one_runs() {
     );
     for host in ["u1", "u2", "gen"] {
         assert!(lab.ssh(host, "true").status.success(), "{host} answers");
+    }
+}
+
+#[test]
+fn ssh_that_drops_refuses_or_hangs_costs_an_attempt_and_no_trial() {
+    let lab = Lab::new("ssh");
+    lab.expect(0, &["lab", "up"]);
+    let scenario = lab.write(
+        "small.yaml",
+        &SMALL.replace("  - {name: shadow, patches: shadow, hold: 1 ms}\n", ""),
+    );
+    let text = fs::read_to_string(&scenario).expect("the scenario");
+    fs::write(&scenario, text.replace("blocks: 1", "blocks: 2")).expect("the scenario");
+    let child = lab.start(&["run", scenario.to_str().expect("UTF-8")]);
+    let run = lab.run();
+
+    // The first trial: u1's sessions drop, and nobody takes a new one.
+    await_some("the first trial", || {
+        (events(&run, "trial-started") >= 1).then_some(())
+    });
+    await_some("a session in u1 that can be dropped", || {
+        lab.ssh("u1", "pgrep -f /tmp/vifbench-lab/vifprobe")
+            .status
+            .success()
+            .then_some(())
+    });
+    lab.ssh("u1", "killall sshd");
+    // The second one: the whole machine stands still.
+    await_some("the second trial", || {
+        (events(&run, "trial-started") >= 2).then_some(())
+    });
+    lab.hang();
+
+    let output = child.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(events(&run, "retry") >= 2, "{told}");
+    for trial in ["trials/1/trial.json", "trials/2/trial.json"] {
+        let record = fs::read_to_string(run.join(trial)).expect("trial.json");
+        assert!(record.contains("\"complete\""), "{record}");
+    }
+}
+
+#[test]
+fn a_full_disk_on_the_controller_stops_the_run_and_resume_goes_on() {
+    let lab = Lab::new("full");
+    lab.expect(0, &["lab", "up"]);
+    let scenario = lab.write(
+        "small.yaml",
+        &SMALL.replace("  - {name: shadow, patches: shadow, hold: 1 ms}\n", ""),
+    );
+    // One trial fits, two do not. Everything in one mount namespace, which goes with its last process.
+    let text = fs::read_to_string(&scenario).expect("the scenario");
+    fs::write(&scenario, text.replace("blocks: 1", "blocks: 20")).expect("the scenario");
+    let script = "\
+        mkdir results && mount -t tmpfs -o size=300k none results || exit 99\n\
+        \"$1\" run small.yaml; echo \"run: $?\"\n\
+        ls results/*/trials | grep -v part | sort -n | xargs echo kept:\n\
+        mount -o remount,size=64m results || exit 99\n\
+        \"$1\" resume results/*; echo \"resume: $?\"\n\
+        ls results/*/trials | sort -n | xargs echo all:\n\
+        grep -c trial-ended results/*/events.jsonl\n";
+    let vifbench = lab.vifbench();
+    let mut command = Command::new("unshare");
+    command
+        .args(["-m", "sh", "-c", script, "sh"])
+        .arg(vifbench.get_program());
+    for (key, value) in vifbench.get_envs() {
+        if let Some(value) = value {
+            command.env(key, value);
+        }
+    }
+    let output = command
+        .current_dir(lab.path("."))
+        .output()
+        .expect("unshare starts");
+    let (out, told) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        out.contains("run: 12") && out.contains("resume: 0"),
+        "{out}\n{told}"
+    );
+    assert!(
+        told.contains("No space left") && told.contains("vifbench resume"),
+        "{told}"
+    );
+    let kept = out
+        .lines()
+        .find_map(|line| line.strip_prefix("kept:"))
+        .expect("the trials");
+    assert!(kept.contains('1') && !kept.contains("20"), "{out}\n{told}");
+    let all: String = (1..=20).map(|n| format!(" {n}")).collect();
+    assert!(out.contains(&format!("all:{all}\n20\n")), "{out}\n{told}");
+}
+
+/// The lab's images with another configuration of the guests.
+fn images_with_guests(lab: &Lab, change: &str) -> String {
+    let script = "\
+        set -e\n\
+        images=$(\"$1/images/build.sh\" 2>/dev/null | tail -n 1)\n\
+        cp -a \"$images\" images && rm images/dom0.cpio\n\
+        mkdir -p overlay/etc/xen\n\
+        sed \"$2\" \"$1/images/dom0/etc/xen/guest.cfg\" > overlay/etc/xen/guest.cfg\n\
+        ! cmp -s \"$1/images/dom0/etc/xen/guest.cfg\" overlay/etc/xen/guest.cfg\n\
+        (cat \"$images/dom0.cpio\"; cd overlay; echo etc/xen/guest.cfg | cpio -o -H newc --quiet) > images/dom0.cpio\n\
+        echo changed > images/digest\n";
+    let recipe = concat!(env!("CARGO_MANIFEST_DIR"), "/../provisioning");
+    let output = Command::new("sh")
+        .args(["-c", script, "sh", recipe, change])
+        .current_dir(lab.path("."))
+        .output()
+        .expect("sh starts");
+    assert!(output.status.success(), "{output:?}");
+    lab.path("images").display().to_string()
+}
+
+#[test]
+fn a_guest_that_does_not_come_up_is_named_with_its_console() {
+    for (name, change, says) in [
+        ("memory", "s/^memory = .*/memory = 100000/", "u1 of the lab"),
+        (
+            "init",
+            "s/vifbench.name/rdinit=\\/nothing vifbench.name/",
+            "Kernel panic",
+        ),
+    ] {
+        let lab = Lab::new(name);
+        let images = images_with_guests(&lab, change);
+        let output = lab.expect(12, &["lab", "up", "--images", &images]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains("u1") && text.contains(says), "{text}");
+        let status = lab.json(0, &["lab", "status"]);
+        assert_eq!(status["machine"], "gone", "nothing is left running: {text}");
     }
 }
 

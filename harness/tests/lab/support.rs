@@ -1,6 +1,8 @@
 //! A lab of its own for each test, and what tests ask of it.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -129,6 +131,25 @@ impl Lab {
         );
         assert!(output.status.success(), "{output:?}");
         output.stdout
+    }
+
+    /// Stops the machine's clock, as a host that hangs would; a restore makes it go on.
+    pub fn hang(&self) {
+        let path = self.path("state").join("labs").join(&self.name).join("qmp");
+        let mut socket = UnixStream::connect(&path).expect("QEMU's control socket");
+        let mut lines = BufReader::new(socket.try_clone().expect("a second handle")).lines();
+        let mut answer = |wanted: &str| {
+            lines
+                .by_ref()
+                .map(|line| line.expect("QEMU answers"))
+                .find(|line| line.contains(wanted))
+                .expect("the answer comes")
+        };
+        answer("QMP");
+        for command in ["qmp_capabilities", "stop"] {
+            writeln!(socket, "{{\"execute\": \"{command}\"}}").expect("QEMU listens");
+            answer("return");
+        }
     }
 
     /// Starts it and leaves it running.

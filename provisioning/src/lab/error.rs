@@ -101,6 +101,20 @@ pub enum LabError {
     /// The lab's own file.
     #[error(transparent)]
     LabFile(#[from] vifbench_scenarios::file::FileError),
+    /// `xl create` refused a guest.
+    #[error("{guest} of the lab `{lab}` could not be created: {why}; the end of dom0's console ({}) is\n{}", console.display(), tail.join("\n"))]
+    NotCreated {
+        /// The lab.
+        lab: String,
+        /// The guest.
+        guest: String,
+        /// What dom0 said.
+        why: String,
+        /// dom0's console's file.
+        console: PathBuf,
+        /// The console's last lines.
+        tail: Vec<String>,
+    },
     /// A host did not answer on SSH in time.
     #[error("{host} of the lab `{lab}` did not come up within {deadline:?}; the end of its console ({}) is\n{}", console.display(), tail.join("\n"))]
     NotUp {

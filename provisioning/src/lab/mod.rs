@@ -13,7 +13,9 @@ mod machines;
 mod network;
 mod qmp;
 mod virtual_lab;
+mod watch;
 
 pub use error::LabError;
 pub use images::{Images, build as build_images};
 pub use virtual_lab::{HostStatus, LabStatus, UpOptions, UpTimes, VirtualLab};
+pub use watch::{CrashWatch, Sighting};

@@ -16,7 +16,9 @@ use vifbench_scenarios::progress::Progress;
 use super::console::{self, Follower};
 use super::images::need_program;
 use super::machine::{HOSTS, LOOK, Machine};
+use super::watch::CrashWatch;
 use super::{Images, LabError, files, images, machines, network};
+use crate::wait::Cancel;
 
 /// The state in which a machine is kept after its first boot.
 const BASE: &str = "base";
@@ -185,29 +187,13 @@ impl VirtualLab {
             .join("machines")
             .join(&machine_hash)
             .join("state.qcow2");
-        let kept = if options.fresh || !booted.is_file() {
-            None
-        } else {
-            match this.load_booted(&booted, options.seed, progress) {
-                Ok(times) => Some(times),
-                // QEMU does not take what is in the cache: it is damaged, and a boot mends it.
-                Err(LabError::Command { why, .. }) => {
-                    progress.note(&format!(
-                        "the booted state {} cannot be loaded and is made again: {why}",
-                        booted.display()
-                    ));
-                    None
-                }
-                Err(error) => return Err(error),
+        let mut times = match this.power_on(&booted, options, progress) {
+            Ok(times) => times,
+            Err(error) => {
+                // The consoles stay, to be read; a machine that nobody can use does not.
+                Self::clear(&options.name)?;
+                return Err(error);
             }
-        };
-        let mut times = if let Some(times) = kept {
-            times
-        } else {
-            let times = this.boot(options.seed, progress)?;
-            this.keep(&booted)?;
-            this.load_booted(&booted, options.seed, progress)?;
-            times
         };
         times.total_s = begun.elapsed().as_secs_f64();
         this.write_record(&Record {
@@ -219,6 +205,31 @@ impl VirtualLab {
             states: BTreeMap::from([(BASE.to_owned(), false)]),
         })?;
         Ok(this)
+    }
+
+    /// Starts the machine in its booted state, which is made where the cache lacks it.
+    fn power_on(
+        &self,
+        booted: &Path,
+        options: &UpOptions,
+        progress: &dyn Progress,
+    ) -> Result<UpTimes, LabError> {
+        if !options.fresh && booted.is_file() {
+            match self.load_booted(booted, options.seed, progress) {
+                // QEMU does not take what is in the cache: it is damaged, and a boot mends it.
+                Err(LabError::Command { why, .. }) => {
+                    progress.note(&format!(
+                        "the booted state {} cannot be loaded and is made again: {why}",
+                        booted.display()
+                    ));
+                }
+                other => return other,
+            }
+        }
+        let times = self.boot(options.seed, progress)?;
+        self.keep(booted)?;
+        self.load_booted(booted, options.seed, progress)?;
+        Ok(times)
     }
 
     /// The lab that an earlier command left running, if its machine still lives.
@@ -299,6 +310,7 @@ impl VirtualLab {
             task.message(&format!("creating {guest}"));
             self.await_line("dom0", guest, &format!("vifbench: creating {guest}"))?;
             let created = Instant::now();
+            self.await_creation(guest)?;
             self.await_line(guest, guest, &format!("vifbench: {guest} is up"))?;
             self.await_ssh(guest, PATIENCE)?;
             times
@@ -393,6 +405,27 @@ impl VirtualLab {
         match self.wait_console(on, &|l| l.contains(line), 0, PATIENCE) {
             Err(LabError::ConsoleDeadline { deadline, .. }) => Err(self.not_up(host, deadline)?),
             other => other.map(drop),
+        }
+    }
+
+    /// Waits in the boot for dom0 to have created a guest.
+    fn await_creation(&self, guest: &str) -> Result<(), LabError> {
+        let (failed, created) = (
+            format!("vifbench: creating {guest} failed"),
+            format!("vifbench: created {guest}"),
+        );
+        let told = |line: &str| line.contains(&failed) || line.contains(&created);
+        match self.wait_console("dom0", &told, 0, PATIENCE) {
+            Ok(line) if line.contains(&created) => Ok(()),
+            Ok(why) => Err(LabError::NotCreated {
+                lab: self.name.clone(),
+                guest: guest.to_owned(),
+                why,
+                console: self.machine.console("dom0"),
+                tail: self.console_tail("dom0", 15)?,
+            }),
+            Err(LabError::ConsoleDeadline { deadline, .. }) => Err(self.not_up(guest, deadline)?),
+            Err(error) => Err(error),
         }
     }
 
@@ -679,6 +712,11 @@ impl VirtualLab {
             }
             thread::sleep(LOOK);
         }
+    }
+
+    /// Watches every console from now on; a crash cancels the token at once.
+    pub fn watch(&self, cancel: Cancel) -> Result<CrashWatch, LabError> {
+        CrashWatch::begin(&self.machine, cancel)
     }
 
     fn crashed(&self, host: &str, why: String) -> Result<LabError, LabError> {

@@ -11,6 +11,8 @@ pub mod swap;
 
 use thiserror::Error;
 
+use crate::host::HostError;
+
 /// Why modules could not be built, swapped or proved.
 #[derive(Debug, Error)]
 pub enum ModuleError {
@@ -26,6 +28,19 @@ pub enum ModuleError {
     /// The swap.
     #[error(transparent)]
     Swap(#[from] swap::SwapError),
+}
+
+impl ModuleError {
+    /// The host that did not do its part, where that was the reason; the modules are not to blame then.
+    pub fn host_error(&self) -> Option<&HostError> {
+        use proof::ProofError;
+        use swap::SwapError;
+        match self {
+            Self::Swap(SwapError::Host(error) | SwapError::Proof(ProofError::Host(error)))
+            | Self::Proof(ProofError::Host(error)) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 /// The backend's module, as the kernel names it.

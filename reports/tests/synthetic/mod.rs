@@ -314,6 +314,7 @@ impl World {
                 start_ns: START as u64,
                 measure_from_ns: START as u64 + plan.warmup.nanos(),
                 stop_ns: START as u64 + total,
+                warnings: Vec::new(),
                 wall_s: 12.5,
             },
         );
