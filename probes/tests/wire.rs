@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::{
     INTERFACE, MAC, Pipes, RX, TX, Wire, capture, cbr, flow, generate, plan, poisson, run,
 };
-use vifbench_probes::client::{ClientError, ProbeClient};
+use vifbench_probes::client::{ClientError, Exchanged, ProbeClient};
 use vifbench_probes::clock::estimate::{Assumptions, Interval, Method, judge, two_way};
 use vifbench_probes::clock::reading::realtime_ns;
 use vifbench_probes::packet::{Parsed, Stamp, UdpFrame, parse};
@@ -271,15 +271,20 @@ fn hostile_clock_frames_are_ignored_and_counted() {
         .unwrap();
     let mut on = [0; 3];
     std::io::Read::read_exact(attacker.stdout.as_mut().unwrap(), &mut on).unwrap();
-    let exchanged = asker.exchange_clock(INTERFACE[TX], MAC[RX], 20, Duration::from_secs(20));
+    // An exchange takes a few milliseconds, in which a busy machine may not let the attacker run at all.
+    let end = Instant::now() + Duration::from_secs(60);
+    let mut all = Vec::new();
+    while all.iter().all(|e: &Exchanged| e.ignored == 0) && Instant::now() < end {
+        let once = asker.exchange_clock(INTERFACE[TX], MAC[RX], 20, Duration::from_secs(20));
+        all.push(once.unwrap());
+    }
     attacker.kill().unwrap();
     attacker.wait().unwrap();
-    let exchanged = exchanged.unwrap();
-    assert!(exchanged.ignored > 0, "{exchanged:?}");
-    for e in &exchanged.exchanges {
+    assert!(all.iter().any(|e| e.ignored > 0), "{all:?}");
+    for e in all.iter().flat_map(|e| &e.exchanges) {
         assert!(e.t1 < e.t2 && e.t2 <= e.t3 && e.t3 < e.t4, "{e:?}");
     }
-    assert!(!exchanged.exchanges.is_empty());
+    assert!(all.iter().all(|e| !e.exchanges.is_empty()), "{all:?}");
 }
 
 /// A file system that is full after 64 KiB.

@@ -26,6 +26,9 @@ const ARMED: &str = "armed";
 /// A sealed trial may take this long by the wall, beyond what its virtual time would.
 const SEALED_PATIENCE: Duration = Duration::from_secs(300);
 
+/// A login's cryptography takes an emulated machine seconds, and more where the controller is busy.
+const EMULATED_LOGIN: Duration = Duration::from_secs(40);
+
 /// So many lines of a console tell of a crash.
 const CRASH_TAIL: usize = 40;
 
@@ -130,14 +133,15 @@ impl Bench {
 
     fn connect_with(&self, spec: &HostSpec, cancel: Option<Cancel>) -> Result<SshHost, HostError> {
         let netns = self.lab.controller.as_ref().and_then(|c| c.netns.clone());
-        SshHost::new(
-            spec,
-            SshOptions {
-                netns,
-                cancel,
-                ..SshOptions::default()
-            },
-        )
+        let mut options = SshOptions {
+            netns,
+            cancel,
+            ..SshOptions::default()
+        };
+        if self.lab.is_virtual {
+            options.connect_timeout = EMULATED_LOGIN;
+        }
+        SshHost::new(spec, options)
     }
 
     /// The machines of a trial: the sender first, then dom0, then every guest that receives.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Lab, SMALL, await_some, events, open_path, tree};
+use crate::support::{Lab, SMALL, await_some, events, open_path, stock_only, tree};
 
 /// Sends a signal to a child of ours.
 fn signal(child: &std::process::Child, name: &str) {
@@ -16,7 +16,10 @@ fn signal(child: &std::process::Child, name: &str) {
 #[test]
 fn ctrl_c_restores_and_resume_goes_on() {
     let lab = Lab::new("ctrlc");
-    let scenario = lab.write("small.yaml", &SMALL.replace("blocks: 1", "blocks: 2"));
+    let scenario = lab.write(
+        "small.yaml",
+        &stock_only(SMALL).replace("blocks: 1", "blocks: 3"),
+    );
     let child = lab.start(&["run", scenario.to_str().expect("UTF-8")]);
     let run = lab.run();
     await_some("a finished trial and the next one begun", || {
@@ -45,7 +48,7 @@ fn ctrl_c_restores_and_resume_goes_on() {
 
     let first = tree(&run.join("trials").join("1"));
     lab.expect(0, &["resume", run.to_str().expect("UTF-8")]);
-    assert_eq!(events(&run, "trial-ended"), 4);
+    assert_eq!(events(&run, "trial-ended"), 3);
     assert!(
         first == tree(&run.join("trials").join("1")),
         "the finished trial is as it was"
@@ -96,7 +99,9 @@ fn a_crash_of_dom0_is_told_and_the_next_trial_runs() {
     lab.expect(0, &["lab", "up"]);
     let scenario = lab.write(
         "open.yaml",
-        &open_path().replace("duration: 200 ms", "duration: 15 s"),
+        &stock_only(&open_path())
+            .replace("blocks: 1", "blocks: 2")
+            .replace("duration: 200 ms", "duration: 15 s"),
     );
     let child = lab.start(&["run", scenario.to_str().expect("UTF-8")]);
     let run = lab.run();

@@ -102,7 +102,7 @@ pub enum LabError {
     #[error(transparent)]
     LabFile(#[from] vifbench_scenarios::file::FileError),
     /// `xl create` refused a guest.
-    #[error("{guest} of the lab `{lab}` could not be created: {why}; the end of dom0's console ({}) is\n{}", console.display(), tail.join("\n"))]
+    #[error("{guest} of the lab `{lab}` could not be created: {why}; the end of dom0's console is\n{}", tail.join("\n"))]
     NotCreated {
         /// The lab.
         lab: String,
@@ -110,8 +110,6 @@ pub enum LabError {
         guest: String,
         /// What dom0 said.
         why: String,
-        /// dom0's console's file.
-        console: PathBuf,
         /// The console's last lines.
         tail: Vec<String>,
     },

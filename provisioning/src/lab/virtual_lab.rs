@@ -421,7 +421,6 @@ impl VirtualLab {
                 lab: self.name.clone(),
                 guest: guest.to_owned(),
                 why,
-                console: self.machine.console("dom0"),
                 tail: self.console_tail("dom0", 15)?,
             }),
             Err(LabError::ConsoleDeadline { deadline, .. }) => Err(self.not_up(guest, deadline)?),
