@@ -40,7 +40,11 @@ impl Leases {
         connect: impl Fn(&HostSpec) -> Result<SshHost, Failure>,
         progress: &dyn Progress,
     ) -> Result<Self, Failure> {
-        let terms = Terms::shared(expiry(plan));
+        let terms = Terms {
+            // Idle hours of virtual time pass in seconds.
+            expiry: (!lab.is_virtual).then(|| expiry(plan)),
+            take_over: false,
+        };
         let owner = owner(lab)?;
         let mut leases = Self::none();
         for spec in &lab.hosts {

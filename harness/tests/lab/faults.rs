@@ -111,7 +111,8 @@ fn ssh_that_drops_or_hangs_costs_an_attempt_and_no_trial() {
 
     // The first trial: every session with u1 drops.
     prepared(1);
-    lab.ssh("u1", "killall sshd");
+    let killed = lab.ssh("u1", "killall sshd");
+    assert_ne!(killed.status.code(), Some(127), "{killed:?}");
     // The second one: the whole machine stands still.
     await_some("the first trial's end", || {
         (events(&run, "trial-ended") >= 1).then_some(())
