@@ -14,6 +14,7 @@ use vifbench_scenarios::lab::{HostName, HostSpec, Lab, Role};
 use vifbench_scenarios::progress::Progress;
 
 use super::machines::STEP;
+use super::settings::Settings;
 use crate::error::Failure;
 
 /// One inverse may take so long: the swap back waits for every vif.
@@ -135,6 +136,14 @@ impl Crew {
         swap.run(pair, &|text| task.message(text))
             .map_err(ModuleError::from)?;
         task.finish("live");
+        Ok(())
+    }
+
+    /// Sets the live modules' parameters. The swap, which is on the undo stacks, takes them away with the modules.
+    pub fn set(&mut self, settings: &Settings) -> Result<(), Failure> {
+        if let Some(command) = settings.for_dom0() {
+            self.dom0.host.check(&command, STEP)?;
+        }
         Ok(())
     }
 

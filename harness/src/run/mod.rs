@@ -5,6 +5,7 @@ mod clocks;
 pub mod crew;
 mod leases;
 pub mod machines;
+mod settings;
 mod trial;
 mod variant;
 

@@ -1,7 +1,8 @@
 //! Bringing a variant up: modules built, swapped in by way of the undo stack, and proved live.
 //!
-//! In the virtual lab the machine is saved once a variant is live, and every trial restores that state; on
-//! hardware the modules are swapped anew for each trial. Either way a trial starts right after a module load.
+//! In the virtual lab the machine is saved once a pair of modules is live, and every trial restores that state; on
+//! hardware the modules are swapped anew for each trial. Either way a trial starts right after a module load, with
+//! the variant's settings.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +18,9 @@ use vifbench_scenarios::scenario::{Patches, Variant};
 use super::bench::{BASE, Bench};
 use super::crew::Crew;
 use super::machines::{Machine, STEP};
+use super::settings::Settings;
 use crate::commands::patches;
 use crate::error::Failure;
-
-/// The paper's time-out where a variant does not set it.
-const DEFAULT_HOLD_US: u64 = 1000;
 
 /// The variants of a run: what is built, and what is live.
 pub struct Variants<'a> {
@@ -57,6 +56,7 @@ impl<'a> Variants<'a> {
             let release = crew.dom0().check("uname -r", STEP)?.text();
             let pair = self.pair(variant, &release, progress)?;
             crew.swap(&pair, &folder, progress)?;
+            crew.set(&Settings::of(variant))?;
             return crew.prove(&pair);
         };
         // The kernel is the images': it need not be asked of a machine that may not even be there.
@@ -81,6 +81,7 @@ impl<'a> Variants<'a> {
             forget_old(lab, &tag)?;
             task.finish("live, proved and saved");
         }
+        crew.set(&Settings::of(variant))?;
         crew.prove(&pair)
     }
 
@@ -99,7 +100,7 @@ impl<'a> Variants<'a> {
         Ok(())
     }
 
-    /// The modules and parameters of a variant, built where they must be.
+    /// The modules of a variant, built where they must be.
     fn pair(
         &mut self,
         variant: &Variant,
@@ -128,32 +129,15 @@ impl<'a> Variants<'a> {
             self.built.insert(key, built.clone());
             built
         };
-        let hold = variant
-            .hold
-            .map_or(DEFAULT_HOLD_US, |hold| hold.nanos() / 1000);
-        let parameters = vec![
-            ("rx_agg_shadow".to_owned(), "1".to_owned()),
-            ("rx_agg_hold_max_us".to_owned(), hold.to_string()),
-        ];
-        Ok(Pair::Built {
-            modules: Box::new(modules),
-            parameters,
-        })
+        Ok(Pair::Built(Box::new(modules)))
     }
 
     /// The name of the state in which the pair is live: by content, so that a rebuilt module has another one.
     fn tag(&self, pair: &Pair) -> String {
         let mut hash = blake3::Hasher::new();
         hash.update(self.vifprobe);
-        if let Pair::Built {
-            modules,
-            parameters,
-        } = pair
-        {
+        if let Pair::Built(modules) = pair {
             hash.update(modules.hash.as_bytes());
-            for (key, value) in parameters {
-                hash.update(format!("{key}={value}\n").as_bytes());
-            }
         }
         format!("{}-{}", pair.series(), &hash.finalize().to_hex()[..16])
     }

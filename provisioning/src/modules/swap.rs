@@ -17,7 +17,6 @@ use super::module_file::ModuleFile;
 use super::proof::{self, FileError, ModuleProof, ProofError};
 use super::{NETBACK, NETFRONT, file_name};
 use crate::host::{Host, HostError, HostExt as _};
-use crate::shell::quote;
 use crate::wait::{Limit, Over};
 
 /// On every machine: in memory, and root's alone.
@@ -65,12 +64,7 @@ pub enum Pair {
     /// The packaged modules.
     Stock,
     /// Built ones.
-    Built {
-        /// The modules.
-        modules: Box<BuiltModules>,
-        /// Parameters of netback, beside those that the packaged one had: (`rx_agg_shadow`, `1`).
-        parameters: Vec<(String, String)>,
-    },
+    Built(Box<BuiltModules>),
 }
 
 impl Pair {
@@ -78,7 +72,7 @@ impl Pair {
     pub fn series(&self) -> &str {
         match self {
             Self::Stock => "stock",
-            Self::Built { modules, .. } => &modules.series,
+            Self::Built(modules) => &modules.series,
         }
     }
 }
@@ -354,7 +348,7 @@ impl<'a> ModuleSwap<'a> {
                 });
             }
         }
-        if let Pair::Built { modules, .. } = pair {
+        if let Pair::Built(modules) = pair {
             fits(self.dom0, &modules.netback.file, &modules.release, step)?;
             for guest in self.guests.iter_mut().filter(|g| g.swap) {
                 fits(guest.host, &modules.netfront.file, &modules.release, step)?;
@@ -362,7 +356,7 @@ impl<'a> ModuleSwap<'a> {
         }
         let file = |module: fn(&BuiltModules) -> &PathBuf| match pair {
             Pair::Stock => None,
-            Pair::Built { modules, .. } => Some(module(modules)),
+            Pair::Built(modules) => Some(module(modules)),
         };
         deploy(self.dom0, DOM0, file(|m| &m.netback.path), step)?;
         for guest in &mut self.guests {
@@ -413,7 +407,7 @@ impl<'a> ModuleSwap<'a> {
     pub fn run(&mut self, pair: &Pair, progress: &dyn Fn(&str)) -> Result<(), SwapError> {
         let file = |module: &str| match pair {
             Pair::Stock => "stock".to_owned(),
-            Pair::Built { .. } => format!("{FOLDER}/{}", file_name(module)),
+            Pair::Built(_) => format!("{FOLDER}/{}", file_name(module)),
         };
         let step = self.deadlines.step;
         for guest in &mut self.guests {
@@ -440,13 +434,7 @@ impl<'a> ModuleSwap<'a> {
         }
         let dom0 = self.dom0.name().clone();
         progress(&format!("swapping {NETBACK} on {dom0} ({})", pair.series()));
-        let mut command = format!("sh {FOLDER}/{} start {}", DOM0.0, file(NETBACK));
-        if let Pair::Built { parameters, .. } = pair {
-            for (key, value) in parameters {
-                command.push(' ');
-                command.push_str(&quote(&format!("{key}={value}")));
-            }
-        }
+        let command = format!("sh {FOLDER}/{} start {}", DOM0.0, file(NETBACK));
         self.dom0.check(&command, step)?;
         match finished(self.dom0, DOM0.0, self.deadlines.dom0)? {
             Finished::Yes(status) => status.result(&dom0, NETBACK)?,
@@ -472,7 +460,7 @@ impl<'a> ModuleSwap<'a> {
         let vifs = proof::vif_keys(self.dom0, step)?;
         let built = match pair {
             Pair::Stock => None,
-            Pair::Built { modules, .. } => Some(modules),
+            Pair::Built(modules) => Some(modules),
         };
         let netback = expected(self.dom0, NETBACK, built.map(|m| &m.netback.file), step)?;
         let all = proof::features(&vifs, None);

@@ -1,0 +1,69 @@
+//! What a variant sets in its modules once they are live. They go with the modules: no way back is needed of their own.
+
+use vifbench_provisioning::modules::NETBACK;
+use vifbench_scenarios::scenario::{Patches, Variant};
+
+/// The paper's time-out where a variant does not set it.
+const DEFAULT_HOLD_US: u64 = 1000;
+
+/// Parameters of the live modules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Of netback: name and value. Vifs without settings of their own go by them from the next packet on.
+    pub netback: Vec<(&'static str, String)>,
+}
+
+impl Settings {
+    /// What the variant asks for.
+    pub fn of(variant: &Variant) -> Self {
+        let hold = variant
+            .hold
+            .map_or(DEFAULT_HOLD_US, |hold| hold.nanos() / 1000);
+        let netback = match variant.patches {
+            Patches::Stock => Vec::new(),
+            Patches::Shadow => vec![
+                ("rx_agg_hold_max_us", hold.to_string()),
+                ("rx_agg_shadow", "1".to_owned()),
+            ],
+        };
+        Self { netback }
+    }
+
+    /// The command for dom0, which fails where a parameter does not take its value.
+    pub fn for_dom0(&self) -> Option<String> {
+        let folder = format!("/sys/module/{NETBACK}/parameters");
+        let writes: Vec<String> = self
+            .netback
+            .iter()
+            .map(|(name, value)| format!("echo {value} > {folder}/{name}"))
+            .collect();
+        (!writes.is_empty()).then(|| writes.join(" && "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vifbench_scenarios::scenario::Scenario;
+
+    use super::*;
+
+    #[test]
+    fn a_variant_becomes_parameters() {
+        let scenario = Scenario::parse(
+            "name: x\nabout: y\n\
+             traffic: [{to: u1, size: 64 B, arrivals: {cbr: {rate: 10/s}}}]\n\
+             variants:\n  - {name: stock}\n  - {name: shadow, patches: shadow, hold: 200 us}\n\
+             duration: 1 s\n",
+            "test",
+        )
+        .expect("a good scenario");
+        assert_eq!(Settings::of(&scenario.variants[0]).for_dom0(), None);
+        assert_eq!(
+            Settings::of(&scenario.variants[1]).for_dom0().as_deref(),
+            Some(
+                "echo 200 > /sys/module/xen_netback/parameters/rx_agg_hold_max_us && \
+                 echo 1 > /sys/module/xen_netback/parameters/rx_agg_shadow"
+            )
+        );
+    }
+}
