@@ -563,14 +563,14 @@ impl ModuleBuilder {
     fn source(&self, kernel: &Kernel, progress: &dyn Fn(&str)) -> Result<PathBuf, BuildError> {
         let all = self.cache_dir.join("source");
         make_folder(&all)?;
-        // The same version may be packed again, but not with another size and time.
+        // The same version may be packed again, but not with another size and time. Another recipe may take other parts.
         let meta = fs::metadata(&kernel.archive).map_err(io_error("read", &kernel.archive))?;
         let changed = meta.modified().map_err(io_error("read", &kernel.archive))?;
         let age = changed
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |d| d.as_secs());
         let folder = all.join(format!(
-            "{}_{}_{age}_{}",
+            "{}_{}_{age}_{}_{RECIPE}",
             kernel.source_package(),
             kernel.version,
             meta.len()
