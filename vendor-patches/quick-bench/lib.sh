@@ -94,6 +94,11 @@ setting() {
     if [ $# -gt 1 ]; then echo "$2" > $file; else cat $file; fi
 }
 
+# fe_setting NAME VALUE: of the frontend. sysfs shows the namespace that it was mounted in.
+fe_setting() {
+    in_fe unshare -m sh -c "mount -t sysfs fe /sys && echo $2 > /sys/class/net/fe0/tx_agg_$1"
+}
+
 # counters: all of both ends as `name=value` (the frontend's begin with fe_), and what the backend was given to send.
 counters() {
     ethtool -S vif0.0 | awk '/: [0-9]/ { sub(":", "", $1); print $1 "=" $2 }'
