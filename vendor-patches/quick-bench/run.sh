@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Boots the quick bench and runs tests in it: Xen and one dom0 whose vif is looped back to itself, all in RAM.
 #
-#   run.sh --modules DIR [--cpus N] [--virtual-time] [--release R --vmlinux FILE --stock DIR] [TEST...]
+#   run.sh --modules DIR [--hostile DIR] [--cpus N] [--virtual-time] [--release R --vmlinux FILE --stock DIR] [TEST...]
 #
 # DIR holds the patched xen-netback.ko and xen-netfront.ko (`vifbench patches build` prints it). TEST names files of
-# tests/ without `.sh`; all by default. Xen, kernel, programs and packaged modules come from the virtual lab's image
+# tests/ without `.sh`; all by default. --hostile: modules built with hostile.patch on top, for the test 50-hostile. Xen, kernel, programs and packaged modules come from the virtual lab's image
 # (provisioning/images/build.sh). For another kernel than the image's: its release, its vmlinux (or vmlinuz), and a
 # folder with its packaged modules xen-netback, xen-netfront, xen-privcmd, xen-evtchn, xen-gntdev, xenfs and pktgen.
 #
@@ -12,11 +12,12 @@
 set -euo pipefail
 shopt -s nullglob
 here=$(cd "$(dirname "$0")" && pwd)
-modules='' cpus=1 time=() release='' vmlinux='' stock='' timeout=3600
+modules='' hostile='' cpus=1 time=() release='' vmlinux='' stock='' timeout=3600
 fail() { echo "run.sh: $*" >&2; exit 2; }
 while [ $# -gt 0 ]; do
   case $1 in
     --modules) modules=$2; shift 2 ;;
+    --hostile) hostile=$2; shift 2 ;;
     --cpus) cpus=$2; shift 2 ;;
     --virtual-time) time=(-icount "shift=1,sleep=off" -rtc "base=2026-11-22T00:00:00,clock=vm"); shift ;;
     --release) release=$2; shift 2 ;;
@@ -41,7 +42,7 @@ mkdir "$root" "$work/guest"
 (cd "$root" && cpio -id --quiet < "$image/dom0.cpio")
 (cd "$work/guest" && cpio -id --quiet < "$root/boot/guest.cpio")
 rm -rf "$root/boot"
-mkdir -p "$root"/bench/{stock,patched,tests} "$root/var/run/netns"
+mkdir -p "$root"/bench/{stock,patched,hostile,tests} "$root/var/run/netns"
 if [ -z "$release" ]; then
   for module in "$root" "$work/guest"; do
     find "$module/usr/lib/modules" -name '*.ko' -exec cp {} "$root/bench/stock" \;
@@ -51,6 +52,7 @@ else
 fi
 rm -rf "$root/usr/lib/modules"
 cp "$modules"/*.ko "$root/bench/patched/"
+[ -z "$hostile" ] || cp "$hostile"/*.ko "$root/bench/hostile/"
 cp "$here"/{init,lib.sh} "$root/bench/"
 for test in "${tests[@]}"; do cp "$here/tests/$test.sh" "$root/bench/tests/" || fail "no test $test"; done
 gcc -O2 -Wall -Wextra -static "$here/traffic.c" -o "$root/bench/traffic"
@@ -60,7 +62,7 @@ gcc -O2 -Wall -Wextra -static "$here/traffic.c" -o "$root/bench/traffic"
 timeout --foreground "$timeout" nice -n 10 qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot -machine q35 \
   -accel "tcg,thread=multi" -cpu qemu64 -smp "$cpus" -m 1792 "${time[@]}" -serial stdio \
   -kernel "$image/xen" -append "console=com1 com1=115200,8n1 dom0_mem=1280M,max:1280M dom0_max_vcpus=$cpus timer_slop=1000 noreboot=0" \
-  -initrd "${vmlinux:-$image/vmlinux} console=hvc0 xen_timer_slop=1000 rdinit=/bench/init panic=-1 quiet loglevel=4,$work/initrd" \
+  -initrd "${vmlinux:-$image/vmlinux} console=hvc0 xen_timer_slop=1000 rdinit=/bench/init panic=-1 loglevel=5,$work/initrd" \
   < /dev/null | tee "$work/console" | grep --line-buffered -v '^(XEN)' || true
 tr -d '\r' < "$work/console" > "$work/lines"
 if grep -qE 'WARNING:|BUG:|Oops|Call Trace|INFO: (task|rcu)|list_del corruption' "$work/lines"; then

@@ -63,6 +63,22 @@ if ip link add link vif0.0 name v7 type vlan id 7 2> /dev/null; then
 else
     echo "skipped: this image has no 8021q module"
 fi
+
+# The frontend is replaced while the backend stays: nothing of what the one negotiated must be left for the other.
+swap_frontend() {
+    echo vif-0 > /sys/bus/xen/drivers/vif/unbind
+    rmmod xen_netfront && insmod /bench/$1/xen-netfront.ko &&
+    await 10 state_is $B 4 && await 10 state_is $F 4 && place_frontend
+}
+check "swap: packaged frontend" swap_frontend stock
+check "swap: nothing is asked for any more" [ "$(xenstore-read $F/request-rx-aggregation $F/request-tx-aggregation 2> /dev/null)" = "" ]
+setting regulator static
+check "swap: udp" rx udp --count 500 --size 60-1514
+check "swap: udp back" tx udp --count 500 --size 60-1514
+check "swap: no container was sent" [ "$(counter rx_agg_containers)" = 0 ]
+check "swap: patched frontend" swap_frontend patched
+check "swap back: udp" rx udp --count 500 --size 60-1514
+check "swap back: in containers" [ "$(counter rx_agg_containers)" -gt 0 ]
 check "disconnects" disconnect
 check "unloads" unload
 check "no warning" no_warning
