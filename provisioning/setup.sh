@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building, the virtual lab and the tests need, and says which were missing.
 # Called by ./quickstart and ./check; does nothing when all are there.
+#
+#   setup.sh [--kernel-6.12]    also what the patch series for Linux 6.12 is built and tested with (bookworm-security;
+#                               its headers bring a kernel image along, 100 MB)
 set -euo pipefail
 
 # Building the workspace: C libraries behind pcap, ssh2 and libxl-sys (bindgen reads libxl.h).
@@ -11,6 +14,13 @@ modules=(linux-headers-amd64 linux-source-6.1 kmod patch xz-utils perl python3)
 lab=(qemu-system-x86 qemu-utils seabios ipxe-qemu mmdebstrap cpio zstd iproute2 ethtool openssh-client socat)
 # Figures with text, and the tests' own SSH servers and page checks.
 tests=(procps fonts-dejavu-core openssh-server openssh-sftp-server e2fsprogs util-linux sparse)
+# The fuzz target of vendor-patches/core-tests: the sanitizers of bookworm's clang.
+tests+=(libclang-rt-14-dev)
+if [ "${1:-}" = --kernel-6.12 ]; then
+  # 6.12.117-1~deb12u1 is the source of 6.12.117+deb12-amd64.
+  version=$(apt-cache policy linux-source-6.12 | awk '/Candidate:/ {print $2}')
+  modules+=(linux-source-6.12 "linux-headers-${version%%-*}+deb12-amd64")
+fi
 
 if [ "$(id -u)" -ne 0 ]; then
   echo "setup: not root: installing packages, network namespaces and taps need it; run this as root" >&2

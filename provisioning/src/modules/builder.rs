@@ -33,6 +33,7 @@ const LOCK_DEADLINE: Duration = Duration::from_secs(1800);
 
 /// What is taken from the source package: both drivers, the headers that patches may change, the style checker.
 const SOURCE_PARTS: &[&str] = &[
+    "drivers/net/Kconfig",
     "drivers/net/xen-netback",
     "drivers/net/xen-netfront.c",
     "include/xen",
@@ -51,7 +52,7 @@ const MAKE_OPTIONS: &str =
     "W=1 CONFIG_MODULE_SRCVERSION_ALL=y KCFLAGS=-ffile-prefix-map=\"$PWD\"=.";
 
 /// Part of every hash: raise it when the way of building changes.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// Why modules could not be built.
 #[derive(Debug, Error)]
@@ -562,14 +563,14 @@ impl ModuleBuilder {
     fn source(&self, kernel: &Kernel, progress: &dyn Fn(&str)) -> Result<PathBuf, BuildError> {
         let all = self.cache_dir.join("source");
         make_folder(&all)?;
-        // The same version may be packed again, but not with another size and time.
+        // The same version may be packed again, but not with another size and time. Another recipe may take other parts.
         let meta = fs::metadata(&kernel.archive).map_err(io_error("read", &kernel.archive))?;
         let changed = meta.modified().map_err(io_error("read", &kernel.archive))?;
         let age = changed
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |d| d.as_secs());
         let folder = all.join(format!(
-            "{}_{}_{age}_{}",
+            "{}_{}_{age}_{}_{RECIPE}",
             kernel.source_package(),
             kernel.version,
             meta.len()
