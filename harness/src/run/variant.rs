@@ -78,7 +78,10 @@ impl<'a> Variants<'a> {
             crew.hang_up();
             task.message("saving the machine");
             lab.save(&tag)?;
+            lab.keep_state(&tag)?;
             forget_old(lab, &tag)?;
+            // The first trial begins like every later one.
+            lab.restore(&tag)?;
             task.finish("live, proved and saved");
         }
         crew.set(&Settings::of(variant))?;

@@ -1,8 +1,9 @@
 //! Where the lab keeps things, and file operations whose errors name the file.
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::LabError;
 
@@ -58,6 +59,15 @@ pub fn write(path: &Path, content: &str) -> Result<(), LabError> {
 
 pub fn create_dir(path: &Path) -> Result<(), LabError> {
     fs::create_dir_all(path).map_err(failed("create the folder", path))
+}
+
+/// Marks a file as used now: when it was last used decides how long it is kept.
+pub fn touch(path: &Path) -> Result<(), LabError> {
+    File::options()
+        .write(true)
+        .open(path)
+        .and_then(|file| file.set_modified(SystemTime::now()))
+        .map_err(failed("touch", path))
 }
 
 /// Removes a file that may not be there.

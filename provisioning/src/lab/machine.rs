@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -22,6 +23,20 @@ const LINUX: &str = "console=hvc0 nokaslr xen_timer_slop=1000 mitigations=off no
 
 /// Xen's own: the same granularity, the console on the first serial line, and after a crash it stands still.
 const XEN: &str = "console=com1 com1=115200,8n1 dom0_mem=768M,max:768M dom0_max_vcpus=1 timer_slop=1000 spec-ctrl=no noreboot";
+
+/// How long writing or reading a machine's memory may take on a busy controller.
+const MIGRATION: Duration = Duration::from_secs(180);
+
+/// In what state a machine starts; but for a power-on it stands still at first.
+#[derive(Debug, Clone, Copy)]
+pub enum From<'a> {
+    /// Powered on just now.
+    PowerOn,
+    /// A state saved beside the machine.
+    State(&'a str),
+    /// A state that was written to a file.
+    File(&'a Path),
+}
 
 /// One QEMU, known by the lab's folder.
 #[derive(Debug, Clone)]
@@ -72,25 +87,91 @@ impl Machine {
         ))
     }
 
-    /// Powers the machine on inside the namespace; with `load` it stands paused in that saved state.
-    /// Returns when QEMU is ready.
+    /// Starts the machine inside the namespace. Returns when QEMU is ready.
     pub fn start(
         &self,
         netns: &str,
         images: &Images,
         seed: u64,
-        load: Option<&str>,
+        from: &From<'_>,
     ) -> Result<(), LabError> {
         let mut command = Command::new("ip");
         command
             .args(["netns", "exec", netns, "qemu-system-x86_64"])
             .args(arguments(images.path(), self, seed))
             .arg("-daemonize");
-        if let Some(tag) = load {
-            command.args(["-S", "-loadvm", tag]);
+        match from {
+            From::PowerOn => {}
+            From::State(tag) => {
+                command.args(["-S", "-loadvm", tag]);
+            }
+            From::File(path) => {
+                command.args(["-S", "-incoming"]);
+                command.arg(format!("exec:cat '{}'", path.display()));
+            }
         }
         check("start QEMU", &mut command)?;
+        if matches!(from, From::File(_)) {
+            self.await_migration("load the machine from a file", "query-status", |status| {
+                match status["status"].as_str() {
+                    Some("inmigrate") => None,
+                    Some("paused" | "prelaunch") => Some(true),
+                    _ => Some(false),
+                }
+            })?;
+        }
         Ok(())
+    }
+
+    /// Writes the whole state of the machine to a file; then it goes on, because until then QEMU has let go of the
+    /// file of saved states.
+    pub fn export(&self, file: &Path) -> Result<(), LabError> {
+        let mut qmp = self.qmp()?;
+        qmp.execute("stop", &json!({}))?;
+        // Without a limit: it stands still, there is nothing to be fair to.
+        qmp.execute(
+            "migrate-set-parameters",
+            &json!({"max-bandwidth": u64::from(u32::MAX)}),
+        )?;
+        let uri = format!("exec:cat > '{}'", file.display());
+        qmp.execute("migrate", &json!({"uri": uri}))?;
+        drop(qmp);
+        self.await_migration("write the machine to a file", "query-migrate", |status| {
+            match status["status"].as_str() {
+                Some("completed") => Some(true),
+                Some("failed" | "cancelled") => Some(false),
+                _ => None,
+            }
+        })?;
+        self.resume()
+    }
+
+    /// Asks again and again until `done` knows how it ended.
+    fn await_migration(
+        &self,
+        doing: &str,
+        question: &str,
+        done: impl Fn(&Value) -> Option<bool>,
+    ) -> Result<(), LabError> {
+        let begun = Instant::now();
+        loop {
+            let status = self.qmp()?.execute(question, &json!({}))?;
+            let why = match done(&status) {
+                Some(true) => return Ok(()),
+                Some(false) => status.to_string(),
+                None if begun.elapsed() > MIGRATION => {
+                    format!("it took longer than {MIGRATION:?}: {status}")
+                }
+                None => {
+                    thread::sleep(LOOK);
+                    continue;
+                }
+            };
+            return Err(LabError::Qmp {
+                doing: doing.to_owned(),
+                why,
+            });
+        }
     }
 
     /// QEMU's process, if it runs and is this lab's.

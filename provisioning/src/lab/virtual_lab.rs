@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use vifbench_scenarios::lab::{Controller, HostName, HostSpec, Identity, Lab, Role};
@@ -15,7 +15,7 @@ use vifbench_scenarios::progress::Progress;
 
 use super::console::{self, Follower};
 use super::images::need_program;
-use super::machine::{HOSTS, LOOK, Machine};
+use super::machine::{From, HOSTS, LOOK, Machine};
 use super::watch::CrashWatch;
 use super::{Images, LabError, files, images, machines, network};
 use crate::wait::Cancel;
@@ -25,6 +25,12 @@ const BASE: &str = "base";
 
 /// How long a booted state that nothing loads stays in the cache; as long as the images (`build.sh`).
 const KEPT_UNUSED: Duration = Duration::from_secs(14 * 86_400);
+
+/// What the files of states in the cache end in.
+const KEPT: &str = "machine";
+
+/// So many of them a machine: each takes hundreds of megabytes.
+const KEPT_STATES: usize = 6;
 
 /// How long a booting host may take in wall time on a machine that is busy with other work.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -296,7 +302,8 @@ impl VirtualLab {
         self.empty_consoles()?;
         self.machine.create_state_file()?;
         let power_on = Instant::now();
-        self.machine.start(&self.netns, &self.images, seed, None)?;
+        self.machine
+            .start(&self.netns, &self.images, seed, &From::PowerOn)?;
 
         let mut times = UpTimes {
             cold: true,
@@ -360,17 +367,12 @@ impl VirtualLab {
         let begun = Instant::now();
         let state = self.machine.state_file();
         copy(booted, &state)?;
-        // When it was last used decides how long it is kept.
-        File::options()
-            .write(true)
-            .open(booted)
-            .and_then(|file| file.set_modified(SystemTime::now()))
-            .map_err(files::failed("touch", booted))?;
+        files::touch(booted)?;
         for host in HOSTS {
             copy(&kept_console(booted, host), &self.machine.console(host))?;
         }
         self.machine
-            .start(&self.netns, &self.images, seed, Some(BASE))?;
+            .start(&self.netns, &self.images, seed, &From::State(BASE))?;
         self.machine.resume()?;
         let mut times = UpTimes::default();
         for (done, host) in HOSTS.iter().enumerate() {
@@ -603,32 +605,66 @@ impl VirtualLab {
     pub fn restore(&self, tag: &str) -> Result<(), LabError> {
         let record = self.record()?;
         let Some(&sealed) = record.states.get(tag) else {
-            return Err(LabError::NoSuchState {
-                lab: self.name.clone(),
-                tag: tag.to_owned(),
-            });
+            return self.restore_kept(tag, &record);
         };
         if self.machine.pid().is_none() {
             self.machine
-                .start(&self.netns, &self.images, record.seed, Some(tag))?;
+                .start(&self.netns, &self.images, record.seed, &From::State(tag))?;
         } else {
             self.machine.pause()?;
             self.machine.load(tag)?;
         }
+        self.go_on(sealed)
+    }
+
+    fn go_on(&self, sealed: bool) -> Result<(), LabError> {
         // The NIC's end is part of the state, the tap's is not.
         self.machine.set_tap(!sealed)?;
         self.change(|record| record.sealed = sealed)?;
         self.machine.resume()
     }
 
-    /// Is there a saved state of that name?
+    /// As [`Self::restore`], from the cache: the machine starts anew in that state and saves it beside the others.
+    fn restore_kept(&self, tag: &str, record: &Record) -> Result<(), LabError> {
+        let file = kept_state(&record.machine, tag);
+        if !file.is_file() {
+            return Err(LabError::NoSuchState {
+                lab: self.name.clone(),
+                tag: tag.to_owned(),
+            });
+        }
+        files::touch(&file)?;
+        self.machine.quit()?;
+        self.machine
+            .start(&self.netns, &self.images, record.seed, &From::File(&file))?;
+        self.machine.save(tag)?;
+        self.change(|record| {
+            record.states.insert(tag.to_owned(), false);
+        })?;
+        self.go_on(false)
+    }
+
+    /// Keeps the machine as it is now in the cache, under a name that tells its content, for every lab of the same
+    /// machine; then it goes on. The cable must be plugged in.
+    pub fn keep_state(&self, tag: &str) -> Result<(), LabError> {
+        let file = kept_state(&self.record()?.machine, tag);
+        let folder = file.parent().unwrap_or(&file);
+        files::need_space(folder, 1024, "VIFBENCH_CACHE")?;
+        let new = file.with_extension("new");
+        self.machine.export(&new)?;
+        fs::rename(&new, &file).map_err(files::failed("write", &file))?;
+        forget_oldest(folder)
+    }
+
+    /// Is there a saved state of that name, beside the machine or in the cache?
     pub fn has(&self, tag: &str) -> Result<bool, LabError> {
-        Ok(self.record()?.states.contains_key(tag))
+        let record = self.record()?;
+        Ok(record.states.contains_key(tag) || kept_state(&record.machine, tag).is_file())
     }
 
     /// Deletes a saved state.
     pub fn forget(&self, tag: &str) -> Result<(), LabError> {
-        if !self.has(tag)? {
+        if !self.record()?.states.contains_key(tag) {
             return Err(LabError::NoSuchState {
                 lab: self.name.clone(),
                 tag: tag.to_owned(),
@@ -759,6 +795,34 @@ fn forget_unused(machines: &Path) -> Result<(), LabError> {
         if used.elapsed().is_ok_and(|age| age > KEPT_UNUSED) {
             fs::remove_dir_all(&path).map_err(files::failed("remove", &path))?;
         }
+    }
+    Ok(())
+}
+
+/// A state in the cache beside the booted state of its machine.
+fn kept_state(machine: &str, tag: &str) -> PathBuf {
+    files::cache_root()
+        .join("machines")
+        .join(machine)
+        .join(format!("{tag}.{KEPT}"))
+}
+
+/// Deletes the states of a machine that were not used for longest, but for [`KEPT_STATES`].
+fn forget_oldest(folder: &Path) -> Result<(), LabError> {
+    let mut states = Vec::new();
+    for entry in fs::read_dir(folder).map_err(files::failed("list", folder))? {
+        let path = entry.map_err(files::failed("list", folder))?.path();
+        if path.extension().is_some_and(|end| end == KEPT) {
+            let used = fs::metadata(&path)
+                .and_then(|data| data.modified())
+                .map_err(files::failed("read", &path))?;
+            states.push((used, path));
+        }
+    }
+    states.sort();
+    let surplus = states.len().saturating_sub(KEPT_STATES);
+    for (_, path) in states.drain(..surplus) {
+        files::remove(&path)?;
     }
     Ok(())
 }
@@ -906,6 +970,8 @@ fn to_yaml(lab: &Lab) -> Result<String, LabError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -923,6 +989,21 @@ mod tests {
         assert!(machines.path().join("new").exists());
         assert!(!machines.path().join("old").exists());
         assert!(machines.path().join("unfinished").exists());
+    }
+
+    #[test]
+    fn the_states_unused_for_longest_are_forgotten() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        for age in 0..=KEPT_STATES as u64 {
+            let file = File::create(folder.path().join(format!("s{age}.{KEPT}"))).expect("create");
+            file.set_modified(SystemTime::now() - Duration::from_secs(60 * age))
+                .expect("touch");
+        }
+        fs::write(folder.path().join("state.qcow2"), "").expect("write");
+        forget_oldest(folder.path()).expect("forgets");
+        let left = |age: usize| folder.path().join(format!("s{age}.{KEPT}")).exists();
+        assert!((0..KEPT_STATES).all(left) && !left(KEPT_STATES));
+        assert!(folder.path().join("state.qcow2").exists());
     }
 
     #[test]
