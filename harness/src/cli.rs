@@ -34,6 +34,9 @@ Examples:
   vifbench lab ssh dom0                   a shell in it
   vifbench run quickstart                 stock against shadow accounting
   vifbench report results/RUN             make the report again
+  vifbench trust                          how often is a verdict wrong?
+  vifbench compare results/A results/B    two nights against each other
+  vifbench history                        all nights, and where something changed
   vifbench undo dom0                      restore a host after a killed run";
 
 /// The commands.
@@ -69,12 +72,59 @@ pub enum Command {
         /// The run's folder.
         run: PathBuf,
     },
+    /// Several runs by priority until a deadline, with a summary for mail or chat.
+    #[command(
+        after_help = "Example: vifbench nightly night.yaml --out /srv/vifbench\nA systemd service and timer: provisioning/systemd/"
+    )]
+    Nightly {
+        /// The night file.
+        night: PathBuf,
+        /// Where runs are kept.
+        #[arg(long, default_value = "results")]
+        out: PathBuf,
+    },
     /// Make a run's report again from its data.
     #[command(after_help = "Example: vifbench report results/20261123-101500-quickstart")]
     Report {
         /// The run's folder.
         run: PathBuf,
+        /// Known regressions, with reasons and days of expiry; kept with the run.
+        #[arg(long, value_name = "FILE.yaml")]
+        acknowledged: Option<PathBuf>,
     },
+    /// Hold two runs, or two variants of any runs, against each other.
+    #[command(
+        after_help = "Examples:\n  vifbench compare results/A results/B             every variant that both have\n  vifbench compare results/A:stock results/B:shadow"
+    )]
+    Compare {
+        /// The base: a run's folder, or folder:variant.
+        a: String,
+        /// What is held against it.
+        b: String,
+        /// Compare although rulers, labs or traffic differ; every line then says so.
+        #[arg(long)]
+        although_different: bool,
+    },
+    /// What all runs of a folder measured over time, and where it changed.
+    #[command(
+        after_help = "Example: vifbench history --out results --otava otava/ && cd otava && otava analyze --config otava.yaml"
+    )]
+    History {
+        /// Where runs are kept.
+        #[arg(long, default_value = "results")]
+        out: PathBuf,
+        /// Only series whose title contains this.
+        #[arg(long)]
+        only: Option<String>,
+        /// Write CSV files and a configuration for Apache Otava into this folder.
+        #[arg(long, value_name = "DIR")]
+        otava: Option<PathBuf>,
+    },
+    /// How far verdicts can be trusted: false alarms over simulated nights, and the shifts that are found.
+    #[command(
+        after_help = "Examples:\n  vifbench trust\n  vifbench trust results/*-aa --learn results/noise.json"
+    )]
+    Trust(TrustArgs),
     /// Delay, jitter and loss between two captures.
     #[command(
         after_help = "Example: vifbench analyze --tx tx.pcap.zst --rx rx-u1.pcap.zst --format json"
@@ -203,6 +253,29 @@ pub struct RunArgs {
     /// Leave the virtual lab up, so that the next run need not restore it.
     #[arg(long)]
     pub keep_lab: bool,
+}
+
+/// `vifbench trust ...`
+#[derive(Debug, clap::Args)]
+pub struct TrustArgs {
+    /// Runs in which a variant stands beside itself under another name: their noise is what is simulated. Without any,
+    /// the noise that was recorded in the virtual lab.
+    pub runs: Vec<PathBuf>,
+    /// Keep the noise learned from the runs in this file: runs that start beside it are judged under it.
+    #[arg(long, value_name = "noise.json", requires = "runs")]
+    pub learn: Option<PathBuf>,
+    /// Simulated nights.
+    #[arg(long, default_value_t = 1000)]
+    pub nights: u32,
+    /// Blocks of a night.
+    #[arg(long, default_value_t = 8)]
+    pub blocks: u32,
+    /// Go on up to so many blocks while nothing is decided.
+    #[arg(long)]
+    pub extend_to: Option<u32>,
+    /// The true shift to be found, in percent.
+    #[arg(long, default_value_t = 5.0)]
+    pub shift: f64,
 }
 
 /// `vifbench patches ...`

@@ -40,7 +40,39 @@ impl Exit {
             Self::Interrupted => 130,
         }
     }
+
+    /// What a number that the shell saw means.
+    pub fn of_code(code: i32) -> Option<Self> {
+        ALL.into_iter().find(|exit| i32::from(exit.code()) == code)
+    }
+
+    /// For summaries.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Internal => "INTERNAL ERROR",
+            Self::Usage => "USAGE",
+            Self::Regression => "REGRESSION",
+            Self::Inconclusive => "INCONCLUSIVE",
+            Self::Infra => "INFRA",
+            Self::Setup => "SETUP",
+            Self::DutCrash => "DUT-CRASH",
+            Self::Interrupted => "INTERRUPTED",
+        }
+    }
 }
+
+const ALL: [Exit; 9] = [
+    Exit::Pass,
+    Exit::Internal,
+    Exit::Usage,
+    Exit::Regression,
+    Exit::Inconclusive,
+    Exit::Infra,
+    Exit::Setup,
+    Exit::DutCrash,
+    Exit::Interrupted,
+];
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -67,17 +99,8 @@ mod tests {
 
     #[test]
     fn the_table_names_every_code() {
-        for exit in [
-            Exit::Pass,
-            Exit::Internal,
-            Exit::Usage,
-            Exit::Regression,
-            Exit::Inconclusive,
-            Exit::Infra,
-            Exit::Setup,
-            Exit::DutCrash,
-            Exit::Interrupted,
-        ] {
+        for exit in ALL {
+            assert_eq!(Exit::of_code(exit.code().into()), Some(exit));
             let code = format!("{:>5}  ", exit.code());
             assert!(TABLE.contains(&code), "{exit:?} is missing");
         }

@@ -55,7 +55,22 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             let cancel = interrupt::install()?;
             commands::run::resume(run, format, progress, &cancel)
         }
-        Command::Report { run } => commands::report::make(run, format, progress),
+        Command::Nightly { night, out } => {
+            let cancel = interrupt::install()?;
+            commands::nightly::run(night, out, format, progress, &cancel)
+        }
+        Command::Report { run, acknowledged } => {
+            commands::report::run(run, acknowledged.as_deref(), format, progress)
+        }
+        Command::Compare {
+            a,
+            b,
+            although_different,
+        } => commands::compare::run(a, b, *although_different, format, progress),
+        Command::History { out, only, otava } => {
+            commands::history::run(out, only.as_deref(), otava.as_deref(), format)
+        }
+        Command::Trust(args) => commands::trust::run(args, format, progress),
         Command::Patches(command) => commands::patches::run(command, format, progress),
         Command::Doctor { lab } => commands::doctor::run(lab.as_deref(), format),
         Command::Analyze {

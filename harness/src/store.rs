@@ -108,7 +108,23 @@ impl RunDir {
             plan,
         };
         write_json(&path.join("run.json"), &record)?;
+        // What is learned and acknowledged so far is what this run is judged under, also when it is reported later.
+        for name in ["noise.json", "acknowledged.yaml"] {
+            let beside = out.join(name);
+            if beside.exists() {
+                freeze(&beside, &path.join(name))?;
+            }
+        }
         Self::locked(path, record)
+    }
+
+    /// Goes on with more blocks: the plan so far stays what it was, and more of it follows.
+    pub fn extend(&mut self, plan: Plan) -> Result<(), StoreError> {
+        self.record.plan = plan;
+        let path = self.path.join("run.json");
+        let part = self.path.join("run.json.part");
+        write_json(&part, &self.record)?;
+        fs::rename(&part, &path).map_err(io("rename into place", &path))
     }
 
     /// Opens a run folder to go on with it.
@@ -213,6 +229,14 @@ impl RunDir {
         fs::rename(part, &done).map_err(io("rename into place", &done))?;
         Ok(done)
     }
+}
+
+/// Puts a copy of a file that a run is judged under beside the run, whole or not at all.
+pub fn freeze(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let bytes = fs::read(from).map_err(io("read", from))?;
+    let part = to.with_extension("part");
+    fs::write(&part, bytes).map_err(io("write", &part))?;
+    fs::rename(&part, to).map_err(io("rename into place", to))
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, StoreError> {

@@ -5,12 +5,13 @@ use std::path::Path;
 use vifbench_scenarios::plan::{FlowPlan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
 
-use crate::compare;
+use crate::compare::{self, Question};
 use crate::error::ReportError;
 use crate::metrics::flow::{self, FlowValues};
 use crate::metrics::rate::Series;
 use crate::metrics::{containers, cpu};
 use crate::packets::{self, CaptureCount};
+use crate::ruler;
 use crate::rundir::RunDir;
 use crate::store::{Event, Outcome, RunRecord, TrialRecord};
 use crate::summary::{RunSummary, TrialState, TrialSummary, marks};
@@ -79,9 +80,16 @@ pub fn analyze(run: &RunDir, progress: &dyn Progress) -> Result<Analysis, Report
     }
     task.finish(&format!("{planned} trials analysed"));
 
-    let comparisons = compare::compare(&record.scenario.variants, &summaries);
-    let judgement = verdict::judge(&record, &summaries);
-    let summary = RunSummary::new(&record, summaries, comparisons, judgement);
+    let question = Question {
+        scenario: &record.scenario,
+        noise: &run.read_noise()?,
+    };
+    let comparisons = compare::compare(question, &summaries);
+    let known = run.read_acknowledgements()?;
+    let judgement = verdict::judge(&record, &summaries, &comparisons, &known);
+    let records: Vec<&TrialRecord> = trials.iter().filter_map(|t| t.record.as_ref()).collect();
+    let ruler = ruler::of(&record, &records);
+    let summary = RunSummary::new(&record, ruler, summaries, comparisons, judgement);
     tables::write_trials(&run.trials_parquet(), &summary)?;
     Ok(Analysis {
         run: record,

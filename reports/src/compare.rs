@@ -1,17 +1,28 @@
 //! Variants against the first stock one, paired by block: the same seeds, the same point of the sweep.
 //!
-//! The unit of replication is the trial. With the few pairs that a run has, all of them are shown with their mean
-//! and range; no p-value is made of them.
+//! The unit of replication is the trial. What is said of a number rests on its pairs ([`crate::stats::paired`]); when it
+//! counts is decided in one place, `decide`.
+
+mod decide;
+mod metrics;
 
 use serde::{Deserialize, Serialize};
-use vifbench_probes::protocol::Point;
-use vifbench_scenarios::scenario::{Patches, Variant};
+use vifbench_scenarios::judge::{Judge, JudgeBy};
+use vifbench_scenarios::scenario::{Patches, Scenario, Variant};
 use vifbench_scenarios::units::Rate;
 
-use crate::metrics::flow::FlowMetrics;
-use crate::stats::Stats;
+use self::metrics::{METRICS, Metric};
+use crate::noise::Noise;
+use crate::stats::paired::{self, Interval};
 use crate::summary::TrialSummary;
 use crate::text;
+
+pub use self::decide::{Threshold, ThresholdBy};
+
+/// The chance of even one false alarm in a run that the verdict may have.
+pub const LEVEL: f64 = 0.05;
+/// The chance that an interval misses the truth.
+const INTERVAL_LEVEL: f64 = 0.05;
 
 /// What a compared number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +47,18 @@ impl Unit {
             Self::PercentOfCpu => "percent-of-cpu",
             Self::Packets => "packets",
         }
+    }
+
+    /// The unit of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::Ns,
+            Self::BitsPerSecond,
+            Self::PercentOfCpu,
+            Self::Packets,
+        ]
+        .into_iter()
+        .find(|unit| unit.name() == name)
     }
 
     /// A difference with its sign and unit.
@@ -69,148 +92,6 @@ fn whole(value: f64) -> String {
     }
 }
 
-/// A number that is compared.
-struct Metric {
-    /// Stable name in JSON and CSV.
-    id: &'static str,
-    /// For a person.
-    name: &'static str,
-    /// Entry of [`crate::definitions`].
-    definition: &'static str,
-    unit: Unit,
-    /// Its value in one trial.
-    pick: fn(&FlowMetrics, &TrialSummary) -> Option<Bounded>,
-}
-
-/// A value and its error bound; none where no bound is known.
-type Bounded = (f64, Option<f64>);
-
-fn with_bound(
-    stats: Option<Stats>,
-    bound_ns: Option<i64>,
-    pick: fn(Stats) -> i64,
-) -> Option<Bounded> {
-    Some((pick(stats?) as f64, Some(bound_ns? as f64)))
-}
-
-/// Variations of delay need no common clock: their error is that of the stamps.
-fn variation(metrics: &FlowMetrics, value: Option<f64>) -> Option<Bounded> {
-    Some((value?, Some(metrics.resolution_ns as f64)))
-}
-
-fn hop(metrics: &FlowMetrics, from: Point, to: Point) -> Option<Bounded> {
-    let hop = metrics.hops.iter().find(|h| h.from == from && h.to == to)?;
-    with_bound(hop.time, hop.bound_ns, |s| s.mean)
-}
-
-const METRICS: [Metric; 14] = [
-    Metric {
-        id: "delay_mean",
-        name: "mean delay",
-        definition: "delay",
-        unit: Unit::Ns,
-        pick: |m, _| with_bound(m.delay, m.delay_bound_ns, |s| s.mean),
-    },
-    Metric {
-        id: "delay_p50",
-        name: "p50 delay",
-        definition: "delay",
-        unit: Unit::Ns,
-        pick: |m, _| with_bound(m.delay, m.delay_bound_ns, |s| s.p50),
-    },
-    Metric {
-        id: "delay_p99",
-        name: "p99 delay",
-        definition: "delay",
-        unit: Unit::Ns,
-        pick: |m, _| with_bound(m.delay, m.delay_bound_ns, |s| s.p99),
-    },
-    Metric {
-        id: "hop_tx_nic",
-        name: "mean time tx to nic",
-        definition: "hop",
-        unit: Unit::Ns,
-        pick: |m, _| hop(m, Point::Tx, Point::Nic),
-    },
-    Metric {
-        id: "hop_nic_vif",
-        name: "mean time nic to vif",
-        definition: "hop",
-        unit: Unit::Ns,
-        pick: |m, _| hop(m, Point::Nic, Point::Vif),
-    },
-    Metric {
-        id: "hop_vif_rx",
-        name: "mean time vif to rx",
-        definition: "hop",
-        unit: Unit::Ns,
-        pick: |m, _| hop(m, Point::Vif, Point::Rx),
-    },
-    Metric {
-        id: "abs_ipdv_mean",
-        name: "mean |IPDV|",
-        definition: "ipdv",
-        unit: Unit::Ns,
-        pick: |m, _| variation(m, m.abs_ipdv.map(|s| s.mean as f64)),
-    },
-    Metric {
-        id: "pdv_p99",
-        name: "p99 PDV",
-        definition: "pdv",
-        unit: Unit::Ns,
-        pick: |m, _| variation(m, m.pdv.map(|s| s.p99 as f64)),
-    },
-    Metric {
-        id: "rfc3550_jitter_mean",
-        name: "RFC 3550 jitter (mean of J)",
-        definition: "rfc3550",
-        unit: Unit::Ns,
-        pick: |m, _| variation(m, m.jitter_mean_ns),
-    },
-    Metric {
-        id: "lost",
-        name: "lost packets",
-        definition: "loss",
-        unit: Unit::Packets,
-        pick: |m, _| Some((m.counts.lost as f64, Some(0.0))),
-    },
-    Metric {
-        id: "reordered",
-        name: "reordered packets",
-        definition: "reordering",
-        unit: Unit::Packets,
-        pick: |m, _| Some((m.counts.reordered as f64, Some(0.0))),
-    },
-    Metric {
-        id: "throughput",
-        name: "throughput",
-        definition: "throughput",
-        unit: Unit::BitsPerSecond,
-        pick: |m, _| Some((m.rates.throughput_bps, Some(0.0))),
-    },
-    Metric {
-        id: "dom0_cpu",
-        name: "dom0 CPU",
-        definition: "cpu",
-        unit: Unit::PercentOfCpu,
-        // The CPU cannot be split between flows: only the row of all flows has it.
-        pick: |m, t| match m.flow {
-            None => Some((t.dom0()?.percent, None)),
-            Some(_) => None,
-        },
-    },
-    Metric {
-        id: "dom0_cpu_per_packet",
-        name: "dom0 CPU time a packet",
-        definition: "cpu",
-        unit: Unit::Ns,
-        pick: |m, t| match m.flow {
-            None => Some((t.dom0()?.ns_per_packet?, None)),
-            Some(_) => None,
-        },
-    },
-];
-
 /// Both sides of one block.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
@@ -230,12 +111,26 @@ pub struct Pair {
 pub enum Finding {
     /// Every pair is exactly equal.
     Equal,
-    /// Smaller than the error bound, or pairs point both ways.
+    /// Its whole interval is too small to matter.
+    Small,
+    /// The pairs do not decide.
     CannotTell,
-    /// Higher than the base in every pair, by more than the bound.
+    /// Higher than the base: significant, large enough to matter, beyond bound and noise.
     Higher,
-    /// Lower than the base in every pair, by more than the bound.
+    /// Lower than the base, likewise.
     Lower,
+}
+
+/// What a difference that counts means for the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Meaning {
+    /// An improvement.
+    Better,
+    /// A regression.
+    Worse,
+    /// Neither, or not known.
+    Neither,
 }
 
 /// One number of one variant against the base.
@@ -259,6 +154,8 @@ pub struct Comparison {
     pub definition: String,
     /// Its unit.
     pub unit: Unit,
+    /// The verdict rests on it.
+    pub judged: bool,
     /// Every pair.
     pub pairs: Vec<Pair>,
     /// Mean difference.
@@ -269,12 +166,39 @@ pub struct Comparison {
     pub max: f64,
     /// Mean difference in percent of the base's mean; none where that is zero.
     pub percent: Option<f64>,
+    /// 95 % confidence interval of the mean difference; none with too few pairs.
+    pub interval: Option<Interval>,
+    /// Chance, were the variants alike, that any judged number of the run differs as clearly, over all its looks. Of a
+    /// number that is not judged: the same for it alone. None without any difference.
+    pub p: Option<f64>,
+    /// Mean difference in standard deviations of the differences (Hedges); none with too few pairs.
+    pub effect: Option<f64>,
     /// Error bound of a difference: both sides' bounds together; none where none is known.
     pub bound: Option<f64>,
+    /// What a difference must exceed to count, and why.
+    pub threshold: Threshold,
     /// What can be said.
     pub finding: Finding,
+    /// What that means.
+    pub meaning: Meaning,
     /// The same as a sentence, which begins with `name`.
     pub sentence: String,
+}
+
+impl Comparison {
+    /// `shadow at 2000/s to u1`.
+    pub fn place(&self) -> String {
+        let rate = self.rate.map(|r| format!(" at {r}")).unwrap_or_default();
+        match self.flow {
+            Some(_) => format!("{}{rate} to {}", self.other, self.to),
+            None => format!("{}{rate}, all flows", self.other),
+        }
+    }
+
+    /// The verdict rests on it, and it is not decided.
+    pub fn is_open(&self) -> bool {
+        self.judged && self.finding == Finding::CannotTell
+    }
 }
 
 /// The variant that others are held against: the first stock one, else the first.
@@ -285,8 +209,32 @@ pub fn base(variants: &[Variant]) -> Option<&Variant> {
         .or_else(|| variants.first())
 }
 
+/// What trials are compared under.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The variants, the judge, the blocks at the first look.
+    pub scenario: &'a Scenario,
+    /// Noise learned from runs of a variant against itself.
+    pub noise: &'a Noise,
+}
+
+impl Question<'_> {
+    /// How often the same numbers are tested: variants besides the base, times looks.
+    fn tests(&self) -> f64 {
+        let others = self.scenario.variants.len().saturating_sub(1).max(1);
+        let looks = self.scenario.judge.looks(self.scenario.blocks).len();
+        (others * looks) as f64
+    }
+
+    /// Fewest blocks with which this scenario can be decided at all.
+    pub fn least_blocks(&self) -> u32 {
+        paired::least_blocks(LEVEL / self.tests())
+    }
+}
+
 /// Every number of every other variant, at every point of the sweep, for every flow and for all.
-pub fn compare(variants: &[Variant], trials: &[TrialSummary]) -> Vec<Comparison> {
+pub fn compare(question: Question<'_>, trials: &[TrialSummary]) -> Vec<Comparison> {
+    let variants = &question.scenario.variants;
     let Some(base) = base(variants) else {
         return Vec::new();
     };
@@ -298,6 +246,7 @@ pub fn compare(variants: &[Variant], trials: &[TrialSummary]) -> Vec<Comparison>
     }
     let mut found = Vec::new();
     for other in variants.iter().filter(|v| v.name != base.name) {
+        let mut of_variant = Vec::new();
         for rate in &rates {
             let at: Vec<_> = trials
                 .iter()
@@ -311,16 +260,23 @@ pub fn compare(variants: &[Variant], trials: &[TrialSummary]) -> Vec<Comparison>
             }
             for flow in flows {
                 for metric in &METRICS {
-                    found.extend(one(metric, *rate, flow, &base.name, &other.name, &at));
+                    let judge = &question.scenario.judge;
+                    if let Some(c) = one(metric, judge, *rate, flow, &base.name, &other.name, &at) {
+                        of_variant.push((metric, c));
+                    }
                 }
             }
         }
+        decide::decide(question, &mut of_variant);
+        found.extend(of_variant.into_iter().map(|(_, c)| c));
     }
     found
 }
 
+/// A comparison with everything but what is decided of it.
 fn one(
     metric: &Metric,
+    judge: &Judge,
     rate: Option<Rate>,
     flow: Option<u16>,
     base: &str,
@@ -332,21 +288,23 @@ fn one(
             .iter()
             .find(|t| t.variant == variant && t.block == block)?;
         let row = trial.rows().find(|m| m.flow == flow)?;
-        Some((row.to.clone(), (metric.pick)(row, trial)?))
+        Some((row, (metric.pick)(row, trial)?))
     };
     let mut blocks: Vec<u32> = trials.iter().map(|t| t.block).collect();
     blocks.sort_unstable();
     blocks.dedup();
     let mut pairs = Vec::new();
     let mut bounds = Vec::new();
+    let mut sent = 0.0;
     let mut guest = None;
     for block in blocks {
-        let (Some((to, (x, x_bound))), Some((_, (y, y_bound)))) =
+        let (Some((row, (x, x_bound))), Some((_, (y, y_bound)))) =
             (of(base, block), of(other, block))
         else {
             continue;
         };
-        guest.get_or_insert(to);
+        guest.get_or_insert_with(|| row.to.clone());
+        sent += row.counts.sent as f64;
         pairs.push(Pair {
             block,
             base: x,
@@ -357,25 +315,29 @@ fn one(
     }
     let to = guest?;
     let n = pairs.len() as f64;
-    let differences = || pairs.iter().map(|p| p.difference);
-    let mean = differences().sum::<f64>() / n;
-    let min = differences().fold(f64::INFINITY, f64::min);
-    let max = differences().fold(f64::NEG_INFINITY, f64::max);
+    let differences: Vec<f64> = pairs.iter().map(|p| p.difference).collect();
+    let mean = differences.iter().sum::<f64>() / n;
+    let min = differences.iter().copied().fold(f64::INFINITY, f64::min);
+    let max = differences
+        .iter()
+        .copied()
+        .fold(f64::NEG_INFINITY, f64::max);
     let base_mean = pairs.iter().map(|p| p.base).sum::<f64>() / n;
     // The bound of each pair holds for the mean of all: errors of separate trials may all point the same way.
     let bound = bounds
         .into_iter()
         .try_fold(0.0_f64, |worst, b| Some(worst.max(b?)));
     let percent = (base_mean != 0.0).then(|| mean / base_mean * 100.0);
-    let (finding, sentence) = judge(
-        metric,
-        other,
-        base,
-        (mean, min, max),
-        percent,
-        bound,
-        pairs.len(),
-    );
+    let mode = trials.first()?.mode;
+    let least = match judge.by {
+        JudgeBy::Differences => metric.least(judge, mode),
+        JudgeBy::Completeness => None,
+    };
+    let threshold = Threshold {
+        // What is not judged has the same sentence, with its default size.
+        least: metric.smallest(least.unwrap_or_else(|| metric.usual()), base_mean, sent / n),
+        ..Threshold::default()
+    };
     Some(Comparison {
         rate,
         flow,
@@ -386,77 +348,71 @@ fn one(
         name: metric.name.to_owned(),
         definition: metric.definition.to_owned(),
         unit: metric.unit,
+        judged: least.is_some(),
+        interval: paired::interval(&differences, INTERVAL_LEVEL, SEED),
+        p: None,
+        effect: paired::effect_size(&differences),
         pairs,
         mean,
         min,
         max,
         percent,
         bound,
-        finding,
-        sentence,
+        threshold,
+        finding: Finding::CannotTell,
+        meaning: Meaning::Neither,
+        sentence: String::new(),
     })
 }
 
-fn judge(
-    metric: &Metric,
-    other: &str,
-    base: &str,
-    (mean, min, max): (f64, f64, f64),
-    percent: Option<f64>,
-    bound: Option<f64>,
-    pairs: usize,
-) -> (Finding, String) {
-    let unit = metric.unit;
-    let name = metric.name;
-    let range = match pairs {
-        1 => "one pair, no spread known".to_owned(),
-        n => format!(
-            "{n} pairs: {} to {}",
-            unit.difference(min),
-            unit.difference(max)
-        ),
-    };
-    if min == 0.0 && max == 0.0 {
-        let sentence = match pairs {
-            1 => format!("{name}: equal in the one pair."),
-            n => format!("{name}: equal in all {n} pairs."),
-        };
-        return (Finding::Equal, sentence);
-    }
-    let size = match percent {
-        Some(percent) => {
-            format!(
-                "{} ({})",
-                unit.difference(mean),
-                text::signed_percent(percent)
-            )
+/// Resamples and sampled signs are the same every time: a report is a function of its run.
+const SEED: u64 = 20_050_815;
+
+/// One number of one variant at one point for one flow, over its trials.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// The variant.
+    pub variant: String,
+    /// Point of the sweep.
+    pub rate: Option<Rate>,
+    /// The guest, or `all`.
+    pub to: String,
+    /// Stable name of the number.
+    pub metric: &'static str,
+    /// Its unit.
+    pub unit: Unit,
+    /// One value a trial, in the order of the plan.
+    pub values: Vec<f64>,
+}
+
+/// Every number of every variant, as the trials have it.
+pub fn measured(trials: &[TrialSummary]) -> Vec<Measured> {
+    let mut found: Vec<Measured> = Vec::new();
+    for trial in trials {
+        for row in trial.rows() {
+            for metric in &METRICS {
+                let Some((value, _)) = (metric.pick)(row, trial) else {
+                    continue;
+                };
+                let same = found.iter_mut().find(|m| {
+                    m.metric == metric.id
+                        && m.variant == trial.variant
+                        && m.rate == trial.rate
+                        && m.to == row.to
+                });
+                match same {
+                    Some(m) => m.values.push(value),
+                    None => found.push(Measured {
+                        variant: trial.variant.clone(),
+                        rate: trial.rate,
+                        to: row.to.clone(),
+                        metric: metric.id,
+                        unit: metric.unit,
+                        values: vec![value],
+                    }),
+                }
+            }
         }
-        None => unit.difference(mean),
-    };
-    if let Some(bound) = bound
-        && mean.abs() < bound
-    {
-        let sentence = format!(
-            "{name}: {size}, difference below the bound of {}: cannot tell ({range}).",
-            unit.value(bound)
-        );
-        return (Finding::CannotTell, sentence);
     }
-    if min <= 0.0 && max >= 0.0 {
-        let sentence = format!("{name}: {size}, pairs do not agree: cannot tell ({range}).");
-        return (Finding::CannotTell, sentence);
-    }
-    let (finding, word) = if mean > 0.0 {
-        (Finding::Higher, "higher")
-    } else {
-        (Finding::Lower, "lower")
-    };
-    let bound = match bound {
-        Some(0.0) => "counted exactly".to_owned(),
-        Some(bound) => format!("bound {}", unit.value(bound)),
-        None => "no error bound known".to_owned(),
-    };
-    let sentence =
-        format!("{name}: {word} with {other} than with {base} by {size} ({range}; {bound}).");
-    (finding, sentence)
+    found
 }

@@ -60,6 +60,14 @@ pub enum ReportError {
         #[source]
         source: Option<Box<vifbench_probes::pcap_file::PcapFileError>>,
     },
+    /// A file of the history is not what this version writes.
+    #[error("{} cannot be read as history: {reason}; make it again with `vifbench report` of its run, or remove it", path.display())]
+    History {
+        /// The file.
+        path: PathBuf,
+        /// What polars said.
+        reason: String,
+    },
     /// A Parquet or CSV table could not be written.
     #[error("cannot write the table {}: {reason}; check free space and permissions", path.display())]
     Table {
@@ -68,6 +76,9 @@ pub enum ReportError {
         /// What polars said.
         reason: String,
     },
+    /// A file that a person wrote, such as the acknowledgements, has faults.
+    #[error(transparent)]
+    File(#[from] Box<vifbench_scenarios::file::FileError>),
     /// No font to draw with.
     #[error("no font to draw figures with: none of {} can be read; install it with `apt-get install fonts-dejavu-core`", tried.join(", "))]
     Font {

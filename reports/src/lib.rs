@@ -1,21 +1,26 @@
 //! What the packets say: tables, statistics, figures and pages.
 //!
 //! Data flow one way: [`store`] (what the harness wrote) -> [`packets`] (four captures joined) -> [`metrics`] (one
-//! file a definition) -> [`compare`] and [`verdict`] -> [`summary`] (everything as one value) -> tables, figures and
+//! file a definition) -> [`stats`], [`compare`] and [`verdict`] -> [`summary`] (everything as one value) -> tables, figures and
 //! the page. Nothing here needs root, a network or a Xen host.
 
 pub mod analysis;
 pub mod analyze;
 mod capture;
+pub mod ci;
 pub mod clock;
 pub mod compare;
+pub mod cross;
 pub mod definitions;
 pub mod error;
 pub mod figures;
+pub mod history;
 pub mod metrics;
+pub mod noise;
 pub mod packets;
 mod page;
 pub mod report;
+pub mod ruler;
 pub mod rundir;
 pub mod stats;
 pub mod store;

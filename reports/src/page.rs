@@ -74,9 +74,9 @@ pub(crate) fn page(run: &Analysis, figures: &[(Figure, String)]) -> String {
 fn verdict(run: &Analysis) -> Markup {
     let judgement = &run.summary.judgement;
     let class = match judgement.verdict {
-        Verdict::Pass => "good",
+        Verdict::Pass | Verdict::Improvement => "good",
         Verdict::Inconclusive => "doubt",
-        Verdict::Infra | Verdict::Setup | Verdict::DutCrash => "bad",
+        Verdict::Regression | Verdict::Infra | Verdict::Setup | Verdict::DutCrash => "bad",
     };
     html! {
         div class={ "verdict " (class) } {
@@ -129,6 +129,8 @@ fn files(run: &Analysis) -> Markup {
                      ": every metric, one row a trial and flow" }
                 li { a href="comparisons.csv" { "comparisons.csv" } ": every pair of every comparison" }
                 li { a href="summary.json" { "summary.json" } ": all of this page's numbers" }
+                li { a href="junit.xml" { "junit.xml" } " and " a href="verdict.md" { "verdict.md" }
+                     ": the verdict for test dashboards and for GitHub" }
                 li { a href="../run.json" { "run.json" } ": scenario, lab and plan; "
                      a href="../events.jsonl" { "events.jsonl" } ": what happened when" }
                 @for trial in &run.summary.trials {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use vifbench_scenarios::progress::Progress;
 
 use crate::analysis::analyze;
+use crate::ci;
 use crate::error::ReportError;
 use crate::figures::{draw, figures, font};
 use crate::page;
@@ -24,7 +25,7 @@ pub struct Rendered {
 }
 
 /// Analyses a run and writes its report: `index.html`, `figures/*.svg` and `*.png`, `trials.csv`,
-/// `comparisons.csv` and `summary.json`; beside it `packets/<n>.parquet` and `trials.parquet`.
+/// `comparisons.csv`, `summary.json`, `junit.xml` and `verdict.md`; beside it `packets/<n>.parquet` and `trials.parquet`.
 ///
 /// # Errors
 /// The run cannot be read, a file cannot be written, or there is no font to draw with.
@@ -68,7 +69,17 @@ pub fn render(run_dir: &Path, progress: &dyn Progress) -> Result<Rendered, Repor
             source,
         })?;
     write(&summary_json, &json)?;
-    files.extend([trials_csv, comparisons_csv, summary_json]);
+    let junit_xml = report.join("junit.xml");
+    write(&junit_xml, ci::junit(&analysis.summary).as_bytes())?;
+    let verdict_md = report.join("verdict.md");
+    write(&verdict_md, ci::markdown(&analysis.summary).as_bytes())?;
+    files.extend([
+        trials_csv,
+        comparisons_csv,
+        summary_json,
+        junit_xml,
+        verdict_md,
+    ]);
 
     write(&index, page::page(&analysis, &drawn).as_bytes())?;
     task.finish(&format!("report in {}", index.display()));

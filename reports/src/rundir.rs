@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use vifbench_probes::protocol::ProbeResult;
+use vifbench_scenarios::acknowledged::Acknowledgements;
 
 use crate::error::ReportError;
+use crate::noise::Noise;
 use crate::store::{Event, FORMAT, RunRecord, TrialRecord};
 
 /// Paths of one run (layout: [`crate::store`]).
@@ -46,6 +48,30 @@ impl RunDir {
     /// `report`.
     pub fn report(&self) -> PathBuf {
         self.0.join("report")
+    }
+
+    /// `noise.json`: the learned noise that the run is judged under.
+    pub fn noise_json(&self) -> PathBuf {
+        self.0.join("noise.json")
+    }
+
+    /// `acknowledged.yaml`: the regressions that were known.
+    pub fn acknowledged_yaml(&self) -> PathBuf {
+        self.0.join("acknowledged.yaml")
+    }
+
+    /// Reads `noise.json`; nothing learned where there is none.
+    pub fn read_noise(&self) -> Result<Noise, ReportError> {
+        Noise::read(&self.noise_json())
+    }
+
+    /// Reads `acknowledged.yaml`; nothing is known where there is none.
+    pub fn read_acknowledgements(&self) -> Result<Acknowledgements, ReportError> {
+        let path = self.acknowledged_yaml();
+        if !path.try_exists().map_err(ReportError::read(&path))? {
+            return Ok(Acknowledgements::default());
+        }
+        Ok(Acknowledgements::load(&path).map_err(Box::new)?)
     }
 
     /// Reads `run.json`.

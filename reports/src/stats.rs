@@ -1,4 +1,9 @@
-//! Minimum, mean, quantiles and maximum of whole nanoseconds.
+//! Minimum, mean, quantiles and maximum of whole nanoseconds; below, the statistics of paired trials.
+
+pub mod changes;
+pub mod paired;
+pub mod random;
+pub mod simulate;
 
 use serde::{Deserialize, Serialize};
 

@@ -223,6 +223,8 @@ pub struct RunSummary {
     pub about: String,
     /// The lab's name.
     pub lab: String,
+    /// What it was measured with ([`crate::ruler`]).
+    pub ruler: String,
     /// Marks that go on every figure and table.
     pub marks: Vec<String>,
     /// The verdict.
@@ -239,6 +241,7 @@ pub struct RunSummary {
 impl RunSummary {
     pub(crate) fn new(
         run: &RunRecord,
+        ruler: String,
         trials: Vec<TrialSummary>,
         comparisons: Vec<Comparison>,
         judgement: Judgement,
@@ -256,6 +259,7 @@ impl RunSummary {
             scenario: run.scenario.name.clone(),
             about: run.scenario.about.clone(),
             lab: run.lab.name.clone(),
+            ruler,
             marks: marks(run),
             judgement,
             variants: variant_rows(&names, &trials),
@@ -394,7 +398,7 @@ impl RunSummary {
                 heading = Some(this);
             }
             let mark = match c.finding {
-                Finding::Equal => "=",
+                Finding::Equal | Finding::Small => "=",
                 Finding::CannotTell => "?",
                 Finding::Higher => "+",
                 Finding::Lower => "-",

@@ -272,7 +272,7 @@ pub(crate) fn write_comparisons_csv(path: &Path, summary: &RunSummary) -> Result
     write_csv(path, frame(path, rows.len(), columns)?)
 }
 
-fn column<T, Phantom: ?Sized>(name: &str, values: T) -> Column
+pub(crate) fn column<T, Phantom: ?Sized>(name: &str, values: T) -> Column
 where
     T: AsRef<Phantom>,
     Series: NamedFrom<T, Phantom>,
@@ -280,11 +280,15 @@ where
     Column::from(Series::new(name.into(), values))
 }
 
-fn frame(path: &Path, height: usize, columns: Vec<Column>) -> Result<DataFrame, ReportError> {
+pub(crate) fn frame(
+    path: &Path,
+    height: usize,
+    columns: Vec<Column>,
+) -> Result<DataFrame, ReportError> {
     DataFrame::new(height, columns).map_err(table(path))
 }
 
-fn write_parquet(
+pub(crate) fn write_parquet(
     path: &Path,
     mut frame: DataFrame,
     about: Vec<(String, String)>,

@@ -1,13 +1,16 @@
 //! The verdict on a run.
 //!
-//! This version judges whether the run answers its question: all trials there, every packet accounted for, delays with
-//! bounds. Whether a difference between variants matters is told by each comparison, not by the verdict.
+//! First, whether the run answers its question at all: trials there, packets accounted for, delays with bounds. Then what
+//! the comparisons say. Only what counts decides ([`crate::compare`]), and nobody's known regression does.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use vifbench_scenarios::acknowledged::{Acknowledgement, Acknowledgements};
+use vifbench_scenarios::judge::{JudgeBy, Least};
 use vifbench_scenarios::scenario::Mode;
 
+use crate::compare::{Comparison, Finding, Meaning};
 use crate::store::RunRecord;
 use crate::summary::{TrialState, TrialSummary};
 
@@ -15,9 +18,13 @@ use crate::summary::{TrialState, TrialSummary};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING-KEBAB-CASE")]
 pub enum Verdict {
-    /// Complete, and the numbers carry what they claim.
+    /// Complete, and nothing judged differs by as much as matters.
     Pass,
-    /// Complete, but the numbers do not carry a claim.
+    /// A variant is better than the base, and none is worse.
+    Improvement,
+    /// A variant is worse than the base in at least one judged number.
+    Regression,
+    /// The evidence does not decide, or does not carry a claim.
     Inconclusive,
     /// The lab failed, or data are missing.
     Infra,
@@ -31,6 +38,8 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Pass => "PASS",
+            Self::Improvement => "IMPROVEMENT",
+            Self::Regression => "REGRESSION",
             Self::Inconclusive => "INCONCLUSIVE",
             Self::Infra => "INFRA",
             Self::Setup => "SETUP",
@@ -53,8 +62,14 @@ pub struct Judgement {
 /// Packets that may be missing at `tx` before the traffic is not what was asked, in packets of 1000.
 const MISSING_AT_TX: u64 = 10;
 
-/// Judges a run. A crash outweighs a failed set-up, that a failed lab, that a doubtful number.
-pub fn judge(run: &RunRecord, trials: &[TrialSummary]) -> Judgement {
+/// Judges a run. A crash outweighs a failed set-up, that a failed lab, that a regression, that a doubtful number, that
+/// an undecided one.
+pub fn judge(
+    run: &RunRecord,
+    trials: &[TrialSummary],
+    comparisons: &[Comparison],
+    known: &Acknowledgements,
+) -> Judgement {
     let mut crashed = Vec::new();
     let mut setup = Vec::new();
     let mut infra = Vec::new();
@@ -85,6 +100,7 @@ pub fn judge(run: &RunRecord, trials: &[TrialSummary]) -> Judgement {
             }
         }
     }
+    let told = told(run, comparisons, known);
     let n = trials.len();
     let verdict = if !crashed.is_empty() {
         Verdict::DutCrash
@@ -92,24 +108,38 @@ pub fn judge(run: &RunRecord, trials: &[TrialSummary]) -> Judgement {
         Verdict::Setup
     } else if !infra.is_empty() || n == 0 {
         Verdict::Infra
+    } else if !told.worse.is_empty() {
+        Verdict::Regression
     } else if !doubts.is_empty() {
+        Verdict::Inconclusive
+    } else if !told.better.is_empty() {
+        Verdict::Improvement
+    } else if !told.open.is_empty() {
         Verdict::Inconclusive
     } else {
         Verdict::Pass
     };
-    let findings: Vec<String> = crashed
-        .into_iter()
-        .chain(setup)
-        .chain(infra)
-        .chain(doubts)
-        .collect();
-    let reason = match (verdict, findings.first()) {
-        (Verdict::Pass, _) => pass_reason(run, trials),
-        (_, Some(first)) if findings.len() > 1 => {
+    let mut findings: Vec<String> = crashed.into_iter().chain(setup).chain(infra).collect();
+    if verdict == Verdict::Pass {
+        findings.extend(told.known);
+        return Judgement {
+            verdict,
+            reason: pass_reason(run, trials, comparisons),
+            findings,
+        };
+    }
+    findings.extend(told.worse);
+    // Of a doubtful run the doubt is what a reader must know first.
+    findings.extend(doubts);
+    findings.extend(told.better);
+    findings.extend(told.open);
+    findings.extend(told.known);
+    let reason = match findings.first() {
+        Some(first) if findings.len() > 1 => {
             format!("{first} (and {} more)", findings.len() - 1)
         }
-        (_, Some(first)) => first.clone(),
-        (_, None) => "the plan has no trial".to_owned(),
+        Some(first) => first.clone(),
+        None => "the plan has no trial".to_owned(),
     };
     Judgement {
         verdict,
@@ -118,7 +148,93 @@ pub fn judge(run: &RunRecord, trials: &[TrialSummary]) -> Judgement {
     }
 }
 
-fn pass_reason(run: &RunRecord, trials: &[TrialSummary]) -> String {
+/// What the comparisons say, one sentence each.
+#[derive(Default)]
+struct Told {
+    worse: Vec<String>,
+    better: Vec<String>,
+    open: Vec<String>,
+    /// Regressions that are acknowledged.
+    known: Vec<String>,
+}
+
+fn told(run: &RunRecord, comparisons: &[Comparison], known: &Acknowledgements) -> Told {
+    let mut told = Told::default();
+    // The row of all flows says nothing new where there is one flow only.
+    let flows = run.scenario.traffic.len();
+    let mut judged: Vec<&Comparison> = comparisons
+        .iter()
+        .filter(|c| c.judged && (flows > 1 || c.flow.is_none()))
+        .collect();
+    // The clearest first; the order of equals stays.
+    judged.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
+    for c in judged {
+        let sentence = format!("{}: {}", c.place(), c.sentence.trim_end_matches('.'));
+        match c.meaning {
+            Meaning::Worse => match acknowledged(run, c, known) {
+                Known::Yes(entry) => told.known.push(format!(
+                    "{sentence}; acknowledged until {}: {}",
+                    entry.expires, entry.reason
+                )),
+                Known::Expired(entry) => told.worse.push(format!(
+                    "{sentence}; its acknowledgement expired on {}",
+                    entry.expires
+                )),
+                Known::No => told.worse.push(sentence),
+            },
+            Meaning::Better => told.better.push(sentence),
+            Meaning::Neither if c.is_open() => told.open.push(sentence),
+            Meaning::Neither => {}
+        }
+    }
+    told
+}
+
+/// How many times what matters the difference is.
+fn weight(c: &Comparison) -> f64 {
+    if c.threshold.size > 0.0 {
+        c.mean.abs() / c.threshold.size
+    } else {
+        c.mean.abs()
+    }
+}
+
+enum Known<'a> {
+    Yes(&'a Acknowledgement),
+    Expired(&'a Acknowledgement),
+    No,
+}
+
+/// Whether a regression is acknowledged on the day that the run started.
+fn acknowledged<'a>(run: &RunRecord, c: &Comparison, known: &'a Acknowledgements) -> Known<'a> {
+    let fits = |entry: &&Acknowledgement| {
+        entry.metric == c.metric
+            && entry.variant.as_ref().is_none_or(|v| *v == c.other)
+            && entry
+                .scenario
+                .as_ref()
+                .is_none_or(|s| *s == run.scenario.name)
+            && entry.rate.is_none_or(|r| Some(r) == c.rate)
+            && entry.to.as_ref().is_none_or(|to| *to == c.to)
+            && match entry.up_to {
+                None | Some(Least::Ignored) => true,
+                Some(Least::Percent(most)) => c.percent.is_some_and(|p| p.abs() <= most),
+                Some(Least::Time(most)) => c.mean.abs() <= most.nanos() as f64,
+            }
+    };
+    let day = run.started.get(..10).unwrap_or_default();
+    let mut expired = None;
+    for entry in known.acknowledged.iter().filter(fits) {
+        // Days as text compare as days do.
+        if day <= entry.expires.as_str() {
+            return Known::Yes(entry);
+        }
+        expired = Some(entry);
+    }
+    expired.map_or(Known::No, Known::Expired)
+}
+
+fn pass_reason(run: &RunRecord, trials: &[TrialSummary], comparisons: &[Comparison]) -> String {
     let packets: u64 = trials
         .iter()
         .filter_map(|t| t.total.as_ref())
@@ -137,7 +253,23 @@ fn pass_reason(run: &RunRecord, trials: &[TrialSummary]) -> String {
         Mode::Sealed => "delays carry their error bounds",
         Mode::Open => "an open run shows that the path works, its times mean nothing",
     };
-    format!("{all}; {packets} measured packets, {lost} of them lost; {times}")
+    let differences = match run.scenario.judge.by {
+        _ if run.scenario.variants.len() < 2 => "there is no variant to compare".to_owned(),
+        JudgeBy::Completeness => "differences are shown, not judged".to_owned(),
+        JudgeBy::Differences => {
+            let judged = comparisons.iter().filter(|c| c.judged);
+            let (equal, small) = judged.fold((0, 0), |(e, s), c| match c.finding {
+                Finding::Equal => (e + 1, s),
+                Finding::Small => (e, s + 1),
+                _ => (e, s),
+            });
+            format!(
+                "no judged number differs by as much as matters ({equal} equal, {small} with their whole interval \
+                 below it)"
+            )
+        }
+    };
+    format!("{all}; {packets} measured packets, {lost} of them lost; {times}; {differences}")
 }
 
 /// What stands against the numbers of a complete trial.

@@ -2,10 +2,13 @@
 //!
 //! This room has no I/O beyond reading the files it is given, and depends on no other room.
 
+pub mod acknowledged;
 pub mod file;
 pub mod fit;
+pub mod judge;
 pub mod lab;
 pub mod library;
+pub mod night;
 pub mod plan;
 pub mod progress;
 mod rules;

@@ -28,12 +28,13 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 5] = entries![
+const ENTRIES: [Entry; 6] = entries![
     "quickstart",
     "small-packets",
     "two-guests",
     "ipv6",
-    "open-path"
+    "open-path",
+    "aa"
 ];
 
 /// All ready scenarios, the easiest first.

@@ -198,6 +198,7 @@ mod tests {
             warmup: Span::default(),
             duration: Span::from_secs(1),
             blocks,
+            judge: crate::judge::Judge::default(),
         }
     }
 

@@ -1,9 +1,13 @@
 //! What makes a lab or a scenario sound by itself, and what is said when it is not.
 
+mod acknowledged;
 mod lab;
+mod night;
 mod scenario;
 
+pub(crate) use acknowledged::check as acknowledgements;
 pub(crate) use lab::{check as lab, explain as explain_lab};
+pub(crate) use night::check as night;
 pub(crate) use scenario::{check as scenario, explain as explain_scenario};
 
 use std::collections::HashMap;

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::file::{self, FileError};
+use crate::judge::Judge;
 use crate::lab::HostName;
 use crate::units::{Rate, Size, Span};
 use crate::{rules, yaml};
@@ -186,10 +187,17 @@ pub struct Scenario {
     /// How often every variant runs on every point.
     #[serde(default = "default_blocks")]
     pub blocks: u32,
+    /// How the run is judged.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub judge: Judge,
+}
+
+fn is_default(judge: &Judge) -> bool {
+    *judge == Judge::default()
 }
 
 fn default_blocks() -> u32 {
-    5
+    8
 }
 
 impl Scenario {

@@ -1,12 +1,16 @@
 //! What each command does: one file a command.
 
 pub mod analyze;
+pub mod compare;
 pub mod doctor;
 pub mod enrol;
+pub mod history;
 pub mod lab;
+pub mod nightly;
 pub mod patches;
 pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod shell_help;
+pub mod trust;
 pub mod undo;

@@ -3,17 +3,45 @@
 use std::path::Path;
 
 use serde_json::json;
-use vifbench_reports::report::render;
+use vifbench_reports::history;
+use vifbench_reports::report::{Rendered, render};
+use vifbench_reports::rundir::RunDir;
 use vifbench_reports::verdict::Verdict;
+use vifbench_scenarios::acknowledged::Acknowledgements;
 use vifbench_scenarios::progress::Progress;
 
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::store;
 
 /// Makes the report and prints the summary.
 pub fn make(run: &Path, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
     let rendered = render(run, progress)?;
+    // Of a folder without a name, such as `/`, there is no folder of runs to keep a history in.
+    if let Some(out) = run.canonicalize().ok().as_deref().and_then(Path::parent) {
+        history::record(out, &rendered.summary)?;
+    }
+    print(&rendered, format);
+    Ok(exit(rendered.summary.judgement.verdict))
+}
+
+/// `vifbench report`: known regressions are put beside the run first, where a file of them is given.
+pub fn run(
+    run: &Path,
+    acknowledged: Option<&Path>,
+    format: Format,
+    progress: &dyn Progress,
+) -> Result<Exit, Failure> {
+    if let Some(file) = acknowledged {
+        // Faults are told with the file's own name, before it is copied.
+        Acknowledgements::load(file)?;
+        store::freeze(file, &RunDir::new(run).acknowledged_yaml())?;
+    }
+    make(run, format, progress)
+}
+
+fn print(rendered: &Rendered, format: Format) {
     match format {
         Format::Text => {
             print!("{}", rendered.summary.to_text());
@@ -26,11 +54,16 @@ pub fn make(run: &Path, format: Format, progress: &dyn Progress) -> Result<Exit,
             );
         }
     }
-    Ok(match rendered.summary.judgement.verdict {
-        Verdict::Pass => Exit::Pass,
+}
+
+/// The exit code of a verdict.
+pub fn exit(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Pass | Verdict::Improvement => Exit::Pass,
+        Verdict::Regression => Exit::Regression,
         Verdict::Inconclusive => Exit::Inconclusive,
         Verdict::Infra => Exit::Infra,
         Verdict::Setup => Exit::Setup,
         Verdict::DutCrash => Exit::DutCrash,
-    })
+    }
 }

@@ -127,7 +127,7 @@ pub fn go_on(
     let _lab = LabLock::take(&state::folder()?, &lab.name, &format!("run {name}"))?;
     run.event("run-started", None, &name)?;
     let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), &name, end.twice)?;
-    let result = crate::run::execute(run, &mut bench, progress);
+    let result = crate::run::until_decided(run, &mut bench, progress);
     let restored = bench.restore(end.keep_lab, progress);
     // What could not be restored matters more than why the run ended.
     restored?;

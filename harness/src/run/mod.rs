@@ -13,8 +13,11 @@ use std::path::{Path, PathBuf};
 
 use vifbench_provisioning::host::HostError;
 use vifbench_provisioning::lab::LabError;
+use vifbench_reports::analyze_run;
+use vifbench_reports::compare::Comparison;
 use vifbench_reports::store::{FORMAT, Outcome, TrialRecord};
-use vifbench_scenarios::plan::TrialPlan;
+use vifbench_reports::verdict::Verdict;
+use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
 
 use crate::error::Failure;
@@ -26,6 +29,55 @@ use variant::Variants;
 
 /// A trial that failed for the lab's sake is tried again from a restored machine this often in all.
 const TRIES: u32 = 3;
+
+/// Runs the plan, and then more blocks for as long as the scenario asks for and nothing is decided. Every block is
+/// kept, and the looks were fixed before the first ([`vifbench_scenarios::judge::Judge::looks`]).
+pub fn until_decided(
+    run: &mut RunDir,
+    bench: &mut Bench,
+    progress: &dyn Progress,
+) -> Result<(), Failure> {
+    let began = std::time::Instant::now();
+    loop {
+        execute(run, bench, progress)?;
+        let record = run.record();
+        let scenario = &record.scenario;
+        let Some(extend) = &scenario.judge.extend else {
+            return Ok(());
+        };
+        let blocks = record
+            .plan
+            .trials
+            .iter()
+            .map(|t| t.block)
+            .max()
+            .unwrap_or(0);
+        let looks = scenario.judge.looks(scenario.blocks);
+        let Some(next) = looks.into_iter().find(|look| *look > blocks) else {
+            return Ok(());
+        };
+        let judgement = analyze_run(run.path(), progress)?;
+        let undecided = judgement.comparisons.iter().any(Comparison::is_open);
+        if !undecided || judgement.judgement.verdict != Verdict::Inconclusive {
+            return Ok(());
+        }
+        let budget = std::time::Duration::from_nanos(extend.within.nanos());
+        if began.elapsed() >= budget {
+            let text = format!(
+                "undecided after {blocks} blocks, and {} are spent",
+                extend.within
+            );
+            progress.note(&text);
+            run.event("extension-ended", None, &text)?;
+            return Ok(());
+        }
+        let text = format!("undecided after {blocks} blocks: going on to {next}");
+        let plan = Plan::new(scenario, record.plan.seed, Some(next));
+        progress.note(&text);
+        run.event("extended", None, &text)?;
+        run.extend(plan)?;
+    }
+}
 
 /// Runs every trial that is not finished yet. Failures of single trials are recorded, and the next one runs.
 pub fn execute(

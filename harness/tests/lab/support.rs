@@ -23,6 +23,7 @@ variants:
 warmup: 50 ms
 duration: 200 ms
 blocks: 1
+judge: {by: completeness}
 ";
 
 /// The same through tap, NIC and bridge.

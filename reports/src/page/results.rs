@@ -159,7 +159,7 @@ fn would_wait(run: &Analysis, variant: &str, rate: Option<Rate>) -> Option<(f64,
 
 fn class(finding: Finding) -> &'static str {
     match finding {
-        Finding::Equal => "equal",
+        Finding::Equal | Finding::Small => "equal",
         Finding::CannotTell => "cannot-tell",
         Finding::Higher => "higher",
         Finding::Lower => "lower",
@@ -225,6 +225,7 @@ fn comparison_row(c: &Comparison) -> Markup {
             td class=(class(c.finding)) {
                 @match c.finding {
                     Finding::Equal => { "equal" }
+                    Finding::Small => { "too small to matter" }
                     Finding::CannotTell => { "cannot tell" }
                     Finding::Higher => { "higher" }
                     Finding::Lower => { "lower" }

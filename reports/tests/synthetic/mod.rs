@@ -10,6 +10,7 @@ use vifbench_probes::protocol::{
 };
 use vifbench_probes::schedule::Schedule;
 use vifbench_reports::store::{ClockMap, FORMAT, ModuleProof, Outcome, RunRecord, TrialRecord};
+use vifbench_scenarios::judge::Judge;
 use vifbench_scenarios::lab::HostName;
 use vifbench_scenarios::plan::{FlowPlan, Plan, TrialPlan};
 use vifbench_scenarios::scenario::{
@@ -61,6 +62,7 @@ pub struct World {
     pub about: String,
     pub rates: Vec<u64>,
     pub blocks: u32,
+    pub judge: Judge,
     pub variants: Vec<(String, Patches)>,
     pub warmup: Span,
     pub duration: Span,
@@ -86,6 +88,7 @@ impl Default for World {
             about: "what the accounting itself costs".into(),
             rates: vec![2000],
             blocks: 1,
+            judge: Judge::default(),
             variants: vec![
                 ("stock".into(), Patches::Stock),
                 ("shadow".into(), Patches::Shadow),
@@ -172,6 +175,7 @@ impl World {
             warmup: self.warmup,
             duration: self.duration,
             blocks: self.blocks,
+            judge: self.judge.clone(),
         }
     }
 

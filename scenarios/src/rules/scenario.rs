@@ -1,7 +1,9 @@
 //! Scenarios.
 
 use super::repeats;
+use crate::acknowledged::unknown_metric;
 use crate::file::{Faults, FileError, PLAIN_NAME, is_plain_name};
+use crate::judge::Least;
 use crate::scenario::{Arrivals, MAX_FRAME, MIN_PAYLOAD, Patches, Protocol, Scenario};
 use crate::units::{Rate, Size, Span};
 use crate::yaml::{Cause, Mistake, Step, path_text};
@@ -77,7 +79,39 @@ pub(crate) fn check(scenario: &Scenario, text: &str, origin: &str) -> Result<(),
             "ask for at least 1 block",
         );
     }
+    judge(scenario, &mut faults);
     faults.into_result()
+}
+
+fn judge(scenario: &Scenario, faults: &mut Faults<'_>) {
+    for (metric, least) in &scenario.judge.matters {
+        let path: [Step; 3] = ["judge".into(), "matters".into(), metric.as_str().into()];
+        if let Some((what, mend)) = unknown_metric(metric) {
+            faults.add(&path, what, mend);
+        } else if matches!(least, Least::Time(_)) && !is_time(metric) {
+            faults.add(
+                &path,
+                format!("`{metric}` is no time"),
+                "write the smallest difference that matters as a share, as in `2 %`",
+            );
+        }
+    }
+    if let Some(extend) = &scenario.judge.extend
+        && extend.to <= scenario.blocks
+    {
+        faults.add(
+            &["judge".into(), "extend".into(), "to".into()],
+            format!(
+                "up to {} blocks are no more than the {} of the scenario",
+                extend.to, scenario.blocks
+            ),
+            "raise it above `blocks`, or remove `extend`",
+        );
+    }
+}
+
+fn is_time(metric: &str) -> bool {
+    !matches!(metric, "lost" | "reordered" | "throughput" | "dom0_cpu")
 }
 
 fn traffic(scenario: &Scenario, faults: &mut Faults<'_>) {

@@ -1,0 +1,173 @@
+//! `vifbench compare A B`: two runs, or two variants of any runs.
+
+use std::path::Path;
+
+use serde_json::json;
+use vifbench_reports::analyze_run;
+use vifbench_reports::compare::{Comparison, Meaning};
+use vifbench_reports::cross::{Side, across, differences};
+use vifbench_reports::rundir::RunDir;
+use vifbench_reports::store::RunRecord;
+use vifbench_reports::summary::RunSummary;
+use vifbench_scenarios::progress::Progress;
+
+use crate::cli::Format;
+use crate::error::Failure;
+use crate::exit::Exit;
+
+/// A run that was named, and perhaps one of its variants.
+struct Named {
+    run: RunDir,
+    summary: RunSummary,
+    record: RunRecord,
+    variant: Option<String>,
+}
+
+/// Carries out the command.
+pub fn run(
+    a: &str,
+    b: &str,
+    although_different: bool,
+    format: Format,
+    progress: &dyn Progress,
+) -> Result<Exit, Failure> {
+    let (a, b) = (read(a, progress)?, read(b, progress)?);
+    let pairs = pairs(&a, &b)?;
+    // The noise that the base was judged under.
+    let noise = a.run.read_noise()?;
+    let mut notes: Vec<String> = Vec::new();
+    let mut comparisons: Vec<Comparison> = Vec::new();
+    for (x, y) in &pairs {
+        let (x, y) = (side(&a, x), side(&b, y));
+        for note in differences(&x, &y) {
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+        comparisons.extend(across(&x, &y, &noise).unwrap_or_default());
+    }
+    if !notes.is_empty() && !although_different {
+        return Err(Failure::Usage(format!(
+            "the two are not the same question: {}; what differs between them may come from that. Compare them all the \
+             same with `--although-different`",
+            notes.join("; ")
+        )));
+    }
+    let judged = || comparisons.iter().filter(|c| c.judged);
+    let exit = if judged().any(|c| c.meaning == Meaning::Worse) {
+        Exit::Regression
+    } else if !notes.is_empty() || comparisons.is_empty() {
+        // What differs may come from the ruler: it shows, and decides nothing.
+        Exit::Inconclusive
+    } else if judged().any(|c| c.meaning == Meaning::Better) {
+        Exit::Pass
+    } else if judged().any(Comparison::is_open) {
+        Exit::Inconclusive
+    } else {
+        Exit::Pass
+    };
+    match format {
+        Format::Json => println!(
+            "{}",
+            json!({"differences": notes, "comparisons": comparisons, "exit_code": exit.code()})
+        ),
+        Format::Text => print(&notes, &comparisons),
+    }
+    Ok(exit)
+}
+
+fn read(named: &str, progress: &dyn Progress) -> Result<Named, Failure> {
+    // A folder's own name may hold a colon.
+    let (path, variant) = match named.rsplit_once(':') {
+        Some((path, variant)) if !Path::new(named).exists() => (path, Some(variant.to_owned())),
+        _ => (named, None),
+    };
+    let path = Path::new(path);
+    let run = RunDir::new(path);
+    let record = run.read_run()?;
+    if let Some(variant) = &variant
+        && !record.scenario.variants.iter().any(|v| v.name == *variant)
+    {
+        let known: Vec<&str> = record
+            .scenario
+            .variants
+            .iter()
+            .map(|v| v.name.as_str())
+            .collect();
+        return Err(Failure::Usage(format!(
+            "the run {} has no variant `{variant}`; it has {}",
+            record.run,
+            known.join(", ")
+        )));
+    }
+    Ok(Named {
+        run,
+        summary: analyze_run(path, progress)?,
+        record,
+        variant,
+    })
+}
+
+/// Which variant is held against which.
+fn pairs(a: &Named, b: &Named) -> Result<Vec<(String, String)>, Failure> {
+    match (&a.variant, &b.variant) {
+        (Some(x), Some(y)) => Ok(vec![(x.clone(), y.clone())]),
+        (Some(x), None) | (None, Some(x)) => Ok(vec![(x.clone(), x.clone())]),
+        (None, None) => {
+            let names = |n: &Named| -> Vec<String> {
+                n.record
+                    .scenario
+                    .variants
+                    .iter()
+                    .map(|v| v.name.clone())
+                    .collect()
+            };
+            let theirs = names(b);
+            let common: Vec<_> = names(a)
+                .into_iter()
+                .filter(|v| theirs.contains(v))
+                .map(|v| (v.clone(), v))
+                .collect();
+            if common.is_empty() {
+                return Err(Failure::Usage(format!(
+                    "the runs {} and {} have no variant in common; name one of each, as in RUN:variant",
+                    a.record.run, b.record.run
+                )));
+            }
+            Ok(common)
+        }
+    }
+}
+
+fn side<'a>(named: &'a Named, variant: &'a str) -> Side<'a> {
+    Side {
+        record: &named.record,
+        summary: &named.summary,
+        variant,
+    }
+}
+
+fn print(notes: &[String], comparisons: &[Comparison]) {
+    for note in notes {
+        println!("DIFFERENT RULERS OR QUESTIONS: {note}");
+    }
+    let mut heading = None;
+    for c in comparisons.iter().filter(|c| c.judged) {
+        let this = (&c.base, &c.other, c.rate, &c.to);
+        if heading != Some(this) {
+            let rate = c.rate.map(|r| format!(" at {r}")).unwrap_or_default();
+            println!("\n{} against {}{rate}, to {}:", c.other, c.base, c.to);
+            heading = Some(this);
+        }
+        let mark = match c.meaning {
+            Meaning::Worse => "!",
+            Meaning::Better => "*",
+            Meaning::Neither if c.is_open() => "?",
+            Meaning::Neither => "=",
+        };
+        println!("  {mark} {}", c.sentence);
+    }
+    if comparisons.is_empty() {
+        println!("nothing to compare: the two have no measured point in common");
+    }
+}

@@ -1,0 +1,199 @@
+//! `vifbench trust`: false alarms and power, by simulation on recorded noise.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use vifbench_reports::analyze_run;
+use vifbench_reports::noise::{Noise, is_twin, least_percent};
+use vifbench_reports::rundir::RunDir;
+use vifbench_reports::stats::simulate::{Nights, Number, Trust, assumed, simulate};
+use vifbench_scenarios::judge::{Extend, Judge};
+use vifbench_scenarios::progress::Progress;
+use vifbench_scenarios::units::Span;
+
+use crate::cli::{Format, TrustArgs};
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::store::write_json;
+
+/// The noise that the virtual lab showed, by metric: `docs/trust.md` says of which runs.
+const RECORDED: &str = include_str!("../../noise-virtual-lab.json");
+/// The numbers of that file that are judged when a scenario says nothing else.
+const JUDGED: [&str; 5] = [
+    "delay_p50",
+    "delay_p99",
+    "abs_ipdv_mean",
+    "pdv_p99",
+    "dom0_cpu_per_packet",
+];
+/// Rows of numbers of a usual run: two flows and all of them.
+const ROWS: usize = 3;
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Answer {
+    noise: String,
+    looks: Vec<u32>,
+    numbers: usize,
+    learned: Option<Noise>,
+    trust: Trust,
+}
+
+/// Carries out the command.
+pub fn run(args: &TrustArgs, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
+    if args.nights == 0 || args.blocks == 0 {
+        return Err(Failure::Usage(
+            "at least one night and one block are needed to count anything".to_owned(),
+        ));
+    }
+    let (numbers, source, learned) = if args.runs.is_empty() {
+        recorded()?
+    } else {
+        learn(args, progress)?
+    };
+    let judge = Judge {
+        extend: args.extend_to.map(|to| Extend {
+            to,
+            within: Span::from_secs(0),
+        }),
+        ..Judge::default()
+    };
+    let nights = Nights {
+        nights: args.nights,
+        numbers,
+        looks: judge.looks(args.blocks),
+        seed: 1,
+    };
+    let task = progress.start("nights", None);
+    task.message(&format!("simulating {}", args.nights));
+    let trust = simulate(&nights, args.shift);
+    task.finish("simulated");
+    if let (Some(path), Some(noise)) = (&args.learn, &learned) {
+        write_json(path, noise)?;
+    }
+    let answer = Answer {
+        noise: source,
+        looks: nights.looks,
+        numbers: nights.numbers.len(),
+        learned,
+        trust,
+    };
+    match format {
+        Format::Json => println!("{}", serde_json::json!(answer)),
+        Format::Text => print(&answer),
+    }
+    Ok(Exit::Pass)
+}
+
+type Source = (Vec<Number>, String, Option<Noise>);
+
+fn recorded() -> Result<Source, Failure> {
+    let noise: Noise = serde_json::from_str(RECORDED)
+        .map_err(|error| Failure::Usage(format!("the recorded noise is damaged: {error}")))?;
+    let judged: Vec<_> = noise
+        .metrics
+        .iter()
+        .filter(|(metric, _)| JUDGED.contains(&metric.as_str()))
+        .flat_map(|of| [of; ROWS])
+        .collect();
+    let deviations: Vec<f64> = judged.iter().map(|(_, f)| f.deviation_percent).collect();
+    let numbers = judged
+        .iter()
+        .zip(assumed(&deviations, 500, 1))
+        .map(|((metric, floor), noise)| Number {
+            metric: (*metric).clone(),
+            noise,
+            least_percent: floor.least_percent,
+        })
+        .collect();
+    let source = format!("as wide as in {} runs of the virtual lab", noise.runs.len());
+    Ok((numbers, source, None))
+}
+
+/// Differences of twins, block by block, with what the numbers of a block have in common.
+fn learn(args: &TrustArgs, progress: &dyn Progress) -> Result<Source, Failure> {
+    let mut runs = Vec::new();
+    for path in &args.runs {
+        let summary = analyze_run(path, progress)?;
+        let record = RunDir::new(path).read_run()?;
+        runs.push((summary, record));
+    }
+    let all: Vec<_> = runs
+        .iter()
+        .map(|(s, r)| (s.run.clone(), &r.scenario, s.comparisons.as_slice()))
+        .collect();
+    let learned = Noise::learn(&all);
+    let mut numbers: BTreeMap<String, Number> = BTreeMap::new();
+    for (summary, record) in &runs {
+        let twins = summary
+            .comparisons
+            .iter()
+            .filter(|c| c.judged && is_twin(&record.scenario, &c.other));
+        // What is zero on both sides, such as losses where nothing is lost, cannot raise an alarm.
+        for c in twins.filter(|c| c.pairs.iter().all(|p| p.base != 0.0)) {
+            let key = format!("{} {:?} {:?}", c.metric, c.rate, c.flow);
+            let number = numbers.entry(key).or_insert_with(|| Number {
+                metric: c.metric.clone(),
+                noise: Vec::new(),
+                least_percent: 0.0,
+            });
+            let percents = c.pairs.iter().map(|p| p.difference / p.base * 100.0);
+            number.noise.extend(percents);
+            let least = least_percent(c).unwrap_or_default();
+            number.least_percent = number.least_percent.max(least);
+        }
+    }
+    numbers.retain(|_, number| number.noise.iter().any(|v| *v != 0.0));
+    if numbers.is_empty() {
+        return Err(Failure::Usage(
+            "none of the runs has two variants that are the same but for their name; `vifbench run aa` makes one"
+                .to_owned(),
+        ));
+    }
+    let source = format!("blocks of {} runs", learned.runs.len());
+    Ok((numbers.into_values().collect(), source, Some(learned)))
+}
+
+fn print(answer: &Answer) {
+    let t = &answer.trust;
+    let share = |n: u32| f64::from(n) / f64::from(t.nights) * 100.0;
+    let looks: Vec<String> = answer.looks.iter().map(u32::to_string).collect();
+    println!("noise: {}", answer.noise);
+    println!(
+        "{} nights of {} judged numbers, looked at after {} blocks",
+        t.nights,
+        answer.numbers,
+        looks.join(", ")
+    );
+    println!(
+        "false alarms: {} of {} nights ({:.1} %), {} ({:.1} %) by significance alone",
+        t.false_alarms,
+        t.nights,
+        share(t.false_alarms),
+        t.false_alarms_by_significance,
+        share(t.false_alarms_by_significance)
+    );
+    println!("a true shift of {} % is found:", t.shift_percent);
+    for power in &t.power {
+        println!(
+            "  {:<22}in {:>5.1} % of nights, after {:.1} blocks (noise of a block {:.2} %, counts above {:.2} %)",
+            power.metric,
+            share(power.found),
+            power.mean_blocks,
+            power.deviation_percent,
+            power.least_percent
+        );
+    }
+    println!(
+        "95 % intervals hold the truth in {:.1} %",
+        t.coverage * 100.0
+    );
+    if let Some(noise) = &answer.learned {
+        for (metric, floor) in &noise.metrics {
+            println!(
+                "  {metric}: a block differs by {:.3} % (root mean square), 95 % of the means by at most {:.3} %",
+                floor.deviation_percent, floor.percent
+            );
+        }
+    }
+}

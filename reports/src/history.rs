@@ -1,0 +1,384 @@
+//! The history: what every run of a lab measured, as one small Parquet file a run in `history/` beside the runs. It stays
+//! when a run's captures are removed to save room.
+//!
+//! Change points over it are a second opinion: they see slow drift that no single night shows, but need several nights
+//! behind a change. The verdict of a night rests on that night alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use polars::prelude::*;
+use serde::Serialize;
+
+use crate::compare::{self, Unit};
+use crate::error::ReportError;
+use crate::stats::changes::{Change, changes};
+use crate::stats::median;
+use crate::summary::RunSummary;
+use crate::tables;
+use crate::text;
+
+/// One number of one night.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Night {
+    /// The run.
+    pub run: String,
+    /// When it started, RFC 3339, UTC.
+    pub started: String,
+    /// Its verdict.
+    pub verdict: String,
+    /// Its ruler.
+    pub ruler: String,
+    /// Median over the trials.
+    pub value: f64,
+    /// Trials.
+    pub trials: u32,
+}
+
+/// What makes a series: the same number of the same thing on the same lab.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Key {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The lab's name.
+    pub lab: String,
+    /// The variant.
+    pub variant: String,
+    /// Point of the sweep as written, or nothing.
+    pub rate: String,
+    /// The guest, or `all`.
+    pub to: String,
+    /// The metric.
+    pub metric: String,
+    /// Its unit.
+    pub unit: String,
+}
+
+impl Key {
+    /// For a person: `small-packets on bench: shadow at 1000/s to u1, delay_p99`.
+    pub fn title(&self) -> String {
+        let rate = if self.rate.is_empty() {
+            String::new()
+        } else {
+            format!(" at {}", self.rate)
+        };
+        format!(
+            "{} on {}: {}{rate} to {}, {}",
+            self.scenario, self.lab, self.variant, self.to, self.metric
+        )
+    }
+
+    /// A value with its unit.
+    pub fn value(&self, value: f64) -> String {
+        Unit::from_name(&self.unit)
+            .map_or_else(|| text::three_digits(value), |unit| unit.value(value))
+    }
+}
+
+/// One number over all nights, oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Series {
+    /// What it is.
+    pub key: Key,
+    /// Every night.
+    pub nights: Vec<Night>,
+    /// Where it changed, by night index.
+    pub changes: Vec<Change>,
+    /// Where the ruler changed: indices of the first night on another.
+    pub ruler_changes: Vec<usize>,
+}
+
+/// All of them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct History {
+    /// Runs that were read.
+    pub runs: usize,
+    /// Every series.
+    pub series: Vec<Series>,
+}
+
+/// The folder of the history of runs that lie in `out`.
+pub fn folder(out: &Path) -> PathBuf {
+    out.join("history")
+}
+
+/// Writes what a run measured into the history of the folder that it lies in.
+pub fn record(out: &Path, summary: &RunSummary) -> Result<PathBuf, ReportError> {
+    let path = folder(out).join(format!("{}.parquet", summary.run));
+    let measured = compare::measured(&summary.trials);
+    let mut rows: Vec<(&compare::Measured, f64)> = Vec::new();
+    for m in &measured {
+        rows.extend(median(&m.values).map(|value| (m, value)));
+    }
+    let text = |name: &str, pick: &dyn Fn(&compare::Measured) -> String| {
+        tables::column(
+            name,
+            rows.iter().map(|(m, _)| pick(m)).collect::<Vec<String>>(),
+        )
+    };
+    let columns = vec![
+        text("run", &|_| summary.run.clone()),
+        text("started", &|_| summary.started.clone()),
+        text("scenario", &|_| summary.scenario.clone()),
+        text("lab", &|_| summary.lab.clone()),
+        text("ruler", &|_| summary.ruler.clone()),
+        text("verdict", &|_| summary.judgement.verdict.to_string()),
+        text("variant", &|m| m.variant.clone()),
+        text("rate", &|m| {
+            m.rate.map_or_else(String::new, |r| r.to_string())
+        }),
+        text("to", &|m| m.to.clone()),
+        text("metric", &|m| m.metric.to_owned()),
+        text("unit", &|m| m.unit.name().to_owned()),
+        tables::column("value", rows.iter().map(|(_, v)| *v).collect::<Vec<f64>>()),
+        tables::column(
+            "trials",
+            rows.iter()
+                .map(|(m, _)| m.values.len() as u32)
+                .collect::<Vec<u32>>(),
+        ),
+    ];
+    let frame = tables::frame(&path, rows.len(), columns)?;
+    let part = path.with_extension("part");
+    tables::write_parquet(&part, frame, tables::about(&summary.run, &summary.marks))?;
+    std::fs::rename(&part, &path).map_err(ReportError::write(&path))?;
+    Ok(path)
+}
+
+/// Reads the whole history of the runs in `out`, with change points.
+pub fn read(out: &Path) -> Result<History, ReportError> {
+    let folder = folder(out);
+    let mut paths = Vec::new();
+    if folder.try_exists().map_err(ReportError::read(&folder))? {
+        for entry in std::fs::read_dir(&folder).map_err(ReportError::read(&folder))? {
+            let path = entry.map_err(ReportError::read(&folder))?.path();
+            if path.extension().is_some_and(|e| e == "parquet") {
+                paths.push(path);
+            }
+        }
+    }
+    paths.sort();
+    let mut series: BTreeMap<Key, Vec<Night>> = BTreeMap::new();
+    for path in &paths {
+        read_run(path, &mut series)?;
+    }
+    let series = series
+        .into_iter()
+        .map(|(key, mut nights)| {
+            nights.sort_by(|a, b| (&a.started, &a.run).cmp(&(&b.started, &b.run)));
+            let values: Vec<f64> = nights.iter().map(|n| n.value).collect();
+            let ruler_changes = (1..nights.len())
+                .filter(|i| nights[*i].ruler != nights[i - 1].ruler)
+                .collect();
+            Series {
+                key,
+                changes: changes(&values),
+                nights,
+                ruler_changes,
+            }
+        })
+        .collect();
+    Ok(History {
+        runs: paths.len(),
+        series,
+    })
+}
+
+fn read_run(path: &Path, series: &mut BTreeMap<Key, Vec<Night>>) -> Result<(), ReportError> {
+    let bad = |error: PolarsError| ReportError::History {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let file = File::open(path).map_err(ReportError::read(path))?;
+    let frame = ParquetReader::new(file).finish().map_err(bad)?;
+    let text = |name: &str| -> Result<Vec<String>, PolarsError> {
+        Ok(frame
+            .column(name)?
+            .str()?
+            .iter()
+            .map(|v| v.unwrap_or_default().to_owned())
+            .collect())
+    };
+    let [
+        run,
+        started,
+        scenario,
+        lab,
+        ruler,
+        verdict,
+        variant,
+        rate,
+        to,
+        metric,
+        unit,
+    ] = [
+        "run", "started", "scenario", "lab", "ruler", "verdict", "variant", "rate", "to", "metric",
+        "unit",
+    ]
+    .map(text);
+    let (run, started, scenario, lab, ruler, verdict) = (
+        run.map_err(bad)?,
+        started.map_err(bad)?,
+        scenario.map_err(bad)?,
+        lab.map_err(bad)?,
+        ruler.map_err(bad)?,
+        verdict.map_err(bad)?,
+    );
+    let (variant, rate, to, metric, unit) = (
+        variant.map_err(bad)?,
+        rate.map_err(bad)?,
+        to.map_err(bad)?,
+        metric.map_err(bad)?,
+        unit.map_err(bad)?,
+    );
+    let values = frame.column("value").and_then(|c| c.f64().cloned());
+    let trials = frame.column("trials").and_then(|c| c.u32().cloned());
+    let (values, trials) = (values.map_err(bad)?, trials.map_err(bad)?);
+    for (i, (value, n)) in values.iter().zip(trials.iter()).enumerate() {
+        let (Some(value), Some(n)) = (value, n) else {
+            continue;
+        };
+        if !value.is_finite() {
+            continue;
+        }
+        let key = Key {
+            scenario: scenario[i].clone(),
+            lab: lab[i].clone(),
+            variant: variant[i].clone(),
+            rate: rate[i].clone(),
+            to: to[i].clone(),
+            metric: metric[i].clone(),
+            unit: unit[i].clone(),
+        };
+        series.entry(key).or_default().push(Night {
+            run: run[i].clone(),
+            started: started[i].clone(),
+            verdict: verdict[i].clone(),
+            ruler: ruler[i].clone(),
+            value,
+            trials: n,
+        });
+    }
+    Ok(())
+}
+
+impl History {
+    /// One CSV a scenario, lab, variant, rate and guest, as Apache Otava's CSV importer reads them: a column `time`, a
+    /// column for every metric, the run as an attribute. With the Otava configuration that names them. File name and text.
+    pub fn otava(&self) -> Vec<(String, String)> {
+        let mut tables: BTreeMap<(String, String), Vec<&Series>> = BTreeMap::new();
+        for series in &self.series {
+            let k = &series.key;
+            let name = [&k.scenario, &k.lab, &k.variant, &k.rate, &k.to]
+                .map(|part| {
+                    part.chars()
+                        .map(|c| {
+                            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                                c
+                            } else {
+                                '_'
+                            }
+                        })
+                        .collect::<String>()
+                })
+                .join("+");
+            tables
+                .entry((name, String::new()))
+                .or_default()
+                .push(series);
+        }
+        let mut files = Vec::new();
+        let mut config =
+            String::from("# For Apache Otava: otava analyze --config otava.yaml\ntests:\n");
+        for ((name, _), series) in &tables {
+            let mut nights: BTreeSet<(&str, &str)> = BTreeSet::new();
+            let mut values: BTreeMap<(&str, &str), f64> = BTreeMap::new();
+            for s in series {
+                for night in &s.nights {
+                    nights.insert((&night.started, &night.run));
+                    values.insert((&night.run, &s.key.metric), night.value);
+                }
+            }
+            let metrics: Vec<&str> = series.iter().map(|s| s.key.metric.as_str()).collect();
+            let mut csv = format!("time,run,{}\n", metrics.join(","));
+            for (started, run) in nights {
+                let cells: Vec<String> = metrics
+                    .iter()
+                    .map(|m| {
+                        values
+                            .get(&(run, *m))
+                            .map_or_else(String::new, f64::to_string)
+                    })
+                    .collect();
+                // Writing to a String cannot fail.
+                let _ = writeln!(csv, "{started},{run},{}", cells.join(","));
+            }
+            files.push((format!("{name}.csv"), csv));
+            let _ = write!(
+                config,
+                "  \"{name}\":\n    type: csv\n    file: \"{name}.csv\"\n    time_column: time\n    attributes: [run]\n    \
+                 metrics:\n"
+            );
+            for s in series {
+                // Otava's direction: 1 where more is better.
+                let direction = if s.key.metric == "throughput" { 1 } else { -1 };
+                let _ = writeln!(
+                    config,
+                    "      {m}: {{column: {m}, direction: {direction}}}",
+                    m = s.key.metric
+                );
+            }
+        }
+        files.push(("otava.yaml".to_owned(), config));
+        files
+    }
+
+    /// The series that changed, newest change first, for a terminal.
+    pub fn to_text(&self) -> String {
+        let mut out = format!(
+            "{}, {} series\n",
+            text::plural(self.runs, "run"),
+            self.series.len()
+        );
+        let mut found: Vec<(&Series, &Change)> = self
+            .series
+            .iter()
+            .flat_map(|s| s.changes.iter().map(move |c| (s, c)))
+            .collect();
+        found.sort_by(|(a, c), (b, d)| {
+            let at = |s: &Series, c: &Change| s.nights[c.at].started.clone();
+            at(b, d).cmp(&at(a, c)).then_with(|| a.key.cmp(&b.key))
+        });
+        if found.is_empty() {
+            out.push_str("no change point\n");
+        }
+        for (series, change) in found {
+            let night = &series.nights[change.at];
+            let percent = if change.before == 0.0 {
+                String::new()
+            } else {
+                format!(
+                    " ({})",
+                    text::signed_percent((change.after / change.before - 1.0) * 100.0)
+                )
+            };
+            let ruler = if series.ruler_changes.contains(&change.at) {
+                "; the ruler changed with it"
+            } else {
+                ""
+            };
+            let _ = writeln!(
+                out,
+                "{}  {}: {} -> {}{percent}, p = {}{ruler}",
+                night.run,
+                series.key.title(),
+                series.key.value(change.before),
+                series.key.value(change.after),
+                text::three_digits(change.p),
+            );
+        }
+        out
+    }
+}
