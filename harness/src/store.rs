@@ -96,6 +96,8 @@ impl RunDir {
                 Err(source) => return Err(io("create the folder", &path)(source)),
             }
         };
+        let history = vifbench_reports::history::folder(out);
+        fs::create_dir_all(&history).map_err(io("create the folder", &history))?;
         let trials = path.join("trials");
         fs::create_dir(&trials).map_err(io("create the folder", &trials))?;
         let record = RunRecord {

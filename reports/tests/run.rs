@@ -10,7 +10,7 @@ use synthetic::{Fate, SEND_TO_TX, START, World, plain};
 use vifbench_probes::protocol::Point;
 use vifbench_probes::schedule::Schedule;
 use vifbench_reports::analysis::analyze;
-use vifbench_reports::compare::{Comparison, Finding};
+use vifbench_reports::compare::{Comparison, Finding, Meaning};
 use vifbench_reports::error::ReportError;
 use vifbench_reports::figures::{self, font, scene};
 use vifbench_reports::rundir::RunDir;
@@ -19,6 +19,7 @@ use vifbench_reports::store::Outcome;
 use vifbench_reports::summary::{RunSummary, TrialState, TrialSummary};
 use vifbench_reports::verdict::Verdict;
 use vifbench_reports::{analyze_pair, analyze_run, packets, render};
+use vifbench_scenarios::judge::{Judge, Least};
 use vifbench_scenarios::progress::Silent;
 use vifbench_scenarios::scenario::{Mode, Patches};
 use vifbench_scenarios::units::Span;
@@ -315,62 +316,156 @@ fn without_a_clock_bound_only_variations_are_claimed() {
     );
 }
 
-#[test]
-fn differences_are_judged_against_the_bound() {
-    let find = |summary: &RunSummary, metric: &str| -> Comparison {
-        let mut all = summary.comparisons.iter();
-        all.find(|c| c.metric == metric && c.flow == Some(1))
-            .unwrap()
-            .clone()
-    };
-    // Shadow is slower by 1000 ns; the bound of a difference is 2 x 500 ns.
-    let (_folder, summary) = analysed(&World {
-        blocks: 2,
+/// Eight blocks, of which the verdict tells the differences; more than 1 % of the median delay matters.
+fn judged() -> World {
+    World {
+        blocks: 8,
+        duration: Span::from_millis(100),
+        bound: Some(200.0),
+        dom0_percent: |_, _| 30.0,
+        judge: Judge {
+            matters: [("delay_p50".to_owned(), Least::Percent(1.0))].into(),
+            ..Judge::default()
+        },
         ..World::default()
-    });
+    }
+}
+
+fn find(summary: &RunSummary, metric: &str) -> Comparison {
+    let mut all = summary.comparisons.iter();
+    all.find(|c| c.metric == metric && c.flow == Some(1))
+        .unwrap()
+        .clone()
+}
+
+#[test]
+fn a_clear_difference_is_a_regression_with_its_reason() {
+    // Shadow is slower by 1000 ns; the bound of a difference is 4 x 200 ns.
+    let (folder, summary) = analysed(&judged());
     let delay = find(&summary, "delay_p50");
     assert_eq!(
         (delay.pairs.len(), delay.mean, delay.bound),
-        (2, 1000.0, Some(1000.0))
+        (8, 1000.0, Some(800.0))
     );
     assert_eq!(delay.finding, Finding::Higher, "{}", delay.sentence);
-    let (_folder, summary) = analysed(&World {
-        blocks: 2,
-        bound: Some(300.0),
-        ..World::default()
-    });
-    let delay = find(&summary, "delay_p50");
-    assert_eq!(delay.finding, Finding::CannotTell);
+    assert_eq!(delay.meaning, Meaning::Worse);
+    // Of 2^8 choices of signs only this and its mirror image are as extreme.
+    assert_eq!(delay.p, Some(2.0 / 256.0));
     assert_eq!(
         delay.sentence,
-        "p50 delay: +1.00 µs (+1.98 %), difference below the bound of 1.20 µs: cannot tell \
-         (2 pairs: +1.00 µs to +1.00 µs)."
+        "p50 delay: higher with shadow than with stock by +1.00 µs (+1.98 %) (95 % interval +1.00 µs to +1.00 µs over \
+         8 pairs, p = 0.008, bound 800 ns; counts above its bound of 800 ns)."
+    );
+    assert_eq!(find(&summary, "throughput").finding, Finding::Equal);
+    assert_eq!(summary.judgement.verdict, Verdict::Regression);
+    assert!(
+        summary.judgement.reason.contains("p50 delay: higher"),
+        "{}",
+        summary.judgement.reason
+    );
+    let junit = vifbench_reports::ci::junit(&summary);
+    assert!(junit.contains("<failure type=\"REGRESSION\""), "{junit}");
+    let markdown = vifbench_reports::ci::markdown(&summary);
+    assert!(markdown.starts_with("### ❌ REGRESSION"), "{markdown}");
+
+    // Known, until a day that has not passed when the run started.
+    let known = |expires: &str| {
+        format!("acknowledged:\n  - {{metric: delay_p50, reason: the price, expires: {expires}}}\n")
+    };
+    let file = folder.path().join("acknowledged.yaml");
+    std::fs::write(&file, known("2099-01-01")).unwrap();
+    let summary = analyze_run(folder.path(), &Silent).unwrap();
+    let judgement = &summary.judgement;
+    assert_ne!(judgement.verdict, Verdict::Regression, "{judgement:?}");
+    assert!(
+        judgement
+            .findings
+            .iter()
+            .any(|f| f.ends_with("acknowledged until 2099-01-01: the price")),
+        "{judgement:?}"
+    );
+    assert!(!vifbench_reports::ci::junit(&summary).contains("<failure"));
+    std::fs::write(&file, known("2001-01-01")).unwrap();
+    let judgement = analyze_run(folder.path(), &Silent).unwrap().judgement;
+    assert_eq!(judgement.verdict, Verdict::Regression);
+    assert!(
+        judgement.reason.contains("expired on 2001-01-01"),
+        "{judgement:?}"
+    );
+}
+
+#[test]
+fn what_is_better_is_an_improvement() {
+    let (_folder, summary) = analysed(&World {
+        fate: |variant, block, flow, seq| {
+            plain(
+                if variant == "shadow" {
+                    "stock"
+                } else {
+                    "shadow"
+                },
+                block,
+                flow,
+                seq,
+            )
+        },
+        ..judged()
+    });
+    assert_eq!(find(&summary, "delay_p50").meaning, Meaning::Better);
+    assert_eq!(summary.judgement.verdict, Verdict::Improvement);
+    assert!(!vifbench_reports::ci::junit(&summary).contains("<failure"));
+}
+
+#[test]
+fn a_difference_within_the_bound_decides_nothing() {
+    let (_folder, summary) = analysed(&World {
+        bound: Some(300.0),
+        ..judged()
+    });
+    let delay = find(&summary, "delay_p50");
+    assert_eq!(delay.finding, Finding::Small, "{}", delay.sentence);
+    assert!(
+        delay.sentence.contains("counts above its bound of 1.20 µs"),
+        "{}",
+        delay.sentence
     );
     // Within dom0 and for variations the clocks do not matter.
     assert_eq!(find(&summary, "hop_nic_vif").finding, Finding::Equal);
     assert_eq!(find(&summary, "abs_ipdv_mean").finding, Finding::Equal);
-    // Pairs that do not agree.
+}
+
+#[test]
+fn too_few_blocks_and_pairs_that_disagree_decide_nothing() {
     let (_folder, summary) = analysed(&World {
         blocks: 2,
+        ..judged()
+    });
+    let delay = find(&summary, "delay_p50");
+    assert_eq!(delay.finding, Finding::CannotTell);
+    assert!(
+        delay.sentence.contains("2 pairs cannot decide, 6 can"),
+        "{}",
+        delay.sentence
+    );
+    assert_eq!(summary.judgement.verdict, Verdict::Inconclusive);
+
+    let (_folder, summary) = analysed(&World {
         bound: Some(0.0),
         fate: |variant, block, flow, seq| {
             let mut fate = plain("stock", block, flow, seq);
             if variant == "shadow" {
-                fate.hops[1] += if block == 1 { 500 } else { -300 };
+                fate.hops[1] += if block % 2 == 1 { 9000 } else { -8000 };
             }
             fate
         },
-        ..World::default()
+        ..judged()
     });
-    let hop = find(&summary, "hop_nic_vif");
-    assert_eq!(
-        (hop.min, hop.max, hop.finding),
-        (-300.0, 500.0, Finding::CannotTell)
-    );
-    assert_eq!(
-        hop.sentence,
-        "mean time nic to vif: +100 ns (+1.67 %), pairs do not agree: cannot tell \
-         (2 pairs: -300 ns to +500 ns)."
+    let delay = find(&summary, "delay_p50");
+    assert_eq!(delay.finding, Finding::CannotTell, "{}", delay.sentence);
+    assert!(
+        delay.sentence.contains("not significant"),
+        "{}",
+        delay.sentence
     );
 }
 

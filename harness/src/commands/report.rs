@@ -18,9 +18,13 @@ use crate::store;
 /// Makes the report and prints the summary.
 pub fn make(run: &Path, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
     let rendered = render(run, progress)?;
-    // Of a folder without a name, such as `/`, there is no folder of runs to keep a history in.
-    if let Some(out) = run.canonicalize().ok().as_deref().and_then(Path::parent) {
-        history::record(out, &rendered.summary)?;
+    // `vifbench run` makes the folder; beside an archived copy of a run there is none.
+    let out = run
+        .canonicalize()
+        .ok()
+        .and_then(|run| run.parent().map(Path::to_owned));
+    if let Some(out) = out.filter(|out| history::folder(out).is_dir()) {
+        history::record(&out, &rendered.summary)?;
     }
     print(&rendered, format);
     Ok(exit(rendered.summary.judgement.verdict))

@@ -10,7 +10,7 @@ use vifbench_probes::protocol::{
 };
 use vifbench_probes::schedule::Schedule;
 use vifbench_reports::store::{ClockMap, FORMAT, ModuleProof, Outcome, RunRecord, TrialRecord};
-use vifbench_scenarios::judge::Judge;
+use vifbench_scenarios::judge::{Judge, JudgeBy};
 use vifbench_scenarios::lab::HostName;
 use vifbench_scenarios::plan::{FlowPlan, Plan, TrialPlan};
 use vifbench_scenarios::scenario::{
@@ -88,7 +88,10 @@ impl Default for World {
             about: "what the accounting itself costs".into(),
             rates: vec![2000],
             blocks: 1,
-            judge: Judge::default(),
+            judge: Judge {
+                by: JudgeBy::Completeness,
+                ..Judge::default()
+            },
             variants: vec![
                 ("stock".into(), Patches::Stock),
                 ("shadow".into(), Patches::Shadow),
