@@ -19,6 +19,8 @@ pub struct Layout {
     pub header: u32,
     /// Bytes before every frame.
     pub framing: u32,
+    /// A shorter frame cannot be packed.
+    pub shortest: u32,
     /// A frame with its framing is padded to a multiple of this.
     pub align: u32,
     /// When it is full.
@@ -31,6 +33,7 @@ impl Layout {
         capacity: 4096,
         header: 16,
         framing: 8,
+        shortest: 14,
         align: 4,
         fill: Fill::Ahead,
     };
@@ -41,6 +44,7 @@ impl Layout {
             capacity,
             header: 0,
             framing,
+            shortest: 1,
             align: 1,
             fill: Fill::Ahead,
         }
@@ -57,7 +61,7 @@ impl Layout {
         } else {
             bare.checked_next_multiple_of(self.align)?
         };
-        (cost <= room).then_some(cost)
+        (len >= self.shortest && cost <= room).then_some(cost)
     }
 
     /// Frames of `len` bytes that fit: k of the closed forms.

@@ -138,7 +138,10 @@ mod tests {
         // The longest samples first, then silence: every step rounds.
         let long = std::iter::repeat_n(PAPER_LONGEST, 5000);
         assert!(compare(long.chain(std::iter::repeat_n(0, 5000))) <= BOUND + 1e-3);
-        assert!(compare((0..20_000).map(|i| if i % 2 == 0 { PAPER_LONGEST } else { 1 })) <= BOUND + 1e-3);
+        assert!(
+            compare((0..20_000).map(|i| if i % 2 == 0 { PAPER_LONGEST } else { 1 }))
+                <= BOUND + 1e-3
+        );
     }
 
     #[test]

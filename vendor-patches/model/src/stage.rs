@@ -10,6 +10,9 @@
 use crate::container::{Fill, Layout};
 use crate::regulator::Regulator;
 
+/// A deadline that never comes: the container waits for its consumer.
+pub const NEVER: u64 = u64::MAX;
+
 /// Why a container left; the numbers are those of the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -68,6 +71,7 @@ pub struct Stage<R> {
     hold: u64,
     last: Option<u64>,
     open: Open,
+    waits: bool,
 }
 
 impl<R: Regulator> Stage<R> {
@@ -79,6 +83,7 @@ impl<R: Regulator> Stage<R> {
             hold,
             last: None,
             open: Open::default(),
+            waits: false,
         }
     }
 
@@ -88,24 +93,38 @@ impl<R: Regulator> Stage<R> {
         (self.open.frames > 0).then_some(self.open.deadline)
     }
 
-    /// Step 1 by itself, as a timer does it: releases the open container if its deadline lies before `now`.
+    /// What a timer does: releases the open container if it is due by `now`, at its deadline.
     #[inline]
     pub fn expire(&mut self, now: u64) -> Option<Release> {
-        (self.open.frames > 0 && self.open.deadline < now)
+        (self.open.frames > 0 && self.open.deadline <= now && !self.waits)
             .then(|| self.release(self.open.deadline, Reason::Timeout, true))
     }
 
-    /// A frame of `len` bytes arrives at `now`, which is never before the last arrival. `packable`: whether it may
-    /// share a container at all.
+    /// The consumer takes what there is.
+    #[inline]
+    pub fn drain(&mut self, now: u64) -> Option<Release> {
+        // Only a container that was due is one that waited in vain.
+        let overdue = self.open.deadline <= now;
+        (self.open.frames > 0).then(|| self.release(now, Reason::Backlog, overdue))
+    }
+
+    /// Tells whether the consumer is busy, for regulators that [wait for it](Regulator::WAITS_FOR_CONSUMER): while it
+    /// is, no deadline releases their containers.
+    #[inline]
+    pub fn consumer_is_busy(&mut self, busy: bool) {
+        self.waits = R::WAITS_FOR_CONSUMER && busy;
+    }
+
+    /// A frame of `len` bytes arrives at `now`; a time before the last arrival counts as that. `packable`: whether it
+    /// may share a container at all.
     #[inline]
     pub fn arrive(&mut self, now: u64, len: u32, packable: bool) -> Outcome {
-        let mut outcome = Outcome {
-            expired: self.expire(now),
-            ..Outcome::default()
-        };
-        if let Some(last) = self.last {
-            self.regulator.sample(now.saturating_sub(last));
+        let now = self.last.map_or(now, |last| now.max(last));
+        let mut outcome = Outcome::default();
+        if self.open.deadline < now {
+            outcome.expired = self.expire(now);
         }
+        self.regulator.arrive(self.last.map(|last| now - last));
         self.last = Some(now);
         let Some(cost) = self.layout.cost(len).filter(|_| packable) else {
             if self.open.frames > 0 {
@@ -124,14 +143,17 @@ impl<R: Regulator> Stage<R> {
         }
         self.open.frames += 1;
         self.open.used += cost;
-        let cap = self.open.since.saturating_add(self.hold);
-        self.open.deadline = self
+        let deadline = self
             .regulator
-            .deadline(now, self.open.since, self.open.frames)
-            .min(cap);
+            .deadline(now, self.open.since, self.open.frames);
+        self.open.deadline = if deadline == NEVER {
+            NEVER
+        } else {
+            deadline.min(self.open.since.saturating_add(self.hold))
+        };
         if self.layout.fill == Fill::Ahead && self.free() < cost {
             outcome.completed = Some(self.release(now, Reason::Full, false));
-        } else if self.open.deadline <= now {
+        } else if self.open.deadline <= now && !self.waits {
             outcome.completed = Some(self.release(now, Reason::Timeout, true));
         }
         outcome
@@ -173,6 +195,8 @@ mod tests {
         frames: &[(u64, u32, bool)],
     ) -> Result<(), TestCaseError> {
         let layout = stage.layout;
+        // `nowait` has no deadline: its consumer drains it.
+        let never = R::WAITS_FOR_CONSUMER;
         let mut now = 0u64;
         let mut waiting: Vec<(u64, u32)> = Vec::new();
         let mut out = 0;
@@ -187,7 +211,7 @@ mod tests {
             prop_assert_eq!(release.used, layout.header + bytes);
             prop_assert_eq!(release.opened, waiting[0].0);
             // Nothing is held beyond T0, and nothing leaves before it came.
-            prop_assert!(release.at <= release.opened.saturating_add(hold));
+            prop_assert!(never || release.at <= release.opened.saturating_add(hold));
             prop_assert!(release.at >= waiting[waiting.len() - 1].0);
             prop_assert!(release.at >= before);
             before = release.at;
@@ -222,7 +246,7 @@ mod tests {
             && let Some(due) = stage.due()
             && let Some(last) = stage.expire(u64::MAX)
         {
-            prop_assert_eq!(last.at, due);
+            prop_assert_eq!(last.at, due.max(now));
             check(last, &mut waiting)?;
         }
         if now < u64::MAX && stage.due().is_none() {
@@ -242,7 +266,8 @@ mod tests {
     }
 
     fn any_frames() -> impl Strategy<Value = Vec<(u64, u32, bool)>> {
-        let len = prop_oneof![3 => Just(60u32), 2 => 14u32..1600, 1 => 4000u32..4200, 1 => any::<u32>()];
+        let len =
+            prop_oneof![3 => Just(60u32), 2 => 14u32..1600, 1 => 4000u32..4200, 1 => any::<u32>()];
         prop::collection::vec((any_gap(), len, prop::bool::weighted(0.95)), 0..400)
     }
 
@@ -300,23 +325,35 @@ mod tests {
         assert_eq!(stage.arrive(0, 60, true), Outcome::default());
         let outcome = stage.arrive(100, 60, true);
         assert_eq!(outcome.expired, None);
-        assert_eq!(outcome.completed.map(|c| (c.frames, c.reason)), Some((2, Reason::Timeout)));
+        assert_eq!(
+            outcome.completed.map(|c| (c.frames, c.reason)),
+            Some((2, Reason::Timeout))
+        );
     }
 
     #[test]
     fn the_two_fill_rules() {
         // 1514-byte frames: two fit.
-        let overflow = Layout { fill: Fill::Overflow, ..Layout::WIRE };
+        let overflow = Layout {
+            fill: Fill::Overflow,
+            ..Layout::WIRE
+        };
         let mut stage = Stage::new(StaticHold::new(1000), overflow, 1000);
         assert_eq!(stage.arrive(0, 1514, true), Outcome::default());
         assert_eq!(stage.arrive(1, 1514, true), Outcome::default());
         let outcome = stage.arrive(2, 1514, true);
-        assert_eq!(outcome.displaced.map(|d| (d.frames, d.reason)), Some((2, Reason::Full)));
+        assert_eq!(
+            outcome.displaced.map(|d| (d.frames, d.reason)),
+            Some((2, Reason::Full))
+        );
         assert_eq!(stage.due(), Some(1002));
         let mut stage = Stage::new(StaticHold::new(1000), Layout::WIRE, 1000);
         stage.arrive(0, 1514, true);
         let outcome = stage.arrive(1, 1514, true);
-        assert_eq!(outcome.completed.map(|d| (d.frames, d.reason)), Some((2, Reason::Full)));
+        assert_eq!(
+            outcome.completed.map(|d| (d.frames, d.reason)),
+            Some((2, Reason::Full))
+        );
     }
 
     #[test]
@@ -335,6 +372,7 @@ mod tests {
         let mut literal = Literal::<Fixed>::new(1_000_000);
         let mut hold = 0;
         for k in 1..=458 {
+            literal.arrive(None);
             hold = literal.deadline(0, 0, k);
             match k {
                 1 => assert_eq!(hold, 40_000),

@@ -31,7 +31,7 @@ pub const MOST_FRAMES: usize = (CAPACITY - HEADER) / (FRAMING + SHORTEST + 2);
 
 const MAGIC: u16 = 0x4741;
 const VERSION: u8 = 1;
-/// Flags of a frame that are known: checksum blank, data validated.
+/// Flags of a frame that are known: bit 0, its checksum is known to be good; bit 1, it is still to be filled in.
 pub const KNOWN_FLAGS: u16 = 0b11;
 
 /// One frame of a container.
@@ -154,7 +154,8 @@ impl Packer {
 /// When anything about it is wrong: then no frame of it may be delivered.
 pub fn unpack(bytes: &[u8]) -> Result<(Head, Vec<Frame<'_>>), WireError> {
     let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
-    let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let u32_at =
+        |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     if !(HEADER + FRAMING + SHORTEST..=CAPACITY).contains(&bytes.len()) {
         return Err(WireError::Length(bytes.len()));
     }
@@ -227,7 +228,11 @@ mod tests {
     fn any_frame() -> impl Strategy<Value = Loose> {
         let len = prop_oneof![3 => 14usize..80, 1 => 14usize..1600, 1 => 4000usize..=LONGEST];
         (0..=KNOWN_FLAGS, any::<u32>(), len).prop_flat_map(|(flags, age, len)| {
-            (Just(flags), Just(age), prop::collection::vec(any::<u8>(), len))
+            (
+                Just(flags),
+                Just(age),
+                prop::collection::vec(any::<u8>(), len),
+            )
         })
     }
 
@@ -236,14 +241,24 @@ mod tests {
         let fitting = frames
             .iter()
             .take_while(|(flags, age, bytes)| {
-                packer.push(Frame { flags: *flags, age: *age, bytes }).is_ok()
+                packer
+                    .push(Frame {
+                        flags: *flags,
+                        age: *age,
+                        bytes,
+                    })
+                    .is_ok()
             })
             .count();
         (fitting, packer.finish(head))
     }
 
     fn head(seq: u32) -> Head {
-        Head { reason: Reason::Timeout, seq, hold: 7 }
+        Head {
+            reason: Reason::Timeout,
+            seq,
+            hold: 7,
+        }
     }
 
     #[test]
@@ -268,7 +283,11 @@ mod tests {
         assert_eq!(unpack(&bytes).unwrap().1.len(), 170);
         let mut packer = Packer::default();
         for len in [0, 13, 4073] {
-            let frame = Frame { flags: 0, age: 0, bytes: &vec![0; len] };
+            let frame = Frame {
+                flags: 0,
+                age: 0,
+                bytes: &vec![0; len],
+            };
             assert_eq!(packer.push(frame), Err(WireError::Frame(len)));
         }
         assert_eq!(unpack(&[]), Err(WireError::Length(0)));

@@ -179,7 +179,10 @@ impl BreakEven {
                 // What is left of T0 lies between two offers: between them chance goes with cost.
                 let gain = Self::gain(*offer, frames, worth);
                 return if gain > gained {
-                    Some(Offer { until: left, ..*offer })
+                    Some(Offer {
+                        until: left,
+                        ..*offer
+                    })
                 } else {
                     chosen
                 };
@@ -195,8 +198,7 @@ impl BreakEven {
     }
 
     fn gain(offer: Offer, frames: u32, worth: u64) -> i128 {
-        i128::from(worth) * i128::from(offer.comes)
-            - i128::from(u64::from(frames) * offer.costs)
+        i128::from(worth) * i128::from(offer.comes) - i128::from(u64::from(frames) * offer.costs)
     }
 
     /// One held container's outcome.
@@ -217,10 +219,11 @@ impl BreakEven {
 }
 
 impl Regulator for BreakEven {
-    const JOINS_BACKLOG: bool = true;
+    const WAITS_FOR_CONSUMER: bool = true;
 
     #[inline]
-    fn sample(&mut self, gap: u64) {
+    fn arrive(&mut self, gap: Option<u64>) {
+        let Some(gap) = gap else { return };
         let class = class(gap);
         if class < CLASSES {
             self.counts[class] += 1;
@@ -302,7 +305,7 @@ mod tests {
         fn any_input_is_taken(gaps in prop::collection::vec(any::<u64>(), 1..3000), hold in 1..u64::MAX) {
             let mut regulator = BreakEven::new(hold);
             for (i, gap) in gaps.into_iter().enumerate() {
-                regulator.sample(gap);
+                regulator.arrive(Some(gap));
                 regulator.open();
                 let deadline = regulator.deadline(i as u64, 0, 1 + (i % 170) as u32);
                 prop_assert!(deadline >= i as u64);

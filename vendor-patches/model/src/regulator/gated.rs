@@ -26,7 +26,8 @@ pub struct Gated<A: Arithmetic> {
     gaps: Estimator<A>,
     sum: u64,
     phi: u32,
-    unheld: u32,
+    /// Containers opened under a closed gate, ever.
+    closed: u32,
     held: bool,
 }
 
@@ -38,7 +39,7 @@ impl<A: Arithmetic> Gated<A> {
             gaps: Estimator::default(),
             sum: 0,
             phi: ONE,
-            unheld: 0,
+            closed: 0,
             held: true,
         }
     }
@@ -46,8 +47,10 @@ impl<A: Arithmetic> Gated<A> {
 
 impl<A: Arithmetic> Regulator for Gated<A> {
     #[inline]
-    fn sample(&mut self, gap: u64) {
-        if gap <= self.cap {
+    fn arrive(&mut self, gap: Option<u64>) {
+        if let Some(gap) = gap
+            && gap <= self.cap
+        {
             self.gaps.sample(A::time(gap.min(PAPER_LONGEST)), PAPER);
         }
     }
@@ -55,12 +58,9 @@ impl<A: Arithmetic> Regulator for Gated<A> {
     #[inline]
     fn open(&mut self) {
         self.sum = 0;
-        self.held = if self.phi >= CLOSED_BELOW {
-            self.unheld = 0;
-            true
-        } else {
-            self.unheld += 1;
-            self.unheld.is_multiple_of(PROBE)
+        self.held = self.phi >= CLOSED_BELOW || {
+            self.closed = self.closed.wrapping_add(1);
+            self.closed.is_multiple_of(PROBE)
         };
     }
 

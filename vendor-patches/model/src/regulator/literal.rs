@@ -26,13 +26,14 @@ impl<A: Arithmetic> Literal<A> {
 }
 
 impl<A: Arithmetic> Regulator for Literal<A> {
+    /// Every frame is one step, the first one too.
     #[inline]
-    fn sample(&mut self, _gap: u64) {}
+    fn arrive(&mut self, _gap: Option<u64>) {
+        self.deviation = A::blend(self.deviation, self.unit, PAPER.keep, PAPER.of);
+    }
 
-    /// Every frame that is put into a container is one step.
     #[inline]
     fn deadline(&mut self, _now: u64, opened: u64, _frames: u32) -> u64 {
-        self.deviation = A::blend(self.deviation, self.unit, PAPER.keep, PAPER.of);
         let twice = A::add(self.deviation, self.deviation);
         opened.saturating_add(A::nanos(A::add(twice, twice)))
     }

@@ -28,14 +28,14 @@ pub use static_hold::StaticHold;
 
 /// A rule of release.
 pub trait Regulator {
-    /// Whether a released container that still waits for the consumer takes in further released frames.
-    const JOINS_BACKLOG: bool = false;
+    /// Whether a container stays open past its deadline, for as long as the consumer is busy with others.
+    const WAITS_FOR_CONSUMER: bool = false;
 
-    /// The time since the queue's previous arrival. Called for every arrival but the first, before the frame is put
+    /// A frame arrives, `gap` after the one before; the queue's first has none. Called before the frame is put
     /// anywhere.
-    fn sample(&mut self, gap: u64);
+    fn arrive(&mut self, gap: Option<u64>);
 
-    /// The frame that was just sampled opens a container.
+    /// The frame that just arrived opens a container.
     fn open(&mut self) {}
 
     /// When the container is due that was opened at `opened` and holds `frames` frames, the last of which came `now`.

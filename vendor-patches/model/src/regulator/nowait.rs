@@ -3,19 +3,20 @@
 //! Source: the bounded batching of IX (OSDI 2014), which batches only what is there already.
 
 use super::Regulator;
+use crate::stage::NEVER;
 
-/// Hold 0. Batches form only behind a busy consumer.
+/// No deadline: the consumer drains the container when it gets to it. Batches form only behind a busy consumer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoWait;
 
 impl Regulator for NoWait {
-    const JOINS_BACKLOG: bool = true;
+    const WAITS_FOR_CONSUMER: bool = true;
 
     #[inline]
-    fn sample(&mut self, _gap: u64) {}
+    fn arrive(&mut self, _gap: Option<u64>) {}
 
     #[inline]
-    fn deadline(&mut self, now: u64, _opened: u64, _frames: u32) -> u64 {
-        now
+    fn deadline(&mut self, _now: u64, _opened: u64, _frames: u32) -> u64 {
+        NEVER
     }
 }

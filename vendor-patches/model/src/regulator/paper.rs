@@ -30,8 +30,10 @@ impl<A: Arithmetic> Paper<A> {
 
 impl<A: Arithmetic> Regulator for Paper<A> {
     #[inline]
-    fn sample(&mut self, gap: u64) {
-        self.gaps.sample(A::time(gap.min(PAPER_LONGEST)), PAPER);
+    fn arrive(&mut self, gap: Option<u64>) {
+        if let Some(gap) = gap {
+            self.gaps.sample(A::time(gap.min(PAPER_LONGEST)), PAPER);
+        }
     }
 
     #[inline]

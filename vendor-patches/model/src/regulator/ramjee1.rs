@@ -29,8 +29,10 @@ impl<A: Arithmetic> Ramjee1<A> {
 
 impl<A: Arithmetic> Regulator for Ramjee1<A> {
     #[inline]
-    fn sample(&mut self, gap: u64) {
-        self.gaps.sample(A::time(gap.min(RAMJEE_LONGEST)), RAMJEE);
+    fn arrive(&mut self, gap: Option<u64>) {
+        if let Some(gap) = gap {
+            self.gaps.sample(A::time(gap.min(RAMJEE_LONGEST)), RAMJEE);
+        }
     }
 
     #[inline]

@@ -30,7 +30,8 @@ impl<A: Arithmetic> Ramjee2<A> {
 
 impl<A: Arithmetic> Regulator for Ramjee2<A> {
     #[inline]
-    fn sample(&mut self, gap: u64) {
+    fn arrive(&mut self, gap: Option<u64>) {
+        let Some(gap) = gap else { return };
         let sample = A::time(gap.min(RAMJEE_LONGEST));
         let weight = if sample > self.gaps.mean { UP } else { RAMJEE };
         self.gaps.mean = A::blend(self.gaps.mean, sample, weight.keep, weight.of);

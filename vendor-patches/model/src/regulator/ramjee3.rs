@@ -1,8 +1,8 @@
 //! `ramjee3`: least of the last talkspurt, algorithm 3 of Ramjee et al. (INFOCOM 1994), as NeVoT did.
 //!
-//! The mean is the least gap sampled for a frame of the previous container. A container whose only frame had no gap
-//! (the queue's first) leaves none behind; before there is one the mean is that of [`super::Ramjee1`]. V is updated
-//! with whichever mean is in force when the gap is sampled, before the frame is put anywhere.
+//! The mean is the least gap sampled at the frames of the previous container, its first one included. A container whose
+//! only frame had no gap (the queue's first) leaves none behind; before there is one the mean is that of
+//! [`super::Ramjee1`]. V is updated with the mean in force when the frame arrives.
 
 use super::Regulator;
 use crate::arithmetic::Arithmetic;
@@ -18,8 +18,8 @@ pub struct Ramjee3<A: Arithmetic> {
     last: Option<A::Value>,
     /// Least of the open container.
     least: Option<A::Value>,
-    /// Least of the one before.
-    before: Option<A::Value>,
+    /// The mean is a least gap.
+    spurts: bool,
 }
 
 impl<A: Arithmetic> Ramjee3<A> {
@@ -31,23 +31,21 @@ impl<A: Arithmetic> Ramjee3<A> {
             hold,
             last: None,
             least: None,
-            before: None,
+            spurts: false,
         }
     }
 }
 
 impl<A: Arithmetic> Regulator for Ramjee3<A> {
     #[inline]
-    fn sample(&mut self, gap: u64) {
-        let sample = A::time(gap.min(RAMJEE_LONGEST));
-        match self.before {
-            Some(least) => {
-                self.gaps.mean = least;
-                self.gaps.deviate(sample, RAMJEE);
+    fn arrive(&mut self, gap: Option<u64>) {
+        self.last = gap.map(|gap| A::time(gap.min(RAMJEE_LONGEST)));
+        if let Some(sample) = self.last {
+            if !self.spurts {
+                self.gaps.mean = A::blend(self.gaps.mean, sample, RAMJEE.keep, RAMJEE.of);
             }
-            None => self.gaps.sample(sample, RAMJEE),
+            self.gaps.deviate(sample, RAMJEE);
         }
-        self.last = Some(sample);
     }
 
     #[inline]
@@ -69,7 +67,8 @@ impl<A: Arithmetic> Regulator for Ramjee3<A> {
     #[inline]
     fn release(&mut self, _frames: u32, _overdue: bool) {
         if let Some(least) = self.least.take() {
-            self.before = Some(least);
+            self.gaps.mean = least;
+            self.spurts = true;
         }
     }
 }

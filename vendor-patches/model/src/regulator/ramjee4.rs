@@ -6,7 +6,7 @@
 
 use super::Regulator;
 use crate::arithmetic::Arithmetic;
-use crate::estimator::{Estimator, RAMJEE_LONGEST, Weight};
+use crate::estimator::{Estimator, PAPER_LONGEST, Weight};
 
 /// The weight of the past: 0.875.
 const SLOW: Weight = Weight { keep: 7, of: 8 };
@@ -30,11 +30,11 @@ pub struct Ramjee4<A: Arithmetic> {
 impl<A: Arithmetic> Ramjee4<A> {
     /// `hold` is T0 in nanoseconds.
     pub fn new(hold: u64) -> Self {
-        let bounded = hold.min(RAMJEE_LONGEST);
+        let bounded = hold.min(PAPER_LONGEST);
         Self {
             cap: hold,
             entry: A::time((4 * bounded / 5).max(LEAST_ENTRY)),
-            exit: A::time(63 * bounded / 1000),
+            exit: A::shrink(A::time(63 * bounded), 1000),
             gaps: Estimator::default(),
             hold,
             spike: false,
@@ -46,8 +46,9 @@ impl<A: Arithmetic> Ramjee4<A> {
 
 impl<A: Arithmetic> Regulator for Ramjee4<A> {
     #[inline]
-    fn sample(&mut self, gap: u64) {
-        let n = A::time(gap.min(RAMJEE_LONGEST));
+    fn arrive(&mut self, gap: Option<u64>) {
+        let Some(gap) = gap else { return };
+        let n = A::time(gap.min(PAPER_LONGEST));
         let [n1, n2] = self.recent;
         self.recent = [n, n1];
         self.gaps.sampled = true;
@@ -67,7 +68,10 @@ impl<A: Arithmetic> Regulator for Ramjee4<A> {
             }
         }
         if self.spike {
-            self.gaps.mean = A::sub(A::add(self.gaps.mean, n), n1);
+            // An estimate of a gap is no longer than a gap can be.
+            let longest = A::time(PAPER_LONGEST);
+            let mean = A::sub(A::add(self.gaps.mean, n), n1);
+            self.gaps.mean = if mean > longest { longest } else { mean };
         } else {
             self.gaps.mean = A::blend(self.gaps.mean, n, SLOW.keep, SLOW.of);
         }

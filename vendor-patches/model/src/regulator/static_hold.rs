@@ -19,7 +19,7 @@ impl StaticHold {
 
 impl Regulator for StaticHold {
     #[inline]
-    fn sample(&mut self, _gap: u64) {}
+    fn arrive(&mut self, _gap: Option<u64>) {}
 
     #[inline]
     fn deadline(&mut self, _now: u64, opened: u64, _frames: u32) -> u64 {
