@@ -5,9 +5,15 @@
 //! logarithms are `libm`'s own.
 
 pub mod arithmetic;
+pub mod arrivals;
 pub mod container;
+pub mod engine;
 pub mod estimator;
+pub mod measure;
 pub mod playout;
 pub mod regulator;
+pub mod service;
+pub mod sizes;
 pub mod stage;
+pub mod theory;
 pub mod wire;

@@ -93,6 +93,22 @@ impl<R: Regulator> Stage<R> {
         (self.open.frames > 0).then_some(self.open.deadline)
     }
 
+    /// When a timer has to go off: [`NEVER`] if no deadline counts.
+    #[inline]
+    pub fn alarm(&self) -> u64 {
+        if self.open.frames > 0 && !self.waits {
+            self.open.deadline
+        } else {
+            NEVER
+        }
+    }
+
+    /// When the open container's first frame came.
+    #[inline]
+    pub fn opened(&self) -> u64 {
+        self.open.since
+    }
+
     /// What a timer does: releases the open container if it is due by `now`, at its deadline.
     #[inline]
     pub fn expire(&mut self, now: u64) -> Option<Release> {
