@@ -4,11 +4,13 @@
 
 pub mod file;
 pub mod fit;
+mod frame_size;
 pub mod lab;
 pub mod library;
 pub mod plan;
 pub mod progress;
 mod rules;
 pub mod scenario;
+mod simulated;
 pub mod units;
 mod yaml;

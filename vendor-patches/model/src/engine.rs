@@ -102,6 +102,7 @@ struct FlowState {
 pub struct Engine<'t, R> {
     setup: Setup,
     window: Range<u64>,
+    stop: u64,
     flows: Vec<FlowState>,
     queues: Vec<Queue<R>>,
     arrivals: BinaryHeap<Reverse<(u64, u32)>>,
@@ -115,19 +116,20 @@ pub struct Engine<'t, R> {
 }
 
 impl<'t, R: Regulator> Engine<'t, R> {
-    /// `regulator` makes one for each of the `queues`. Flows end at `window`'s end; frames that arrive within it are
-    /// measured. Every delivery is told to `trace`.
+    /// `regulator` makes one for each of the `queues`. Frames that arrive within the `window` are measured; flows go on
+    /// until `stop`. Every delivery is told to `trace`.
     pub fn new(
         setup: Setup,
         queues: usize,
         mut regulator: impl FnMut() -> R,
         flows: Vec<Flow>,
-        window: Range<u64>,
+        (window, stop): (Range<u64>, u64),
         trace: Option<&'t mut dyn FnMut(Delivery)>,
     ) -> Self {
         let mut engine = Self {
             setup,
             window,
+            stop,
             flows: Vec::with_capacity(flows.len()),
             queues: (0..queues)
                 .map(|_| Queue {
@@ -171,7 +173,7 @@ impl<'t, R: Regulator> Engine<'t, R> {
     pub fn run(mut self) -> Measure {
         loop {
             let arrival = match self.arrivals.peek() {
-                Some(Reverse((at, _))) if *at < self.window.end => *at,
+                Some(Reverse((at, _))) if *at < self.stop => *at,
                 _ => NEVER,
             };
             let done = self.working.as_ref().map_or(NEVER, |(at, _)| *at);
@@ -243,7 +245,10 @@ impl<'t, R: Regulator> Engine<'t, R> {
         };
         let outcome = self.queues[place].stage.arrive(now, len, true);
         if self.setup.shadow {
-            for release in [outcome.expired, outcome.displaced, outcome.completed].into_iter().flatten() {
+            for release in [outcome.expired, outcome.displaced, outcome.completed]
+                .into_iter()
+                .flatten()
+            {
                 self.count(release.opened, release.frames, Some(release.reason));
             }
             if outcome.alone {
@@ -290,7 +295,7 @@ impl<'t, R: Regulator> Engine<'t, R> {
 
     #[inline]
     fn count(&mut self, opened: u64, frames: u32, reason: Option<Reason>) {
-        if opened >= self.window.start {
+        if self.window.contains(&opened) {
             self.measure.transfer(frames, reason);
         }
     }
@@ -380,7 +385,8 @@ impl<'t, R: Regulator> Engine<'t, R> {
                 None => extracted,
             };
             let flow = &mut self.flows[frame.flow as usize];
-            if frame.arrived >= self.window.start {
+            let measured = self.window.contains(&frame.arrived);
+            if measured {
                 let wait = delivered - frame.arrived;
                 self.measure.wait(wait);
                 if let Some(last) = flow.last_wait.replace(wait) {
@@ -394,7 +400,7 @@ impl<'t, R: Regulator> Engine<'t, R> {
             } = &mut flow.source
             {
                 let next = delivered.saturating_add(*round_trip);
-                if frame.arrived >= self.window.start {
+                if measured {
                     self.measure.samples += 1;
                     flow.first_sample.get_or_insert(frame.arrived);
                     flow.last_sample = next;

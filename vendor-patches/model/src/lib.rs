@@ -13,6 +13,7 @@ pub mod measure;
 pub mod playout;
 pub mod regulator;
 pub mod service;
+pub mod simulate;
 pub mod sizes;
 pub mod stage;
 pub mod theory;

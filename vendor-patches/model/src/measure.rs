@@ -11,6 +11,7 @@ const LONGEST: u64 = 3_600_000_000_000;
 #[derive(Debug, Clone)]
 pub struct Measure {
     waits: Histogram<u64>,
+    longest: u64,
     sum: u128,
     squares: u128,
     ipdv_sum: u128,
@@ -35,10 +36,11 @@ pub struct Measure {
 
 impl Default for Measure {
     fn default() -> Self {
-        let mut waits = Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are allowed"));
-        waits.auto(true);
+        let waits = Histogram::new_with_max(LONGEST, 3)
+            .unwrap_or_else(|_| unreachable!("the bounds are constants that it allows"));
         Self {
             waits,
+            longest: 0,
             sum: 0,
             squares: 0,
             ipdv_sum: 0,
@@ -59,8 +61,8 @@ impl Measure {
     /// One frame was delivered.
     #[inline]
     pub(crate) fn wait(&mut self, wait: u64) {
-        // The histogram grows by itself and takes any value up to this.
-        self.waits.saturating_record(wait.min(LONGEST));
+        self.waits.saturating_record(wait);
+        self.longest = self.longest.max(wait);
         self.sum += u128::from(wait);
         self.squares += u128::from(wait) * u128::from(wait);
     }
@@ -85,9 +87,10 @@ impl Measure {
 
     /// Adds what another simulation of the same says.
     pub fn merge(&mut self, other: &Self) {
-        // Both resize themselves.
+        // Both have the same bounds.
         let added = self.waits.add(&other.waits);
         debug_assert!(added.is_ok());
+        self.longest = self.longest.max(other.longest);
         self.sum += other.sum;
         self.squares += other.squares;
         self.ipdv_sum += other.ipdv_sum;
@@ -125,8 +128,8 @@ impl Measure {
     pub fn quantile(&self, per_mille: u32) -> Option<u64> {
         (self.packets() > 0).then(|| {
             let value = self.waits.value_at_quantile(f64::from(per_mille) / 1000.0);
-            // The class ends beyond its largest value.
-            value.clamp(self.waits.min(), self.waits.max())
+            // A class of the histogram ends beyond its largest value.
+            value.min(self.longest)
         })
     }
 
@@ -174,7 +177,10 @@ impl Measure {
             .iter_recorded()
             .map(|v| {
                 below += v.count_since_last_iteration();
-                (v.value_iterated_to().min(self.waits.max()), below as f64 / total)
+                (
+                    v.value_iterated_to().min(self.longest),
+                    below as f64 / total,
+                )
             })
             .collect();
         let step = all.len().div_ceil(most.max(1)).max(1);

@@ -50,7 +50,9 @@ pub struct Measured {
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
 pub enum FitError {
     /// Too few.
-    #[error("{0} usable measurements are too few: two trials with different numbers of packets a transfer are needed")]
+    #[error(
+        "{0} usable measurements are too few: two trials with different numbers of packets a transfer are needed"
+    )]
     TooFew(usize),
     /// They do not differ in what they should differ in.
     #[error(
@@ -58,7 +60,9 @@ pub enum FitError {
     )]
     Alike(f64),
     /// The best line has a cost below zero.
-    #[error("the measurements give {transfer_ns:.0} ns a transfer and {packet_ns:.0} ns a packet, which cannot be: they are too noisy, or other work changes with the rate")]
+    #[error(
+        "the measurements give {transfer_ns:.0} ns a transfer and {packet_ns:.0} ns a packet, which cannot be: they are too noisy, or other work changes with the rate"
+    )]
     Negative {
         /// c0.
         transfer_ns: f64,
@@ -89,8 +93,14 @@ pub fn fit(measured: &[Measured]) -> Result<Service, FitError> {
     let total: f64 = usable.iter().map(|(_, _, w)| w).sum();
     let x_mean = usable.iter().map(|(x, _, w)| x * w).sum::<f64>() / total;
     let y_mean = usable.iter().map(|(_, y, w)| y * w).sum::<f64>() / total;
-    let xx: f64 = usable.iter().map(|(x, _, w)| w * (x - x_mean) * (x - x_mean)).sum();
-    let xy: f64 = usable.iter().map(|(x, y, w)| w * (x - x_mean) * (y - y_mean)).sum();
+    let xx: f64 = usable
+        .iter()
+        .map(|(x, _, w)| w * (x - x_mean) * (x - x_mean))
+        .sum();
+    let xy: f64 = usable
+        .iter()
+        .map(|(x, y, w)| w * (x - x_mean) * (y - y_mean))
+        .sum();
     // A spread below a hundredth of the mean decides nothing.
     if xx / total < (0.01 * x_mean) * (0.01 * x_mean) {
         return Err(FitError::Alike(1.0 / x_mean));
@@ -98,7 +108,10 @@ pub fn fit(measured: &[Measured]) -> Result<Service, FitError> {
     let transfer_ns = xy / xx;
     let packet_ns = y_mean - transfer_ns * x_mean;
     if transfer_ns < 0.0 || packet_ns < 0.0 {
-        return Err(FitError::Negative { transfer_ns, packet_ns });
+        return Err(FitError::Negative {
+            transfer_ns,
+            packet_ns,
+        });
     }
     Ok(Service {
         transfer_ps: (transfer_ns * 1000.0 + 0.5) as u64,
@@ -111,13 +124,19 @@ mod tests {
     use super::*;
 
     fn measured(n: f64, ns: f64) -> Measured {
-        Measured { packets_per_transfer: n, ns_per_packet: ns, weight: 1000.0 }
+        Measured {
+            packets_per_transfer: n,
+            ns_per_packet: ns,
+            weight: 1000.0,
+        }
     }
 
     #[test]
     fn finds_the_constants_of_its_own_formula() {
         let truth = |n: f64| 1000.0 + 8000.0 / n;
-        let points: Vec<_> = [1.0, 1.2, 3.0, 21.0, 64.0].map(|n| measured(n, truth(n))).into();
+        let points: Vec<_> = [1.0, 1.2, 3.0, 21.0, 64.0]
+            .map(|n| measured(n, truth(n)))
+            .into();
         let found = fit(&points).unwrap();
         assert_eq!(found, Service::from_nanos(8000, 1000));
         assert_eq!(found.nanos(64), 72_000);
@@ -126,8 +145,14 @@ mod tests {
     #[test]
     fn says_what_is_missing() {
         assert_eq!(fit(&[measured(1.0, 5.0)]), Err(FitError::TooFew(1)));
-        assert_eq!(fit(&[measured(f64::NAN, 5.0), measured(1.0, 5.0)]), Err(FitError::TooFew(1)));
-        assert!(matches!(fit(&[measured(2.0, 5.0), measured(2.0, 6.0)]), Err(FitError::Alike(_))));
+        assert_eq!(
+            fit(&[measured(f64::NAN, 5.0), measured(1.0, 5.0)]),
+            Err(FitError::TooFew(1))
+        );
+        assert!(matches!(
+            fit(&[measured(2.0, 5.0), measured(2.0, 6.0)]),
+            Err(FitError::Alike(_))
+        ));
         assert!(matches!(
             fit(&[measured(1.0, 5.0), measured(2.0, 50.0)]),
             Err(FitError::Negative { .. })

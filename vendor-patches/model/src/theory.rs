@@ -47,7 +47,10 @@ fn at_most(mean: f64, n: i64) -> f64 {
     if n < 0 {
         return 0.0;
     }
-    (0..=n as usize).map(|i| mass(mean, i)).sum::<f64>().min(1.0)
+    (0..=n as usize)
+        .map(|i| mass(mean, i))
+        .sum::<f64>()
+        .min(1.0)
 }
 
 /// Poisson arrivals, deterministic hold.
@@ -152,7 +155,11 @@ pub fn bursts(lengths: &[u64], gap: f64, hold: f64, k: u64) -> Expected {
         let (whole, rest) = (length / m, length % m);
         packets += length;
         containers += whole + u64::from(rest > 0);
-        timeouts += if fills { u64::from(rest > 0) } else { whole + u64::from(rest > 0) };
+        timeouts += if fills {
+            u64::from(rest > 0)
+        } else {
+            whole + u64::from(rest > 0)
+        };
         waits += whole as f64 * full_sum;
         if rest > 0 {
             waits += rest as f64 * hold - (rest * (rest - 1)) as f64 * gap / 2.0;
@@ -270,7 +277,10 @@ mod tests {
     const MS: f64 = 1e-3;
 
     fn near(found: f64, printed: f64, digits: f64) {
-        assert!((found - printed).abs() <= 0.5001 * digits, "{found} is not {printed}");
+        assert!(
+            (found - printed).abs() <= 0.5001 * digits,
+            "{found} is not {printed}"
+        );
     }
 
     #[test]
@@ -304,7 +314,11 @@ mod tests {
             (64, 20_000.0, 90.476),
             (64, 100_000.0, 19.687),
         ] {
-            near(poisson(rate, MS, k, Fill::Ahead).abs_ipdv.unwrap() * 1e6, ipdv, 1e-3);
+            near(
+                poisson(rate, MS, k, Fill::Ahead).abs_ipdv.unwrap() * 1e6,
+                ipdv,
+                1e-3,
+            );
         }
         for (x, share) in [(0.1, 0.8716), (0.5, 0.5244), (0.9, 0.2021)] {
             near(poisson_share_above(5000.0, MS, 8, x * MS), share, 1e-4);
@@ -341,7 +355,11 @@ mod tests {
             near(e.frames, frames, 1e-4);
             near(e.wait * 1e6, wait, 1e-3);
         }
-        let source = Interrupted { rate: 50_000.0, on: 2.0 * MS, off: 10.0 * MS };
+        let source = Interrupted {
+            rate: 50_000.0,
+            on: 2.0 * MS,
+            off: 10.0 * MS,
+        };
         for (k, frames, wait) in [(2, 1.9910, 14.600), (64, 40.5953, 549.186)] {
             let e = interrupted_poisson(source, MS, k);
             near(e.frames, frames, 1e-4);

@@ -23,7 +23,9 @@ pub enum BurstError {
     #[error("a mean of {0} packets a burst cannot be: give 1 or more")]
     Mean(f64),
     /// The gap within bursts is already too long for the rate.
-    #[error("bursts leave no silence at this rate: the rate within bursts has to be above the mean rate")]
+    #[error(
+        "bursts leave no silence at this rate: the rate within bursts has to be above the mean rate"
+    )]
     NoSilence,
 }
 
@@ -44,7 +46,13 @@ impl OnOff {
     ///
     /// # Errors
     /// When there can be no such bursts.
-    pub fn new(rate: f64, peak: f64, burst: f64, shape: f64, seed: u64) -> Result<Self, BurstError> {
+    pub fn new(
+        rate: f64,
+        peak: f64,
+        burst: f64,
+        shape: f64,
+        seed: u64,
+    ) -> Result<Self, BurstError> {
         let gap = 1e9 / peak;
         let silence = burst * 1e9 / rate - (burst - 1.0) * gap;
         if rate >= peak || !silence.is_finite() || silence <= 0.0 {
@@ -139,7 +147,10 @@ mod tests {
     #[test]
     fn the_mean_is_what_was_asked_for() {
         for (burst, shape) in [(11.0, 1.5), (3.0, 2.5), (1.0, 1.2), (40.0, 3.0)] {
-            assert!((mean(least(burst, shape), shape) - burst).abs() < 1e-6, "{burst} {shape}");
+            assert!(
+                (mean(least(burst, shape), shape) - burst).abs() < 1e-6,
+                "{burst} {shape}"
+            );
         }
         // With a light tail the sample agrees: 2 % is more than four standard errors.
         let mut bursts = OnOff::new(2000.0, 100_000.0, 8.0, 4.0, 5).unwrap();
@@ -151,10 +162,25 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        assert_eq!(OnOff::new(10.0, 10.0, 5.0, 1.5, 0).err(), Some(BurstError::NoSilence));
-        assert_eq!(OnOff::new(f64::NAN, 10.0, 5.0, 1.5, 0).err(), Some(BurstError::NoSilence));
-        assert_eq!(OnOff::new(1.0, 10.0, 5.0, 1.0, 0).err(), Some(BurstError::Shape(1.0)));
-        assert!(matches!(OnOff::new(1.0, 10.0, 5.0, f64::NAN, 0), Err(BurstError::Shape(_))));
-        assert_eq!(OnOff::new(1.0, 10.0, 0.5, 1.5, 0).err(), Some(BurstError::Mean(0.5)));
+        assert_eq!(
+            OnOff::new(10.0, 10.0, 5.0, 1.5, 0).err(),
+            Some(BurstError::NoSilence)
+        );
+        assert_eq!(
+            OnOff::new(f64::NAN, 10.0, 5.0, 1.5, 0).err(),
+            Some(BurstError::NoSilence)
+        );
+        assert_eq!(
+            OnOff::new(1.0, 10.0, 5.0, 1.0, 0).err(),
+            Some(BurstError::Shape(1.0))
+        );
+        assert!(matches!(
+            OnOff::new(1.0, 10.0, 5.0, f64::NAN, 0),
+            Err(BurstError::Shape(_))
+        ));
+        assert_eq!(
+            OnOff::new(1.0, 10.0, 0.5, 1.5, 0).err(),
+            Some(BurstError::Mean(0.5))
+        );
     }
 }

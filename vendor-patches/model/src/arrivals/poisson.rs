@@ -41,6 +41,11 @@ mod tests {
         // The generator of real packets spaces them the same way: it has this list too.
         let mut poisson = Poisson::new(Rate::per_sec(2000), 1);
         let at: Vec<u64> = (0..6).map(|_| poisson.next()).collect();
-        assert_eq!(at, [455_048, 1_715_520, 1_973_807, 2_732_409, 3_362_344, 3_533_160]);
+        assert_eq!(
+            at,
+            [
+                455_048, 1_715_520, 1_973_807, 2_732_409, 3_362_344, 3_533_160
+            ]
+        );
     }
 }
