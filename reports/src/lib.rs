@@ -17,6 +17,7 @@ pub mod packets;
 mod page;
 pub mod report;
 pub mod rundir;
+pub mod simulated;
 pub mod stats;
 pub mod store;
 pub mod summary;

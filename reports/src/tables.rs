@@ -272,7 +272,7 @@ pub(crate) fn write_comparisons_csv(path: &Path, summary: &RunSummary) -> Result
     write_csv(path, frame(path, rows.len(), columns)?)
 }
 
-fn column<T, Phantom: ?Sized>(name: &str, values: T) -> Column
+pub(crate) fn column<T, Phantom: ?Sized>(name: &str, values: T) -> Column
 where
     T: AsRef<Phantom>,
     Series: NamedFrom<T, Phantom>,
@@ -280,7 +280,11 @@ where
     Column::from(Series::new(name.into(), values))
 }
 
-fn frame(path: &Path, height: usize, columns: Vec<Column>) -> Result<DataFrame, ReportError> {
+pub(crate) fn frame(
+    path: &Path,
+    height: usize,
+    columns: Vec<Column>,
+) -> Result<DataFrame, ReportError> {
     DataFrame::new(height, columns).map_err(table(path))
 }
 
@@ -297,7 +301,7 @@ fn write_parquet(
     Ok(())
 }
 
-fn write_csv(path: &Path, mut frame: DataFrame) -> Result<(), ReportError> {
+pub(crate) fn write_csv(path: &Path, mut frame: DataFrame) -> Result<(), ReportError> {
     let mut file = create(path)?;
     CsvWriter::new(&mut file)
         .finish(&mut frame)

@@ -28,12 +28,16 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 5] = entries![
+const ENTRIES: [Entry; 9] = entries![
     "quickstart",
     "small-packets",
     "two-guests",
     "ipv6",
-    "open-path"
+    "open-path",
+    "paper-table1",
+    "paper-theory",
+    "bursts",
+    "mixed-sizes"
 ];
 
 /// All ready scenarios, the easiest first.

@@ -9,4 +9,5 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod shell_help;
+pub mod simulate;
 pub mod undo;

@@ -109,6 +109,8 @@ impl<'a> Variants<'a> {
         let series = match variant.patches {
             Patches::Stock => return Ok(Pair::Stock),
             Patches::Shadow => "shadow",
+            // Refused before anything is booted.
+            Patches::Aggregation => "aggregation",
         };
         let key = (series.to_owned(), release.to_owned());
         let modules = if let Some(modules) = self.built.get(&key) {

@@ -6,10 +6,13 @@
 
 pub mod arithmetic;
 pub mod arrivals;
+pub mod bound;
 pub mod container;
 pub mod engine;
 pub mod estimator;
+pub mod experiment;
 pub mod measure;
+pub mod pareto;
 pub mod playout;
 pub mod regulator;
 pub mod service;

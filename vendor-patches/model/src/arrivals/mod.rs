@@ -36,6 +36,8 @@ pub enum Source {
     OnOff(Box<OnOff>),
     /// A capture, frame by frame.
     Replay(Box<dyn Iterator<Item = Captured> + Send>),
+    /// The times of a capture; sizes are drawn.
+    Times(Box<dyn Iterator<Item = u64> + Send>),
     /// A fixed number of requests, each sent when the one before was answered.
     ClosedLoop {
         /// From delivery in the guest to the next request's arrival.
@@ -56,6 +58,7 @@ impl Source {
             Self::Poisson(poisson) => Some((poisson.next(), None)),
             Self::OnOff(bursts) => Some((bursts.next(), None)),
             Self::Replay(capture) => capture.next().map(|c| (c.at, Some(c.len))),
+            Self::Times(capture) => capture.next().map(|at| (at, None)),
             Self::ClosedLoop { .. } => None,
         }
     }
@@ -68,6 +71,7 @@ impl std::fmt::Debug for Source {
             Self::Poisson(_) => "Poisson",
             Self::OnOff(_) => "OnOff",
             Self::Replay(_) => "Replay",
+            Self::Times(_) => "Times",
             Self::ClosedLoop { .. } => "ClosedLoop",
         })
     }
