@@ -225,6 +225,10 @@ pub struct SimulateArgs {
     /// Also try every regulator with holds from 20 us to 20 ms on this traffic, and show which nothing beats.
     #[arg(long)]
     pub pareto: bool,
+    /// Take dom0's work from a run in a lab, instead of the scenario's `service`: fits a cost a transfer and a cost a
+    /// packet to the CPU time of its trials.
+    #[arg(long, value_name = "RUN")]
+    pub fit: Option<PathBuf>,
     /// Write every delivery into this file, as CSV. On one core.
     #[arg(long, value_name = "OUT.csv")]
     pub trace: Option<PathBuf>,

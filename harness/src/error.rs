@@ -12,6 +12,7 @@ use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::state::StateError;
 use vifbench_provisioning::undo::UndoError;
 use vifbench_reports::error::ReportError;
+use vifbench_reports::simulated::ServiceFitError;
 use vifbench_scenarios::file::FileError;
 
 use crate::exit::Exit;
@@ -55,6 +56,9 @@ pub enum Failure {
     /// The model.
     #[error(transparent)]
     Simulation(#[from] SimulationError),
+    /// A run that tells no costs.
+    #[error(transparent)]
+    ServiceFit(#[from] ServiceFitError),
     /// The run store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -146,6 +150,7 @@ impl Failure {
             | Self::Unfit { .. }
             | Self::OnlySimulated { .. }
             | Self::Simulation(_)
+            | Self::ServiceFit(ServiceFitError::Fit { .. })
             | Self::Usage(_) => Exit::Usage,
             Self::Host(HostError::Interrupted { .. }) | Self::Interrupted => Exit::Interrupted,
             Self::Host(HostError::Failed { .. }) | Self::Modules(_) => Exit::Setup,
@@ -158,7 +163,9 @@ impl Failure {
             | Self::Probe { .. }
             | Self::NotExact { .. }
             | Self::Io { .. } => Exit::Infra,
-            Self::Report(_) | Self::Signals(_) => Exit::Internal,
+            Self::Report(_) | Self::ServiceFit(ServiceFitError::Run(_)) | Self::Signals(_) => {
+                Exit::Internal
+            }
         }
     }
 }

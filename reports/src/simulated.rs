@@ -3,6 +3,7 @@
 //! Everything in it follows from the scenario, the seed and the version: made again it is the same byte for byte.
 
 mod figures;
+mod fit;
 mod page;
 mod tables;
 
@@ -14,6 +15,7 @@ use vifbench_model::pareto::Choice;
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Scenario;
 
+pub use self::fit::{ServiceFitError, service_of};
 use crate::error::ReportError;
 use crate::figures::font;
 use crate::report::{draw_all, write};

@@ -12,8 +12,8 @@ use vifbench_model::experiment::{
 };
 use vifbench_model::pareto::{self, Choice};
 use vifbench_probes::pcap_file::Reader;
-use vifbench_reports::simulated::{Simulation, render};
-use vifbench_reports::text::{count, three_digits, time};
+use vifbench_reports::simulated::{Simulation, render, service_of};
+use vifbench_reports::text::{three_digits, time};
 use vifbench_scenarios::progress::{Progress, Task};
 use vifbench_scenarios::scenario::Scenario;
 
@@ -24,26 +24,34 @@ use crate::exit::Exit;
 
 /// Carries out the command.
 pub fn run(args: &SimulateArgs, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
-    let asked = scenario::find(&args.scenario)?;
+    let mut asked = scenario::find(&args.scenario)?;
+    if let Some(run) = &args.fit {
+        let service = service_of(run, progress)?;
+        progress.note(&format!(
+            "dom0's work, from {}: {} a transfer and {} a packet",
+            run.display(),
+            service.transfer,
+            service.packet
+        ));
+        asked.service = Some(service);
+    }
     let captures = Folder(folder_of(&args.scenario));
-    let outcomes = ask(
+    let outcomes = with_progress(
+        "simulation",
         &asked,
         args,
         &captures,
-        "simulation",
-        args.trace.as_deref(),
         progress,
+        |question| match &args.trace {
+            None => Ok(experiment::simulate(question)?),
+            Some(path) => traced(question, path),
+        },
     )?;
     let choices = if args.pareto {
-        let all = experiment::all_regulators(&asked, &pareto::HOLDS);
-        pareto::choices(&ask(
-            &all,
-            args,
-            &captures,
-            "all regulators",
-            None,
-            progress,
-        )?)
+        let label = "all regulators";
+        with_progress(label, &asked, args, &captures, progress, |question| {
+            Ok(pareto::explore(question)?)
+        })?
     } else {
         Vec::new()
     };
@@ -86,20 +94,18 @@ struct Folder(PathBuf);
 impl Captures for Folder {
     fn open(&self, file: &Path) -> Result<Frames, CaptureError> {
         let path = self.0.join(file);
-        let reader = Stamps(Mutex::new(Reader::open(&path)?));
-        Ok(Box::new(reader))
+        Ok(Box::new(Stamps(Reader::open(&path)?)))
     }
 }
 
-/// A reader of captures as arrivals. The lock is for its sake only: it is read by one thread.
-struct Stamps(Mutex<Reader>);
+/// A reader of captures as arrivals.
+struct Stamps(Reader);
 
 impl Iterator for Stamps {
     type Item = Result<Captured, CaptureError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let reader = self.0.get_mut().ok()?;
-        match reader.next_record() {
+        match self.0.read() {
             Ok(record) => record.map(|record| {
                 Ok(Captured {
                     at: record.ts_ns,
@@ -111,37 +117,34 @@ impl Iterator for Stamps {
     }
 }
 
-fn ask(
+/// Asks the model something, with a bar on stderr.
+fn with_progress<T>(
+    label: &str,
     asked: &Scenario,
     args: &SimulateArgs,
     captures: &dyn Captures,
-    label: &str,
-    trace: Option<&Path>,
     progress: &dyn Progress,
-) -> Result<Vec<Outcome>, Failure> {
+    ask: impl FnOnce(&Question<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let task: Mutex<Option<Box<dyn Task>>> = Mutex::new(None);
     let told = |done: usize, all: usize| {
         if let Ok(mut task) = task.lock() {
-            task.get_or_insert_with(|| progress.start(label, Some(all as u64)))
-                .set(done as u64);
+            // Each rate of a sweep may begin to count anew.
+            let task = task.get_or_insert_with(|| progress.start(label, Some(all as u64)));
+            task.set(done as u64);
         }
     };
-    let question = Question {
+    let answer = ask(&Question {
         scenario: asked,
         seed: args.seed,
         blocks: args.blocks,
         captures,
         progress: &told,
-    };
-    let outcomes = match trace {
-        None => experiment::simulate(&question)?,
-        Some(path) => traced(&question, path)?,
-    };
+    })?;
     if let Some(task) = task.into_inner().ok().flatten() {
-        let packets: u64 = outcomes.iter().map(|o| o.measure.packets()).sum();
-        task.finish(&format!("{label}: {} packets", count(packets)));
+        task.finish(&format!("{label}: done"));
     }
-    Ok(outcomes)
+    Ok(answer)
 }
 
 /// Simulates with every delivery written as a line of CSV.

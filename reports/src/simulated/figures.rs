@@ -282,8 +282,8 @@ fn against_rate(simulation: &Simulation<'_>) -> Option<Figure> {
     if simulation.scenario.sweep.rate.len() < 2 || simulation.scenario.sweep.hold.len() > 1 {
         return None;
     }
-    let rate = |o: &Outcome| o.rate.map(Rate::per_sec_f64);
-    let x_title = "packets a second of each flow (log)";
+    let rate = |o: &Outcome| o.rate.map(|rate| rate.per_sec_f64() / 1000.0);
+    let x_title = "1000 packets a second of each flow (log)";
     let waits = lines(simulation, rate, mean_wait);
     let packets = lines(simulation, rate, |o| o.measure.packets_per_transfer());
     two_plots(

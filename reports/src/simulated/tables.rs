@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use polars::prelude::*;
 use vifbench_model::experiment::Row;
 use vifbench_model::pareto::Choice;
 use vifbench_scenarios::units::Rate;

@@ -110,6 +110,8 @@ pub struct Engine<'t, R> {
     working: Option<(u64, Batch)>,
     backlog: VecDeque<Batch>,
     in_backlog: usize,
+    /// What transfers of the measured part take of the consumer's time.
+    work: u128,
     spare: Vec<Vec<Waiting>>,
     measure: Measure,
     trace: Option<&'t mut dyn FnMut(Delivery)>,
@@ -142,6 +144,7 @@ impl<'t, R: Regulator> Engine<'t, R> {
             working: None,
             backlog: VecDeque::new(),
             in_backlog: 0,
+            work: 0,
             spare: Vec::new(),
             measure: Measure::default(),
             trace,
@@ -201,6 +204,13 @@ impl<'t, R: Regulator> Engine<'t, R> {
         if let (Some(first), Some(last)) = (first, last) {
             self.measure.sampled_ns = u128::from(last.saturating_sub(first));
         }
+        // More work than time: waits would grow for as long as this lasts.
+        let measured = self
+            .window
+            .end
+            .min(self.stop)
+            .saturating_sub(self.window.start);
+        self.measure.overloaded |= self.work > u128::from(measured);
         for queue in &self.queues {
             self.measure.late += queue.playout.as_ref().map_or(0, Playout::late);
         }
@@ -322,7 +332,13 @@ impl<'t, R: Regulator> Engine<'t, R> {
         if self.setup.service.is_free() {
             let at = batch.released;
             self.deliver(batch, at);
-        } else if self.working.is_none() {
+            return;
+        }
+        if self.window.contains(&batch.opened) {
+            let frames = batch.frames.len() as u32;
+            self.work += u128::from(self.setup.service.nanos(frames));
+        }
+        if self.working.is_none() {
             let at = batch.released;
             self.work(batch, at);
         } else {

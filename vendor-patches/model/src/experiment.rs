@@ -33,7 +33,7 @@ const FCS: u32 = 4;
 /// What went wrong with a capture, in the words of who reads it.
 pub type CaptureError = Box<dyn std::error::Error + Send + Sync>;
 /// The frames of a capture.
-pub type Frames = Box<dyn Iterator<Item = Result<Captured, CaptureError>> + Send>;
+pub type Frames = Box<dyn Iterator<Item = Result<Captured, CaptureError>>>;
 
 /// Opens captures: the model itself reads no files.
 pub trait Captures: Sync {
@@ -608,29 +608,6 @@ fn replay(
     } else {
         Source::Times(Box::new(timed.map(|frame| frame.at)))
     })
-}
-
-/// The same traffic under every regulator and with every one of these holds: a scenario of its own.
-#[must_use]
-pub fn all_regulators(scenario: &Scenario, holds: &[Span]) -> Scenario {
-    let pattern = scenario
-        .variants
-        .iter()
-        .find(|variant| variant.patches == Patches::Aggregation);
-    let variants = Regulator::ALL
-        .into_iter()
-        .map(|regulator| Variant {
-            regulator: Some(regulator),
-            container: pattern.and_then(|p| p.container),
-            framing: pattern.and_then(|p| p.framing),
-            fill: pattern.and_then(|p| p.fill),
-            ..Variant::new(regulator.name(), Patches::Aggregation)
-        })
-        .collect();
-    let mut all = scenario.clone();
-    all.variants = variants;
-    all.sweep.hold = holds.to_vec();
-    all
 }
 
 #[cfg(test)]

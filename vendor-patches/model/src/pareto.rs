@@ -2,10 +2,10 @@
 //! regulators and holds, and which of these nothing else beats.
 
 use serde::{Deserialize, Serialize};
-use vifbench_scenarios::scenario::Regulator;
+use vifbench_scenarios::scenario::{Patches, Regulator, Scenario, Variant};
 use vifbench_scenarios::units::{Rate, Span};
 
-use crate::experiment::Outcome;
+use crate::experiment::{Outcome, Question, SimulationError, simulate};
 
 /// The holds that are tried: 1, 2 and 5 in each decade that the kernel allows.
 pub const HOLDS: [Span; 10] = [
@@ -20,6 +20,61 @@ pub const HOLDS: [Span; 10] = [
     Span::from_millis(10),
     Span::from_millis(20),
 ];
+
+/// Packets of a choice in one block: enough for a mean to about a hundredth, few enough for all choices.
+const PACKETS: f64 = 40_000.0;
+
+/// Tries every regulator with every hold of [`HOLDS`] on the scenario's traffic, rate by rate. Each rate lasts until it
+/// has some 40 000 packets a block, if the scenario lasts that long.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn explore(question: &Question<'_>) -> Result<Vec<Choice>, SimulationError> {
+    let mut outcomes = Vec::new();
+    for rate in question.scenario.sweep.points() {
+        let scenario = all_regulators(question.scenario, rate);
+        outcomes.extend(simulate(&Question {
+            scenario: &scenario,
+            ..*question
+        })?);
+    }
+    Ok(choices(&outcomes))
+}
+
+/// The same traffic at one rate under every regulator with every hold.
+fn all_regulators(scenario: &Scenario, rate: Option<Rate>) -> Scenario {
+    // The container is that of the scenario's own variants.
+    let pattern = scenario
+        .variants
+        .iter()
+        .find(|variant| variant.patches == Patches::Aggregation);
+    let variants = Regulator::ALL
+        .into_iter()
+        .map(|regulator| Variant {
+            regulator: Some(regulator),
+            container: pattern.and_then(|p| p.container),
+            framing: pattern.and_then(|p| p.framing),
+            fill: pattern.and_then(|p| p.fill),
+            ..Variant::new(regulator.name(), Patches::Aggregation)
+        })
+        .collect();
+    let mut all = scenario.clone();
+    all.variants = variants;
+    all.sweep.hold = HOLDS.to_vec();
+    all.sweep.rate = rate.into_iter().collect();
+    let total: f64 = scenario
+        .traffic
+        .iter()
+        .filter_map(|flow| Some(rate.or(flow.arrivals.rate())?.per_sec_f64()))
+        .sum();
+    if total > 0.0 {
+        // The first fifth is for the estimates to settle.
+        let enough = Span::from_nanos((PACKETS / total * 1e9) as u64);
+        all.duration = all.duration.min(enough);
+        all.warmup = Span::from_nanos(all.duration.nanos() / 4);
+    }
+    all
+}
 
 /// One regulator with one hold on given traffic.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,7 +110,7 @@ impl Choice {
     }
 }
 
-/// Outcomes of [`crate::experiment::all_regulators`] as choices. Where dom0 could not keep up there is none.
+/// Outcomes of all regulators as choices. Where dom0 could not keep up there is none.
 pub fn choices(outcomes: &[Outcome]) -> Vec<Choice> {
     let mut choices: Vec<Choice> = Vec::new();
     for outcome in outcomes {

@@ -1,9 +1,10 @@
 //! `breakeven` lies on or beyond the front of all other regulators, on the traffic of every library scenario.
 
-use vifbench_model::experiment::{NoCaptures, Question, all_regulators, simulate};
-use vifbench_model::pareto::{Choice, HOLDS, choices};
+use vifbench_model::experiment::{NoCaptures, Question};
+use vifbench_model::pareto::{Choice, explore};
 use vifbench_scenarios::library;
 use vifbench_scenarios::scenario::Regulator;
+use vifbench_scenarios::units::Span;
 
 /// What does not matter: 2 % of the transfers, 2 % of T0 or of the wait.
 const TOLERANCE: f64 = 0.02;
@@ -33,20 +34,16 @@ fn nothing_beats_breakeven() {
     let mut found = Vec::new();
     for entry in library::all() {
         let mut scenario = entry.scenario().expect("it is sound");
-        // The traffic is what counts here, and enough of it.
-        scenario.duration = scenario
-            .duration
-            .max(vifbench_scenarios::units::Span::from_secs(10));
-        let all = all_regulators(&scenario, &HOLDS);
-        let outcomes = simulate(&Question {
-            scenario: &all,
+        // Each rate for as long as it has packets enough.
+        scenario.duration = Span::from_secs(300);
+        let choices = explore(&Question {
+            scenario: &scenario,
             seed: 7,
             blocks: Some(2),
             captures: &NoCaptures,
             progress: &|_, _| {},
         })
         .expect("the library can be simulated");
-        let choices = choices(&outcomes);
         let ours: Vec<&Choice> = choices
             .iter()
             .filter(|c| c.regulator == Regulator::BreakEven)

@@ -35,9 +35,9 @@ pub enum Source {
     /// Bursts and silences.
     OnOff(Box<OnOff>),
     /// A capture, frame by frame.
-    Replay(Box<dyn Iterator<Item = Captured> + Send>),
+    Replay(Box<dyn Iterator<Item = Captured>>),
     /// The times of a capture; sizes are drawn.
-    Times(Box<dyn Iterator<Item = u64> + Send>),
+    Times(Box<dyn Iterator<Item = u64>>),
     /// A fixed number of requests, each sent when the one before was answered.
     ClosedLoop {
         /// From delivery in the guest to the next request's arrival.
