@@ -33,6 +33,7 @@ Examples:
   vifbench lab up                         boot (or restore) the virtual Xen lab
   vifbench lab ssh dom0                   a shell in it
   vifbench run quickstart                 stock against shadow accounting
+  vifbench simulate paper-theory          what the model says of a scenario
   vifbench report results/RUN             make the report again
   vifbench trust                          how often is a verdict wrong?
   vifbench compare results/A results/B    two nights against each other
@@ -66,6 +67,11 @@ pub enum Command {
         after_help = "Examples:\n  vifbench run quickstart\n  vifbench run my.yaml --lab lab.yaml --blocks 10 --seed 7"
     )]
     Run(RunArgs),
+    /// Ask the model instead of a lab: the same scenarios and reports, marked as simulated.
+    #[command(
+        after_help = "Examples:\n  vifbench simulate paper-theory\n  vifbench simulate bursts --pareto\n  vifbench simulate my.yaml --seed 7 --format json --no-report"
+    )]
+    Simulate(SimulateArgs),
     /// Go on with a run that was killed; finished trials are kept.
     #[command(after_help = "Example: vifbench resume results/20261123-101500-quickstart")]
     Resume {
@@ -276,6 +282,35 @@ pub struct TrustArgs {
     /// The true shift to be found, in percent.
     #[arg(long, default_value_t = 5.0)]
     pub shift: f64,
+}
+
+/// `vifbench simulate ...`
+#[derive(Debug, clap::Args)]
+pub struct SimulateArgs {
+    /// Library name or file.
+    pub scenario: String,
+    /// Spaces the packets: the same seed sends the same packets as a run in a lab.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Simulate every variant this often, each with other packets, instead of the scenario's `blocks`.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub blocks: Option<u32>,
+    /// Also try every regulator with holds from 20 us to 20 ms on this traffic, and show which nothing beats.
+    #[arg(long)]
+    pub pareto: bool,
+    /// Take dom0's work from a run in a lab, instead of the scenario's `service`: fits a cost a transfer and a cost a
+    /// packet to the CPU time of its trials.
+    #[arg(long, value_name = "RUN")]
+    pub fit: Option<PathBuf>,
+    /// Write every delivery into this file, as CSV. On one core.
+    #[arg(long, value_name = "OUT.csv")]
+    pub trace: Option<PathBuf>,
+    /// The report goes into a folder of this one.
+    #[arg(long, default_value = "results")]
+    pub out: PathBuf,
+    /// Print the results, and write no report.
+    #[arg(long)]
+    pub no_report: bool,
 }
 
 /// `vifbench patches ...`

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
+use vifbench_model::experiment::SimulationError;
 use vifbench_provisioning::host::HostError;
 use vifbench_provisioning::lab::LabError;
 use vifbench_provisioning::lease::LeaseError;
@@ -11,6 +12,7 @@ use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::state::StateError;
 use vifbench_provisioning::undo::UndoError;
 use vifbench_reports::error::ReportError;
+use vifbench_reports::simulated::ServiceFitError;
 use vifbench_scenarios::file::FileError;
 
 use crate::exit::Exit;
@@ -31,6 +33,14 @@ pub enum Failure {
         /// One sentence each.
         problems: Vec<String>,
     },
+    /// A scenario asks for what a lab cannot do yet.
+    #[error("a lab cannot run this scenario yet:\n{}\nremove that, or ask the model: vifbench simulate {scenario}", reasons.iter().map(|r| format!("  {r}")).collect::<Vec<_>>().join("\n"))]
+    OnlySimulated {
+        /// As it was named.
+        scenario: String,
+        /// One phrase each.
+        reasons: Vec<String>,
+    },
     /// A command was given something it does not know.
     #[error("{0}")]
     Usage(String),
@@ -43,6 +53,12 @@ pub enum Failure {
     /// Building, swapping or proving modules.
     #[error(transparent)]
     Modules(#[from] ModuleError),
+    /// The model.
+    #[error(transparent)]
+    Simulation(#[from] SimulationError),
+    /// A run that tells no costs.
+    #[error(transparent)]
+    ServiceFit(#[from] ServiceFitError),
     /// The run store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -130,7 +146,12 @@ impl Failure {
             return Exit::Infra;
         }
         match self {
-            Self::File(_) | Self::Unfit { .. } | Self::Usage(_) => Exit::Usage,
+            Self::File(_)
+            | Self::Unfit { .. }
+            | Self::OnlySimulated { .. }
+            | Self::Simulation(_)
+            | Self::ServiceFit(ServiceFitError::Fit { .. })
+            | Self::Usage(_) => Exit::Usage,
             Self::Host(HostError::Interrupted { .. }) | Self::Interrupted => Exit::Interrupted,
             Self::Host(HostError::Failed { .. }) | Self::Modules(_) => Exit::Setup,
             Self::Host(_)
@@ -142,7 +163,9 @@ impl Failure {
             | Self::Probe { .. }
             | Self::NotExact { .. }
             | Self::Io { .. } => Exit::Infra,
-            Self::Report(_) | Self::Signals(_) => Exit::Internal,
+            Self::Report(_) | Self::ServiceFit(ServiceFitError::Run(_)) | Self::Signals(_) => {
+                Exit::Internal
+            }
         }
     }
 }

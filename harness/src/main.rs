@@ -51,6 +51,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             let cancel = interrupt::install()?;
             commands::run::run(args, format, progress, &cancel)
         }
+        Command::Simulate(args) => commands::simulate::run(args, format, progress),
         Command::Resume { run } => {
             let cancel = interrupt::install()?;
             commands::run::resume(run, format, progress, &cancel)

@@ -249,3 +249,170 @@ fn without_tun_the_lab_says_so() {
         .code(12)
         .stderr(contains("/dev/net/tun is missing").and(contains("load the kernel module `tun`")));
 }
+
+const SIMULATION: &str = "\
+name: model
+about: a test
+traffic:
+  - {to: u1, size: 64 B, arrivals: {poisson: {rate: 2000/s}}}
+sweep: {rate: [2000/s, 20 k/s]}
+variants:
+  - {name: stock}
+  - {name: static, patches: aggregation, regulator: static, hold: 1 ms, framing: 0 B}
+duration: 10 s
+blocks: 2
+";
+
+/// Runs `simulate` on a scenario in a folder of its own.
+fn simulate(folder: &Path, text: &str, args: &[&str]) -> assert_cmd::assert::Assert {
+    let file = folder.join("model.yaml");
+    fs::write(&file, text).expect("the file is written");
+    vifbench()
+        .current_dir(folder)
+        .arg("simulate")
+        .arg(&file)
+        .args(args)
+        .assert()
+}
+
+#[test]
+fn a_simulation_prints_one_object_a_variant_and_point() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let assert = simulate(
+        folder.path(),
+        SIMULATION,
+        &["--format", "json", "--no-report"],
+    )
+    .success();
+    let rows: serde_json::Value =
+        serde_json::from_slice(&assert.get_output().stdout).expect("JSON and nothing else");
+    let rows = rows.as_array().expect("an array");
+    assert_eq!(rows.len(), 4);
+    for key in [
+        "variant",
+        "rate",
+        "packets",
+        "mean_wait_us",
+        "p50_wait_us",
+        "p99_wait_us",
+        "mean_abs_ipdv_us",
+        "packets_per_container",
+        "timeout_fraction",
+        "samples_per_s",
+    ] {
+        assert!(
+            rows.iter().all(|row| row.get(key).is_some()),
+            "{key} is missing"
+        );
+    }
+    assert_eq!(rows[3]["variant"], "static");
+    assert_eq!(rows[3]["rate"], "20000/s");
+    // The closed form says 523.8; four standard errors of 400 000 packets are below 5.
+    let wait = rows[3]["mean_wait_us"].as_f64().expect("a number");
+    assert!((wait - 523.8).abs() < 5.0, "{wait}");
+    assert!(!folder.path().join("results").exists());
+    let again = simulate(
+        folder.path(),
+        SIMULATION,
+        &["--format", "json", "--no-report"],
+    )
+    .success();
+    assert_eq!(assert.get_output().stdout, again.get_output().stdout);
+    let other = simulate(
+        folder.path(),
+        SIMULATION,
+        &["--format", "json", "--no-report", "--seed", "2"],
+    );
+    assert_ne!(assert.get_output().stdout, other.get_output().stdout);
+}
+
+#[test]
+fn a_simulation_makes_a_report_that_says_what_it_is() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = SIMULATION.replace("duration: 10 s", "duration: 1 s");
+    simulate(folder.path(), &text, &["--pareto", "--trace", "trace.csv"])
+        .success()
+        .stdout(contains(
+            "simulated: what the model says, nothing was measured",
+        ))
+        .stdout(contains("what nothing beats"));
+    let report = folder.path().join("results/model-simulated-1");
+    let page = fs::read_to_string(report.join("index.html")).expect("the page");
+    assert!(page.contains("▲ simulated: what the model says, nothing was measured"));
+    for file in [
+        "figures/waits.png",
+        "figures/against-rate.svg",
+        "figures/front.png",
+        "simulated.csv",
+        "pareto.csv",
+        "summary.json",
+    ] {
+        assert!(report.join(file).exists(), "{file} is missing");
+    }
+    let svg = fs::read_to_string(report.join("figures/front.svg")).expect("the figure");
+    assert!(svg.contains("simulated"), "the figure is not marked");
+    let trace = fs::read_to_string(folder.path().join("trace.csv")).expect("the trace");
+    let csv = fs::read_to_string(report.join("simulated.csv")).expect("the table");
+    let packets: usize = csv
+        .lines()
+        .skip(1)
+        .map(|line| {
+            line.split(',')
+                .nth(8)
+                .and_then(|n| n.parse::<usize>().ok())
+                .expect("packets")
+        })
+        .sum();
+    assert_eq!(trace.lines().count(), packets + 1);
+    // The same scenario, seed and version: the same page.
+    simulate(folder.path(), &text, &["--pareto"]).success();
+    assert_eq!(
+        fs::read_to_string(report.join("index.html")).expect("the page"),
+        page
+    );
+}
+
+#[test]
+fn a_simulation_refuses_what_cannot_be() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let refused = |from: &str, to: &str, says: &str| {
+        let text = SIMULATION.replace(from, to);
+        assert_ne!(text, SIMULATION);
+        simulate(folder.path(), &text, &["--no-report"])
+            .code(2)
+            .stderr(contains(says.to_owned()));
+    };
+    refused("[2000/s, 20 k/s]", "[0/s]", "a rate of zero sends nothing");
+    refused("hold: 1 ms", "hold: 0 ms", "cannot hold for 0 ns");
+    // 10^12 packets.
+    refused(
+        "duration: 10 s",
+        "duration: 50000000 s",
+        "more packets than a flow can number",
+    );
+    refused("blocks: 2", "blocks: 1000000", "that would take about");
+    let trace = "size: captured, arrivals: {trace: {file: none.pcap}}";
+    let text = SIMULATION
+        .replace("size: 64 B, arrivals: {poisson: {rate: 2000/s}}", trace)
+        .replace("sweep: {rate: [2000/s, 20 k/s]}\n", "");
+    simulate(folder.path(), &text, &["--no-report"])
+        .code(2)
+        .stderr(contains("cannot replay none.pcap"));
+    // A pcap file's header, and no packet.
+    let mut empty = 0xa1b2_c3d4u32.to_le_bytes().to_vec();
+    empty.extend([2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0]);
+    fs::write(folder.path().join("none.pcap"), empty).expect("the file is written");
+    simulate(folder.path(), &text, &["--no-report"])
+        .code(2)
+        .stderr(contains("it holds no packet"));
+}
+
+#[test]
+fn a_lab_refuses_what_only_the_model_can() {
+    vifbench()
+        .args(["run", "paper-theory"])
+        .assert()
+        .code(2)
+        .stderr(contains("variant `static` has `patches: aggregation`"))
+        .stderr(contains("vifbench simulate paper-theory"));
+}

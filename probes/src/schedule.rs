@@ -22,6 +22,16 @@ pub enum ScheduleError {
         /// The flow's number.
         flow: u16,
     },
+    /// Packets of this shape are not sent.
+    #[error(
+        "flow {flow} has `{shape}` arrivals, which are not sent yet; use `cbr` or `poisson`, or simulate it"
+    )]
+    NoSchedule {
+        /// The flow's number.
+        flow: u16,
+        /// As it is written in scenarios.
+        shape: &'static str,
+    },
     /// The stop time lies before the start time.
     #[error(
         "the trial ends at {stop_ns} ns, before it starts at {start_ns} ns: give the stop time after the start"
@@ -77,7 +87,13 @@ impl Flow {
         seed: u64,
         start_ns: u64,
     ) -> Result<Self, ScheduleError> {
-        let rate = arrivals.rate().per_sec_f64();
+        let (Arrivals::Cbr { rate } | Arrivals::Poisson { rate }) = arrivals else {
+            return Err(ScheduleError::NoSchedule {
+                flow: number,
+                shape: arrivals.word(),
+            });
+        };
+        let rate = rate.per_sec_f64();
         if rate <= 0.0 {
             return Err(ScheduleError::NoRate { flow: number });
         }
@@ -89,7 +105,8 @@ impl Flow {
                 phase_ns: ((1.0 - unit(&mut rng)) * mean_ns) as u64,
                 per_1000_s: (rate * 1000.0).round() as u64,
             },
-            Arrivals::Poisson { .. } => {
+            // Poisson: what else there is was refused above.
+            _ => {
                 let first = -libm::log(unit(&mut rng)) * mean_ns;
                 Shape::Poisson {
                     rng: Box::new(rng),
@@ -279,6 +296,14 @@ mod tests {
         assert!(matches!(
             Schedule::new([(3, &flow, 9)], 0, 1),
             Err(ScheduleError::NoRate { flow: 3 })
+        ));
+        let flow = Arrivals::Trace { file: "x".into() };
+        assert!(matches!(
+            Schedule::new([(3, &flow, 9)], 0, 1),
+            Err(ScheduleError::NoSchedule {
+                flow: 3,
+                shape: "trace"
+            })
         ));
         let flow = cbr(1);
         assert!(matches!(

@@ -10,12 +10,12 @@ mod trials;
 use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 
 use crate::analysis::Analysis;
-use crate::definitions::{DEFINITIONS, definition};
+use crate::definitions::{DEFINITIONS, Definition, definition};
 use crate::figures::Figure;
 use crate::verdict::Verdict;
 
-const STYLE: &str = include_str!("page/style.css");
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+pub(crate) const STYLE: &str = include_str!("page/style.css");
+pub(crate) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 /// The page, with each figure's SVG.
 pub(crate) fn page(run: &Analysis, figures: &[(Figure, String)]) -> String {
@@ -169,11 +169,16 @@ fn escaped_path(path: &str) -> String {
 }
 
 fn definitions() -> Markup {
+    definition_list(DEFINITIONS)
+}
+
+/// Definitions with their anchors.
+pub(crate) fn definition_list(definitions: &[Definition]) -> Markup {
     html! {
         section id="definitions" {
             h2 { "Definitions" }
             dl {
-                @for d in DEFINITIONS {
+                @for d in definitions {
                     dt id={ "def-" (d.id) } { (d.name) }
                     dd {
                         (d.text)

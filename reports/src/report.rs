@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use vifbench_scenarios::progress::Progress;
+use vifbench_scenarios::progress::{Progress, Task};
 
 use crate::analysis::analyze;
 use crate::ci;
 use crate::error::ReportError;
-use crate::figures::{draw, figures, font};
+use crate::figures::{Figure, draw, figures, font};
 use crate::page;
 use crate::rundir::RunDir;
 use crate::summary::RunSummary;
@@ -36,27 +36,10 @@ pub fn render(run_dir: &Path, progress: &dyn Progress) -> Result<Rendered, Repor
     let figures = figures(&analysis);
 
     let report = run.report();
-    let folder = report.join("figures");
-    // Figures of an earlier version must not stay beside those of this one.
-    if folder.try_exists().map_err(ReportError::read(&folder))? {
-        std::fs::remove_dir_all(&folder).map_err(ReportError::write(&folder))?;
-    }
-    std::fs::create_dir_all(&folder).map_err(ReportError::write(&folder))?;
     let task = progress.start("report", Some(figures.len() as u64 + 1));
     let index = report.join("index.html");
     let mut files = vec![index.clone()];
-    let mut drawn = Vec::new();
-    for (done, figure) in figures.into_iter().enumerate() {
-        task.message(figure.id);
-        let svg_path = folder.join(format!("{}.svg", figure.id));
-        let png_path = folder.join(format!("{}.png", figure.id));
-        let svg = draw::svg(&figure.scene, &svg_path)?;
-        write(&svg_path, svg.as_bytes())?;
-        draw::png(&figure.scene, &png_path)?;
-        files.extend([svg_path, png_path]);
-        drawn.push((figure, svg));
-        task.set(done as u64 + 1);
-    }
+    let drawn = draw_all(&report, figures, &mut files, task.as_ref())?;
 
     let trials_csv = report.join("trials.csv");
     tables::write_trials_csv(&trials_csv, &analysis.summary)?;
@@ -90,8 +73,36 @@ pub fn render(run_dir: &Path, progress: &dyn Progress) -> Result<Rendered, Repor
     })
 }
 
+/// Draws every figure into `figures/`, as SVG and as PNG.
+pub(crate) fn draw_all(
+    report: &Path,
+    figures: Vec<Figure>,
+    files: &mut Vec<PathBuf>,
+    task: &dyn Task,
+) -> Result<Vec<(Figure, String)>, ReportError> {
+    let folder = report.join("figures");
+    // Figures of an earlier version must not stay beside those of this one.
+    if folder.try_exists().map_err(ReportError::read(&folder))? {
+        std::fs::remove_dir_all(&folder).map_err(ReportError::write(&folder))?;
+    }
+    std::fs::create_dir_all(&folder).map_err(ReportError::write(&folder))?;
+    let mut drawn = Vec::new();
+    for (done, figure) in figures.into_iter().enumerate() {
+        task.message(figure.id);
+        let svg_path = folder.join(format!("{}.svg", figure.id));
+        let png_path = folder.join(format!("{}.png", figure.id));
+        let svg = draw::svg(&figure.scene, &svg_path)?;
+        write(&svg_path, svg.as_bytes())?;
+        draw::png(&figure.scene, &png_path)?;
+        files.extend([svg_path, png_path]);
+        drawn.push((figure, svg));
+        task.set(done as u64 + 1);
+    }
+    Ok(drawn)
+}
+
 /// Writes beside the file and renames, so that a reader never sees half of it.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);

@@ -301,7 +301,7 @@ pub(crate) fn write_parquet(
     Ok(())
 }
 
-fn write_csv(path: &Path, mut frame: DataFrame) -> Result<(), ReportError> {
+pub(crate) fn write_csv(path: &Path, mut frame: DataFrame) -> Result<(), ReportError> {
     let mut file = create(path)?;
     CsvWriter::new(&mut file)
         .finish(&mut frame)

@@ -262,6 +262,8 @@ fn expected_shape(words: &str) -> &str {
         "struct variant" => "a map, as in `{word: {key: value}}`",
         "u16" => "a whole number from 0 to 65535",
         "u32" => "a whole number from 0 to 4294967295",
+        "u64" => "a whole number",
+        "f64" => "a number",
         "a boolean" => "`true` or `false`",
         words if words.starts_with("struct ") => "a map, as in `{key: value}`",
         words => words,

@@ -5,6 +5,7 @@
 pub mod acknowledged;
 pub mod file;
 pub mod fit;
+mod frame_size;
 pub mod judge;
 pub mod lab;
 pub mod library;
@@ -13,5 +14,6 @@ pub mod plan;
 pub mod progress;
 mod rules;
 pub mod scenario;
+mod simulated;
 pub mod units;
 mod yaml;

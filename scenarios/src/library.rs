@@ -28,12 +28,17 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 6] = entries![
+const ENTRIES: [Entry; 11] = entries![
     "quickstart",
     "small-packets",
     "two-guests",
     "ipv6",
     "open-path",
+    "aggregation",
+    "paper-table1",
+    "paper-theory",
+    "bursts",
+    "mixed-sizes",
     "aa"
 ];
 

@@ -123,7 +123,8 @@ fn flows(scenario: &Scenario, seed: u64, block: u32, rate: Option<Rate>) -> Vec<
             flow,
             to: traffic.to.clone(),
             protocol: traffic.protocol,
-            size: traffic.size,
+            // A mixture is for the model, which does not go by this.
+            size: traffic.size.largest(),
             arrivals: rate.map_or_else(
                 || traffic.arrivals.clone(),
                 |rate| traffic.arrivals.at_rate(rate),
@@ -177,7 +178,7 @@ mod tests {
         let traffic = Traffic {
             to: HostName("u1".into()),
             protocol: Protocol::Udp,
-            size: Size::from_bytes(64),
+            size: Size::from_bytes(64).into(),
             arrivals,
         };
         Scenario {
@@ -186,14 +187,12 @@ mod tests {
             traffic: vec![traffic; flows],
             sweep: Sweep {
                 rate: rates.iter().copied().map(Rate::per_sec).collect(),
+                hold: Vec::new(),
             },
             variants: (0..variants)
-                .map(|n| Variant {
-                    name: format!("v{n}"),
-                    patches: Patches::Stock,
-                    hold: None,
-                })
+                .map(|n| Variant::new(format!("v{n}"), Patches::Stock))
                 .collect(),
+            service: None,
             mode: Mode::Sealed,
             warmup: Span::default(),
             duration: Span::from_secs(1),

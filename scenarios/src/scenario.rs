@@ -1,11 +1,12 @@
 //! A scenario: traffic x variants x sweep, as YAML. The types are here; what makes one sound is in
 //! `rules`, what makes it fit a lab in `fit`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::file::{self, FileError};
+pub use crate::frame_size::FrameSize;
 use crate::judge::Judge;
 use crate::lab::HostName;
 use crate::units::{Rate, Size, Span};
@@ -32,6 +33,38 @@ pub enum Arrivals {
         /// Mean packets a second.
         rate: Rate,
     },
+    /// Bursts of equal gaps whose length has a Pareto law, and exponential silences.
+    #[serde(rename = "onoff")]
+    OnOff {
+        /// Mean packets a second.
+        rate: Rate,
+        /// Packets a second within a burst.
+        peak: Rate,
+        /// Mean packets a burst.
+        burst: f64,
+        /// Shape of the Pareto law, above 1; at 2 and below the variance is infinite.
+        shape: f64,
+    },
+    /// Requests, each of them sent when an earlier one was answered.
+    ClosedLoop {
+        /// From a request's delivery in the guest to the arrival of the next: everything but the holds.
+        round_trip: Span,
+        /// Requests that are under way at any time.
+        #[serde(default = "one")]
+        outstanding: u32,
+        /// How many in all; without it, as many as fit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        samples: Option<u64>,
+    },
+    /// As in a capture.
+    Trace {
+        /// A pcap file; relative to the scenario's.
+        file: PathBuf,
+    },
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl Arrivals {
@@ -41,12 +74,33 @@ impl Arrivals {
         match self {
             Self::Cbr { .. } => Self::Cbr { rate },
             Self::Poisson { .. } => Self::Poisson { rate },
+            Self::OnOff {
+                peak, burst, shape, ..
+            } => Self::OnOff {
+                rate,
+                peak: *peak,
+                burst: *burst,
+                shape: *shape,
+            },
+            // Their rate follows from something else.
+            Self::ClosedLoop { .. } | Self::Trace { .. } => self.clone(),
         }
     }
-    /// The mean rate.
-    pub fn rate(&self) -> Rate {
+    /// The mean rate, where it is given beforehand.
+    pub fn rate(&self) -> Option<Rate> {
         match self {
-            Self::Cbr { rate } | Self::Poisson { rate } => *rate,
+            Self::Cbr { rate } | Self::Poisson { rate } | Self::OnOff { rate, .. } => Some(*rate),
+            Self::ClosedLoop { .. } | Self::Trace { .. } => None,
+        }
+    }
+    /// As it is written in scenarios.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Cbr { .. } => "cbr",
+            Self::Poisson { .. } => "poisson",
+            Self::OnOff { .. } => "onoff",
+            Self::ClosedLoop { .. } => "closed_loop",
+            Self::Trace { .. } => "trace",
         }
     }
 }
@@ -82,8 +136,8 @@ pub struct Traffic {
     /// Transport.
     #[serde(default = "default_protocol")]
     pub protocol: Protocol,
-    /// Size of the Ethernet frame as RFC 2544 counts it, with the 4-byte FCS: `64 B` is the smallest.
-    pub size: Size,
+    /// Size of the Ethernet frame as RFC 2544 counts it, with the 4-byte FCS: `64 B` is the smallest. Or a mixture.
+    pub size: FrameSize,
     /// Spacing.
     pub arrivals: Arrivals,
 }
@@ -92,17 +146,20 @@ fn default_protocol() -> Protocol {
     Protocol::Udp
 }
 
-/// What is varied between points of a sweep.
+/// What is varied between points of a sweep: every rate with every hold.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
     /// Rate of each flow: every point of the sweep replaces the rate of all flows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate: Vec<Rate>,
+    /// The hold of each variant that has a regulator with one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hold: Vec<Span>,
 }
 
 impl Sweep {
-    /// The points, in file order: a rate, or the one point of a scenario that sweeps nothing.
+    /// The rates, in file order, or the one point of a scenario that sweeps none.
     pub fn points(&self) -> Vec<Option<Rate>> {
         if self.rate.is_empty() {
             vec![None]
@@ -120,6 +177,8 @@ pub enum Patches {
     Stock,
     /// Shadow accounting: counts the containers that would form, changes nothing on the wire.
     Shadow,
+    /// Packet aggregation: containers on the wire.
+    Aggregation,
 }
 
 impl Patches {
@@ -128,8 +187,101 @@ impl Patches {
         match self {
             Self::Stock => "stock",
             Self::Shadow => "shadow",
+            Self::Aggregation => "aggregation",
         }
     }
+}
+
+/// The rule that decides how long a container waits; `vendor-patches/model` defines each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Regulator {
+    /// What is queued goes together, nothing waits.
+    NoWait,
+    /// A fixed hold.
+    Static,
+    /// The paper's formulas as printed.
+    Literal,
+    /// The paper's formulas, completed.
+    Paper,
+    /// The same with a gate that asks whether holding pays.
+    Gated,
+    /// Exponential average.
+    Ramjee1,
+    /// Fast up, slow down.
+    Ramjee2,
+    /// Least of the last talkspurt.
+    Ramjee3,
+    /// Spike detection.
+    Ramjee4,
+    /// A fixed hold, and a receiver that evens delays out.
+    Playout,
+    /// Holds while the next frame is worth more than the wait.
+    BreakEven,
+}
+
+impl Regulator {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::NoWait,
+        Self::Static,
+        Self::Literal,
+        Self::Paper,
+        Self::Gated,
+        Self::Ramjee1,
+        Self::Ramjee2,
+        Self::Ramjee3,
+        Self::Ramjee4,
+        Self::Playout,
+        Self::BreakEven,
+    ];
+
+    /// As it is written in scenarios and in the kernel's interface.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoWait => "nowait",
+            Self::Static => "static",
+            Self::Literal => "literal",
+            Self::Paper => "paper",
+            Self::Gated => "gated",
+            Self::Ramjee1 => "ramjee1",
+            Self::Ramjee2 => "ramjee2",
+            Self::Ramjee3 => "ramjee3",
+            Self::Ramjee4 => "ramjee4",
+            Self::Playout => "playout",
+            Self::BreakEven => "breakeven",
+        }
+    }
+
+    /// Whether the kernel's patches have it, or the model alone.
+    pub fn is_in_the_patches(self) -> bool {
+        self != Self::BreakEven
+    }
+
+    /// Whether T0 matters to it.
+    pub fn has_hold(self) -> bool {
+        self != Self::NoWait
+    }
+}
+
+/// When a container is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FillRule {
+    /// As soon as another frame like the last one would not fit: what the patches do.
+    F1,
+    /// When a frame comes that does not fit: for the theory.
+    F2,
+}
+
+/// What a transfer costs dom0: for the model, where the lab measures it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceTimes {
+    /// For each transfer: c0.
+    pub transfer: Span,
+    /// For each packet in it: c1.
+    pub packet: Span,
 }
 
 /// One set of drivers and parameters under test.
@@ -144,6 +296,38 @@ pub struct Variant {
     /// The paper's time-out T0: how long a container may wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Span>,
+    /// The rule of release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regulator: Option<Regulator>,
+    /// The time unit that `literal` leaves open; 1 ms without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Span>,
+    /// Size of a container of the closed forms, which has no header; without this and `framing` it is that of the
+    /// patches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Size>,
+    /// What every frame takes beside its size (which then is as written, with FCS) in a container of the closed forms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub framing: Option<Size>,
+    /// When a container is full; F1 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fill: Option<FillRule>,
+}
+
+impl Variant {
+    /// A variant without parameters.
+    pub fn new(name: impl Into<String>, patches: Patches) -> Self {
+        Self {
+            name: name.into(),
+            patches,
+            hold: None,
+            regulator: None,
+            unit: None,
+            container: None,
+            framing: None,
+            fill: None,
+        }
+    }
 }
 
 fn default_patches() -> Patches {
@@ -176,6 +360,9 @@ pub struct Scenario {
     pub sweep: Sweep,
     /// What is compared.
     pub variants: Vec<Variant>,
+    /// What dom0's work costs, for the model; without it nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceTimes>,
     /// Sealed unless it says otherwise.
     #[serde(default)]
     pub mode: Mode,

@@ -123,13 +123,108 @@ fn scenario_keys() {
 
 #[test]
 fn scenario_keys_of_later_versions() {
+    snapshot!(scenario_messages(&[("protocol: udp", "protocol: tcp"),]));
+}
+
+#[test]
+fn scenario_aggregation() {
+    let aggregation = "    patches: aggregation\n    regulator: static\n    hold: 1 ms\n";
+    let variant = |text: &str| -> (&'static str, String) {
+        ("    patches: shadow\n    hold: 1 ms\n", text.to_owned())
+    };
+    let edits = [
+        variant("    patches: aggregation\n    hold: 1 ms\n"),
+        variant("    patches: aggregation\n    regulator: static\n"),
+        variant("    patches: aggregation\n    regulator: ramjee5\n    hold: 1 ms\n"),
+        variant("    patches: aggregation\n    regulator: static\n    hold: 0 ms\n"),
+        variant("    patches: aggregation\n    regulator: static\n    hold: 4 s\n"),
+        variant("    patches: shadow\n    regulator: paper\n"),
+        variant(&format!("{aggregation}    unit: 1 ms\n")),
+        variant(&format!("{aggregation}    container: 0 B\n")),
+        variant(&format!("{aggregation}    container: 2 MiB\n")),
+        variant(&format!("{aggregation}    container: 4096\n")),
+        variant(&format!("{aggregation}    framing: 2000 B\n")),
+        variant(&format!("{aggregation}    fill: f3\n")),
+        variant(&format!("{aggregation}    contaner: 4096 B\n")),
+        ("{name: stock}", "{name: stock, framing: 8 B}".to_owned()),
+        ("[200/s, 2000/s]", "[200/s], hold: [1 ms, 0 ms]".to_owned()),
+        ("[200/s, 2000/s]", "[200/s], hold: [1 ms, 1 ms]".to_owned()),
+        (
+            "duration: 10 s",
+            "duration: 10 s\nservice: {transfer: 8 us}".to_owned(),
+        ),
+    ];
+    let edits: Vec<(&str, &str)> = edits
+        .iter()
+        .map(|(from, to)| (*from, to.as_str()))
+        .collect();
+    snapshot!(scenario_messages(&edits));
+}
+
+#[test]
+fn scenario_arrivals() {
+    let poisson = "{poisson: {rate: 2000/s}}";
     snapshot!(scenario_messages(&[
-        ("    hold: 1 ms", "    regulator: paper\n    hold: 1 ms"),
-        ("    hold: 1 ms", "    container: 4096 B"),
-        ("patches: shadow", "patches: aggregation"),
-        ("{poisson: {rate: 2000/s}}", "{onoff: {rate: 2000/s}}"),
-        ("protocol: udp", "protocol: tcp"),
+        (poisson, "{onoff: {rate: 2000/s}}"),
+        (
+            poisson,
+            "{onoff: {rate: 2000/s, peak: 2000/s, burst: 11, shape: 1.5}}"
+        ),
+        (
+            poisson,
+            "{onoff: {rate: 200/s, peak: 100 k/s, burst: .nan, shape: .nan}}"
+        ),
+        (
+            poisson,
+            "{onoff: {rate: 200/s, peak: 100 k/s, burst: 0.5, shape: 1}}"
+        ),
+        (
+            poisson,
+            "{onoff: {rate: 0/s, peak: 100 k/s, burst: 11, shape: 1.5}}"
+        ),
+        (
+            poisson,
+            "{onoff: {rate: 200/s, peak: 100 k/s, burst: many, shape: 1.5}}"
+        ),
+        (poisson, "{closed_loop: {round_trip: 1 ms}}"),
+        (
+            poisson,
+            "{closed_loop: {round_trip: 0 ms, outstanding: 0, samples: 0}}"
+        ),
+        (poisson, "{closed_loop: {rount_trip: 1 ms}}"),
+        (poisson, "{closed_loop: {round_trip: 1 ns}}"),
+        (poisson, "{trace: {file: ''}}"),
+        (poisson, "{trace: {}}"),
+        ("size: 64 B", "size: captured"),
+        ("size: 64 B", "size: imx"),
+        ("size: 64 B", "size: 7 x 60 B + 1 x 1600 B"),
+        ("size: 64 B", "size: 0 x 64 B"),
     ]));
+}
+
+#[test]
+fn what_only_the_model_can_do_is_told() {
+    let scenario = Scenario::parse(GOOD, "s.yaml").expect("a good scenario");
+    assert_eq!(scenario.only_simulated(), Vec::<String>::new());
+    let text = GOOD
+        .replace(
+            "size: 64 B, arrivals: {poisson: {rate: 2000/s}}",
+            "size: imix, arrivals: {closed_loop: {round_trip: 1 ms}}",
+        )
+        .replace(
+            "sweep: {rate: [200/s, 2000/s]}",
+            "sweep: {hold: [1 ms, 2 ms]}\nservice: {transfer: 8 us, packet: 1 us}",
+        )
+        .replace(
+            "    patches: shadow\n",
+            "    patches: aggregation\n    regulator: breakeven\n    framing: 0 B\n",
+        );
+    let scenario = Scenario::parse(&text, "s.yaml").expect("a good scenario");
+    snapshot!(scenario.only_simulated().join("\n"));
+    // What is written is read again.
+    let again =
+        Scenario::parse(&scenario.to_yaml().expect("YAML"), "again").expect("a good scenario");
+    assert_eq!(again, scenario);
 }
 
 #[test]

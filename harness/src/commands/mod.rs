@@ -12,5 +12,6 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod shell_help;
+pub mod simulate;
 pub mod trust;
 pub mod undo;

@@ -34,6 +34,13 @@ pub fn run(
 ) -> Result<Exit, Failure> {
     // Everything that can be wrong with the files is found before anything is booted.
     let asked = scenario::find(&args.scenario)?;
+    let only_simulated = asked.only_simulated();
+    if !only_simulated.is_empty() {
+        return Err(Failure::OnlySimulated {
+            scenario: args.scenario.clone(),
+            reasons: only_simulated,
+        });
+    }
     let given = args.lab.as_deref().map(Lab::load).transpose()?;
     if let Some(lab) = &given {
         scenario::fits(&asked, lab)?;

@@ -144,6 +144,15 @@ impl Crew {
         if let Some(command) = settings.for_dom0() {
             self.dom0.host.check(&command, STEP)?;
         }
+        for guest in &mut self.guests {
+            // The generator keeps the packaged frontend, which knows nothing of this.
+            if guest.spec.role != Role::Guest {
+                continue;
+            }
+            if let Some(command) = settings.for_guest(&guest.spec.interface) {
+                guest.host.check(&command, STEP)?;
+            }
+        }
         Ok(())
     }
 

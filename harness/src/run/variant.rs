@@ -113,6 +113,7 @@ impl<'a> Variants<'a> {
         let series = match variant.patches {
             Patches::Stock => return Ok(Pair::Stock),
             Patches::Shadow => "shadow",
+            Patches::Aggregation => "aggregation",
         };
         let key = (series.to_owned(), release.to_owned());
         let modules = if let Some(modules) = self.built.get(&key) {

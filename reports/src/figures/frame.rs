@@ -82,8 +82,13 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Heading, marks and legend on a drawing whose panels take `height`.
+    /// Heading, marks and legend on a drawing of a run whose panels take `height`.
     pub fn new(title: &str, run: &Analysis, keys: &[Key], height: f64) -> Self {
+        Self::with_lines(title, &lines(run), keys, height)
+    }
+
+    /// The same with these lines below the heading.
+    pub fn with_lines(title: &str, lines: &[String], keys: &[Key], height: f64) -> Self {
         let mut scene = Scene::new(WIDTH, 0.0);
         let room = WIDTH - 2.0 * MARGIN;
         scene.text(Text {
@@ -97,10 +102,10 @@ impl Frame {
             upright: false,
         });
         let mut y = 46.0;
-        for line in lines(run) {
+        for line in lines {
             plain(
                 &mut scene,
-                &fit(&line, TEXT, room),
+                &fit(line, TEXT, room),
                 (MARGIN, y),
                 Across::Left,
                 TEXT,

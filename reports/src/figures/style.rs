@@ -57,7 +57,7 @@ pub enum Marker {
     Diamond,
 }
 
-const LOOKS: [Look; 6] = [
+const LOOKS: [Look; 12] = [
     Look {
         colour: Colour(0x00, 0x72, 0xb2),
         dash: &[],
@@ -88,9 +88,40 @@ const LOOKS: [Look; 6] = [
         dash: &[16.0, 5.0],
         marker: Some(Marker::Square),
     },
+    // The colours again, with other markers and dashes.
+    Look {
+        colour: Colour(0xd5, 0x5e, 0x00),
+        dash: &[],
+        marker: Some(Marker::Up),
+    },
+    Look {
+        colour: Colour(0x00, 0x72, 0xb2),
+        dash: &[4.0, 4.0],
+        marker: Some(Marker::Diamond),
+    },
+    Look {
+        colour: Colour(0x00, 0x9e, 0x73),
+        dash: &[],
+        marker: Some(Marker::Square),
+    },
+    Look {
+        colour: Colour(0x00, 0x00, 0x00),
+        dash: &[14.0, 4.0],
+        marker: Some(Marker::Disc),
+    },
+    Look {
+        colour: Colour(0x56, 0xb4, 0xe9),
+        dash: &[3.0, 3.0],
+        marker: Some(Marker::Up),
+    },
+    Look {
+        colour: Colour(0x8f, 0x3f, 0x6f),
+        dash: &[],
+        marker: Some(Marker::Diamond),
+    },
 ];
 
-/// The look of the `n`th variant; after six they repeat.
+/// The look of the `n`th variant; after twelve they repeat.
 pub fn look(n: usize) -> Look {
     LOOKS[n % LOOKS.len()]
 }

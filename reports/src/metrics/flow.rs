@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vifbench_probes::protocol::Point;
 use vifbench_scenarios::plan::FlowPlan;
+use vifbench_scenarios::units::Rate;
 
 use crate::clock::{End, hop_bound};
 use crate::metrics::counts::Counts;
@@ -136,7 +137,12 @@ pub fn of_flow(
         flow: Some(plan.flow),
         to: guest.to_owned(),
         counts,
-        rates: Rates::of(packets, plan.arrivals.rate().per_sec_f64(), trial.window_ns),
+        // Only flows with a schedule are sent, and those have a rate.
+        rates: Rates::of(
+            packets,
+            plan.arrivals.rate().map_or(0.0, Rate::per_sec_f64),
+            trial.window_ns,
+        ),
         gap_error: Stats::of(&mut values.gap_error),
         send_to_tx: Stats::of(&mut values.send_to_tx),
         delay: Stats::of(&mut values.delay),

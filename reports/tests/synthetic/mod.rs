@@ -153,13 +153,13 @@ impl World {
             Traffic {
                 to: HostName("u1".into()),
                 protocol: Protocol::Udp,
-                size: Size::from_bytes(64),
+                size: Size::from_bytes(64).into(),
                 arrivals: Arrivals::Cbr { rate },
             },
             Traffic {
                 to: HostName("u2".into()),
                 protocol: Protocol::Udp6,
-                size: Size::from_bytes(128),
+                size: Size::from_bytes(128).into(),
                 arrivals: Arrivals::Poisson { rate },
             },
         ]
@@ -172,8 +172,10 @@ impl World {
             traffic: Self::traffic(self.rates[0]),
             sweep: Sweep {
                 rate: self.rates.iter().map(|r| Rate::per_sec(*r)).collect(),
+                hold: Vec::new(),
             },
             variants: self.variants(),
+            service: None,
             mode: self.mode,
             warmup: self.warmup,
             duration: self.duration,
@@ -185,11 +187,7 @@ impl World {
     fn variants(&self) -> Vec<Variant> {
         self.variants
             .iter()
-            .map(|(name, patches)| Variant {
-                name: name.clone(),
-                patches: *patches,
-                hold: None,
-            })
+            .map(|(name, patches)| Variant::new(name.clone(), *patches))
             .collect()
     }
 
@@ -223,7 +221,7 @@ impl World {
                                 flow,
                                 to: t.to,
                                 protocol: t.protocol,
-                                size: t.size,
+                                size: t.size.largest(),
                                 arrivals: t.arrivals,
                                 seed: u64::from(block) * 100 + u64::from(flow),
                             });

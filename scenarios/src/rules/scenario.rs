@@ -4,28 +4,27 @@ use super::repeats;
 use crate::acknowledged::unknown_metric;
 use crate::file::{Faults, FileError, PLAIN_NAME, is_plain_name};
 use crate::judge::Least;
-use crate::scenario::{Arrivals, MAX_FRAME, MIN_PAYLOAD, Patches, Protocol, Scenario};
+use crate::scenario::{
+    Arrivals, FrameSize, MAX_FRAME, MIN_PAYLOAD, Patches, Protocol, Regulator, Scenario, Variant,
+};
 use crate::units::{Rate, Size, Span};
 use crate::yaml::{Cause, Mistake, Step, path_text};
 
 /// Words of the design that this version does not honour. They are refused rather than ignored.
-const LATER: [&str; 6] = [
-    "regulator",
-    "container",
-    "framing",
-    "aggregation",
-    "tcp",
-    "trace",
-];
-/// Arrivals of the design that this version does not honour.
-const LATER_ARRIVALS: [&str; 2] = ["onoff", "closed_loop"];
+const LATER: [&str; 1] = ["tcp"];
 
 /// A module parameter holds whole microseconds; netback gives up on a stuck queue after 10 s.
 const MAX_HOLD: Span = Span::from_secs(10);
+/// The regulators reckon with 32 bits of nanoseconds.
+const MAX_AGGREGATION_HOLD: Span = Span::from_secs(4);
+/// More than a page, for the theory, but not so much that a container is a queue.
+const MAX_CONTAINER: u64 = 1 << 20;
 /// Sequence numbers are 32 bits wide.
 const MAX_PACKETS: f64 = 4_294_967_295.0;
 /// Flow numbers are 16 bits wide.
 const MAX_FLOWS: usize = 65_535;
+/// As many requests of a closed loop may be under way.
+const MAX_OUTSTANDING: u32 = 65_535;
 
 /// What only a scenario can say of a mistake.
 pub(crate) fn explain(mistake: &Mistake, _text: &str) -> Option<(String, String)> {
@@ -43,8 +42,7 @@ pub(crate) fn explain(mistake: &Mistake, _text: &str) -> Option<(String, String)
         }
         _ => return None,
     };
-    let later = LATER.contains(&word.as_str()) || LATER_ARRIVALS.contains(&word.as_str());
-    later.then(|| {
+    LATER.contains(&word.as_str()).then(|| {
         (
             format!("this version of vifbench cannot honour `{word}` yet"),
             "remove it, or use a version that does".to_owned(),
@@ -132,37 +130,146 @@ fn traffic(scenario: &Scenario, faults: &mut Faults<'_>) {
     for (index, flow) in scenario.traffic.iter().enumerate() {
         let at = |key: &str| -> [Step; 3] { ["traffic".into(), index.into(), key.into()] };
         let smallest = flow.protocol.min_frame();
-        if flow.size < smallest {
-            let (name, header) = match flow.protocol {
-                Protocol::Udp => ("UDP over IPv4", 20),
-                Protocol::Udp6 => ("UDP over IPv6", 40),
-            };
-            faults.add(
+        for (_, size) in flow.size.parts() {
+            if size < smallest {
+                let (name, header) = match flow.protocol {
+                    Protocol::Udp => ("UDP over IPv4", 20),
+                    Protocol::Udp6 => ("UDP over IPv6", 40),
+                };
+                faults.add(
                 &at("size"),
-                format!("a frame of {} is too small for {name}", flow.size),
+                format!("a frame of {size} is too small for {name}"),
                 format!(
                     "use {smallest} or more (14 Ethernet + {header} IP + 8 UDP + {MIN_PAYLOAD} for the probe's own header + 4 FCS)"
                 ),
             );
+            }
+            if size > Size::from_bytes(MAX_FRAME) {
+                faults.add(
+                    &at("size"),
+                    format!("a frame of {size} is larger than Ethernet carries"),
+                    format!(
+                        "use {MAX_FRAME} B or less; the size counts the whole frame with its FCS"
+                    ),
+                );
+            }
         }
-        if flow.size > Size::from_bytes(MAX_FRAME) {
+        if flow.size == FrameSize::Captured && !matches!(flow.arrivals, Arrivals::Trace { .. }) {
             faults.add(
                 &at("size"),
-                format!("a frame of {} is larger than Ethernet carries", flow.size),
-                format!("use {MAX_FRAME} B or less; the size counts the whole frame with its FCS"),
+                "only a `trace` has captured sizes",
+                "give a size, as in `64 B`, or a mixture, as in `imix`",
             );
         }
-        let shape = match flow.arrivals {
-            Arrivals::Cbr { .. } => "cbr",
-            Arrivals::Poisson { .. } => "poisson",
-        };
-        let [traffic, place, arrivals] = at("arrivals");
-        rate(
-            scenario,
-            flow.arrivals.rate(),
-            &[traffic, place, arrivals, shape.into(), "rate".into()],
-            faults,
+        arrivals(scenario, index, &flow.arrivals, faults);
+    }
+}
+
+/// What is wrong with the spacing of a flow.
+fn arrivals(scenario: &Scenario, flow: usize, arrivals: &Arrivals, faults: &mut Faults<'_>) {
+    let at = |key: &str| -> [Step; 5] {
+        [
+            "traffic".into(),
+            flow.into(),
+            "arrivals".into(),
+            arrivals.word().into(),
+            key.into(),
+        ]
+    };
+    if let Some(mean) = arrivals.rate() {
+        rate(scenario, mean, &at("rate"), faults);
+    } else if !scenario.sweep.rate.is_empty() {
+        faults.add(
+            &["sweep".into(), "rate".into()],
+            format!(
+                "`traffic[{flow}]` is a `{}`, which has no rate to sweep",
+                arrivals.word()
+            ),
+            "remove the sweep of rates, or the flow",
         );
+    }
+    match arrivals {
+        Arrivals::Cbr { .. } | Arrivals::Poisson { .. } => {}
+        Arrivals::OnOff {
+            rate,
+            peak,
+            burst,
+            shape,
+        } => {
+            let fastest = scenario
+                .sweep
+                .rate
+                .iter()
+                .copied()
+                .chain([*rate])
+                .max()
+                .unwrap_or(*rate);
+            if *peak <= fastest {
+                faults.add(
+                    &at("peak"),
+                    format!("bursts at {peak} leave no silence at a mean of {fastest}"),
+                    "give a rate within bursts that is above every mean rate",
+                );
+            }
+            if !burst.is_finite() || *burst < 1.0 {
+                faults.add(
+                    &at("burst"),
+                    format!("a mean of {burst} packets a burst cannot be"),
+                    "give 1 or more, as in `11`",
+                );
+            }
+            if !shape.is_finite() || *shape <= 1.0 {
+                faults.add(
+                    &at("shape"),
+                    format!("a Pareto law with a shape of {shape} has no mean"),
+                    "give a shape above 1, as in `1.5`",
+                );
+            }
+        }
+        Arrivals::ClosedLoop {
+            round_trip,
+            outstanding,
+            samples,
+        } => {
+            if *round_trip == Span::default() {
+                faults.add(
+                    &at("round_trip"),
+                    "with a round trip of zero, requests without end would be sent in no time",
+                    "give a time above zero, as in `500 us`",
+                );
+            }
+            if !(1..=MAX_OUTSTANDING).contains(outstanding) {
+                faults.add(
+                    &at("outstanding"),
+                    format!("{outstanding} requests cannot be under way"),
+                    format!("give 1 to {MAX_OUTSTANDING}"),
+                );
+            }
+            let seconds = round_trip.secs_f64();
+            let most = f64::from(*outstanding) * scenario.duration.secs_f64() / seconds;
+            if *samples == Some(0) {
+                faults.add(
+                    &at("samples"),
+                    "0 samples measure nothing",
+                    "ask for at least 1",
+                );
+            } else if samples.is_none() && seconds > 0.0 && most > MAX_PACKETS {
+                faults.add(
+                    &at("round_trip"),
+                    format!("a round trip of {round_trip} for {} is more than a flow can number ({MAX_PACKETS})", scenario.duration),
+                    "lengthen the round trip or shorten the duration",
+                );
+            }
+        }
+        Arrivals::Trace { file } => {
+            if file.as_os_str().is_empty() {
+                faults.add(
+                    &at("file"),
+                    "no capture is named",
+                    "give the path of a pcap file",
+                );
+            }
+        }
     }
 }
 
@@ -186,6 +293,48 @@ fn sweep(scenario: &Scenario, faults: &mut Faults<'_>) {
             "keep one of the two; `blocks` says how often each point runs",
         );
     }
+    for (index, &hold) in scenario.sweep.hold.iter().enumerate() {
+        if let Some(limit) = hold_limit(hold, MAX_AGGREGATION_HOLD) {
+            faults.add(
+                &["sweep".into(), "hold".into(), index.into()],
+                format!("nothing can be held for {hold}"),
+                limit,
+            );
+        }
+    }
+    for (index, earlier) in repeats(&scenario.sweep.hold) {
+        faults.add(
+            &["sweep".into(), "hold".into(), index.into()],
+            format!(
+                "the hold {} is in the sweep already, as point {}",
+                scenario.sweep.hold[index],
+                earlier + 1
+            ),
+            "keep one of the two",
+        );
+    }
+    if !scenario.sweep.hold.is_empty() && !scenario.variants.iter().any(holds) {
+        faults.add(
+            &["sweep".into(), "hold".into()],
+            "no variant holds anything",
+            "add one, as in `{name: static, patches: aggregation, regulator: static}`",
+        );
+    }
+}
+
+/// Whether T0 matters to a variant.
+fn holds(variant: &Variant) -> bool {
+    match variant.patches {
+        Patches::Stock => false,
+        Patches::Shadow => true,
+        Patches::Aggregation => variant.regulator.is_some_and(Regulator::has_hold),
+    }
+}
+
+/// What to do about a hold that cannot be.
+fn hold_limit(hold: Span, limit: Span) -> Option<String> {
+    (hold == Span::default() || !hold.nanos().is_multiple_of(1000) || hold >= limit)
+        .then(|| format!("use whole microseconds, above zero and below {limit}, as in `1 ms`"))
 }
 
 /// A rate must send something, and no more than can be counted.
@@ -236,7 +385,12 @@ fn variants(scenario: &Scenario, faults: &mut Faults<'_>) {
                 PLAIN_NAME,
             );
         }
+        aggregation(scenario, variant, &at, faults);
         let Some(hold) = variant.hold else { continue };
+        let limit = match variant.patches {
+            Patches::Aggregation => MAX_AGGREGATION_HOLD,
+            Patches::Stock | Patches::Shadow => MAX_HOLD,
+        };
         if variant.patches == Patches::Stock {
             faults.add(
                 &at("hold"),
@@ -246,11 +400,11 @@ fn variants(scenario: &Scenario, faults: &mut Faults<'_>) {
                 ),
                 "remove `hold`, or add `patches: shadow`",
             );
-        } else if hold == Span::default() || hold.nanos() % 1000 != 0 || hold >= MAX_HOLD {
+        } else if let Some(limit) = hold_limit(hold, limit) {
             faults.add(
                 &at("hold"),
                 format!("variant `{}` cannot hold for {hold}", variant.name),
-                format!("use whole microseconds, above zero and below {MAX_HOLD}, as in `1 ms`"),
+                limit,
             );
         }
     }
@@ -264,6 +418,80 @@ fn variants(scenario: &Scenario, faults: &mut Faults<'_>) {
                 scenario.variants[index].name
             ),
             "give each its own name",
+        );
+    }
+}
+
+/// What belongs to a variant that aggregates, and only there.
+fn aggregation(
+    scenario: &Scenario,
+    variant: &Variant,
+    at: &dyn Fn(&str) -> [Step; 3],
+    faults: &mut Faults<'_>,
+) {
+    let name = &variant.name;
+    match (variant.patches, variant.regulator) {
+        (Patches::Aggregation, None) => faults.add(
+            &at("patches"),
+            format!("variant `{name}` does not say how long containers wait"),
+            "add `regulator: static`, or another one",
+        ),
+        (Patches::Aggregation, Some(regulator)) => {
+            let given = variant.hold.is_some() || !scenario.sweep.hold.is_empty();
+            if regulator.has_hold() && !given {
+                faults.add(
+                    &at("regulator"),
+                    format!("variant `{name}` has no hold for `{}`", regulator.name()),
+                    "add `hold: 1 ms`, or sweep it",
+                );
+            }
+        }
+        (Patches::Stock | Patches::Shadow, Some(_)) => faults.add(
+            &at("regulator"),
+            format!("variant `{name}` has no containers to regulate"),
+            "add `patches: aggregation`, or remove `regulator`",
+        ),
+        (Patches::Stock | Patches::Shadow, None) => {}
+    }
+    if let Some(unit) = variant.unit
+        && (variant.regulator != Some(Regulator::Literal)
+            || hold_limit(unit, MAX_AGGREGATION_HOLD).is_some())
+    {
+        faults.add(
+            &at("unit"),
+            format!("variant `{name}` cannot have a unit of {unit}"),
+            format!("only `literal` has one: whole microseconds, above zero and below {MAX_AGGREGATION_HOLD}"),
+        );
+    }
+    for (key, given) in [
+        ("container", variant.container.is_some()),
+        ("framing", variant.framing.is_some()),
+        ("fill", variant.fill.is_some()),
+    ] {
+        if given && variant.patches == Patches::Stock {
+            faults.add(
+                &at(key),
+                format!("variant `{name}` runs the stock drivers, which have no containers"),
+                format!("remove `{key}`, or add `patches: aggregation`"),
+            );
+        }
+    }
+    if let Some(container) = variant.container
+        && !(1..=MAX_CONTAINER).contains(&container.bytes())
+    {
+        faults.add(
+            &at("container"),
+            format!("variant `{name}` cannot have containers of {container}"),
+            format!("use 1 B to {MAX_CONTAINER} B; the patches use 4096 B"),
+        );
+    }
+    if let Some(framing) = variant.framing
+        && framing.bytes() > MAX_FRAME
+    {
+        faults.add(
+            &at("framing"),
+            format!("variant `{name}` cannot put {framing} before every frame"),
+            format!("use 0 B to {MAX_FRAME} B; the patches use 8 B"),
         );
     }
 }

@@ -1,0 +1,106 @@
+//! The report of a simulation: the same page, figures and tables as of a run, marked as simulated.
+//!
+//! Everything in it follows from the scenario, the seed and the version: made again it is the same byte for byte.
+
+mod figures;
+mod fit;
+mod page;
+mod tables;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use vifbench_model::experiment::{Outcome, Row};
+use vifbench_model::pareto::Choice;
+use vifbench_scenarios::progress::Progress;
+use vifbench_scenarios::scenario::Scenario;
+
+pub use self::fit::{ServiceFitError, service_of};
+use crate::error::ReportError;
+use crate::figures::font;
+use crate::report::{draw_all, write};
+
+/// Mark on everything that the model says.
+pub const SIMULATED_MARK: &str = "simulated: what the model says, nothing was measured";
+
+/// What a simulation was, and what came out.
+#[derive(Debug, Clone, Copy)]
+pub struct Simulation<'s> {
+    /// What was asked.
+    pub scenario: &'s Scenario,
+    /// The seed.
+    pub seed: u64,
+    /// Version of vifbench.
+    pub vifbench: &'s str,
+    /// One a variant and point.
+    pub outcomes: &'s [Outcome],
+    /// Every regulator with every hold on the same traffic, where that was asked for.
+    pub choices: &'s [Choice],
+}
+
+/// What [`render`] made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// `index.html`.
+    pub index: PathBuf,
+    /// Every file, the page first.
+    pub files: Vec<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Summary<'s> {
+    scenario: &'s Scenario,
+    seed: u64,
+    vifbench: &'s str,
+    marks: [&'s str; 1],
+    rows: &'s [Row],
+    choices: &'s [Choice],
+}
+
+/// Writes `index.html`, `figures/`, `simulated.csv`, `summary.json` and, with choices, `pareto.csv` into a folder.
+///
+/// # Errors
+/// A file cannot be written, or there is no font to draw with.
+pub fn render(
+    simulation: &Simulation<'_>,
+    report: &Path,
+    progress: &dyn Progress,
+) -> Result<Rendered, ReportError> {
+    font::register()?;
+    let rows: Vec<Row> = simulation.outcomes.iter().map(Outcome::row).collect();
+    let figures = figures::figures(simulation);
+    std::fs::create_dir_all(report).map_err(ReportError::write(report))?;
+    let task = progress.start("report", Some(figures.len() as u64 + 1));
+    let index = report.join("index.html");
+    let mut files = vec![index.clone()];
+    let drawn = draw_all(report, figures, &mut files, task.as_ref())?;
+    let csv = report.join("simulated.csv");
+    tables::write_rows(&csv, simulation, &rows)?;
+    files.push(csv);
+    let pareto = report.join("pareto.csv");
+    if !simulation.choices.is_empty() {
+        tables::write_choices(&pareto, simulation)?;
+        files.push(pareto);
+    } else if pareto.try_exists().map_err(ReportError::read(&pareto))? {
+        // Of an earlier simulation into the same folder.
+        std::fs::remove_file(&pareto).map_err(ReportError::write(&pareto))?;
+    }
+    let summary = report.join("summary.json");
+    let json = serde_json::to_vec_pretty(&Summary {
+        scenario: simulation.scenario,
+        seed: simulation.seed,
+        vifbench: simulation.vifbench,
+        marks: [SIMULATED_MARK],
+        rows: &rows,
+        choices: simulation.choices,
+    })
+    .map_err(|source| ReportError::Json {
+        path: summary.clone(),
+        source,
+    })?;
+    write(&summary, &json)?;
+    files.push(summary);
+    write(&index, page::page(simulation, &rows, &drawn).as_bytes())?;
+    task.finish(&format!("report in {}", index.display()));
+    Ok(Rendered { index, files })
+}
