@@ -189,7 +189,7 @@ fn the_c_core_equals_the_model() {
     let mut random = ChaCha8Rng::seed_from_u64(20);
     let mut questions = Vec::new();
     let mut expected = Vec::new();
-    for _ in 0..300 {
+    for _ in 0..100 {
         let t0 = match below(&mut random, 4) {
             0 => 1_000_000,
             1 => below(&mut random, 20_000_001),
@@ -215,7 +215,7 @@ fn the_c_core_equals_the_model() {
         );
         receiver(t0, &mut random, &mut questions, &mut expected);
     }
-    for _ in 0..3000 {
+    for _ in 0..800 {
         containers(&mut random, &mut questions, &mut expected);
     }
     compare(&program, &questions, &expected);
