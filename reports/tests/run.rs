@@ -768,7 +768,7 @@ fn rendering_twice_gives_the_same_bytes() {
     );
     assert_eq!(
         first.len(),
-        1 + 8 + 4 + 10,
+        1 + 8 + 6 + 10,
         "tables, packets, page and data, figures"
     );
     for (path, bytes) in &first {
