@@ -367,6 +367,31 @@ pub fn two_way(
     )
 }
 
+/// Offset and skew from limits as such: at a local time the offset is at least, or at most, so many nanoseconds.
+///
+/// # Errors
+/// When there are no limits from both sides, or no constant offset and rate fits them all.
+pub fn from_limits(
+    at_least: &[(u64, i128)],
+    at_most: &[(u64, i128)],
+    interval: Interval,
+    assumptions: &Assumptions,
+) -> Result<Estimate, EstimateError> {
+    let (Some(first), false) = (at_least.first(), at_most.is_empty()) else {
+        return Err(EstimateError::Nothing {
+            what: "packets in both directions",
+        });
+    };
+    let mut limits = Limits::new(interval.middle(), first.1);
+    for (local_ns, offset_ns) in at_least {
+        limits.at_least(*local_ns, *offset_ns, assumptions.resolution_ns);
+    }
+    for (local_ns, offset_ns) in at_most {
+        limits.at_most(*local_ns, *offset_ns, assumptions.resolution_ns);
+    }
+    limits.estimate(interval, assumptions, Method::TwoWay)
+}
+
 fn two_way_limits(
     exchanges: &[Exchange],
     interval: Interval,
