@@ -252,9 +252,12 @@ impl<'a> Frame<'a> {
                 let payload = self.transport_len.checked_sub(header)?;
                 (ports, Some(numbers), header, payload)
             }
-            IpNextHeaderProtocols::Sctp => {
-                ((be16(bytes, 0)?, be16(bytes, 2)?), None, 0, self.transport_len)
-            }
+            IpNextHeaderProtocols::Sctp => (
+                (be16(bytes, 0)?, be16(bytes, 2)?),
+                None,
+                0,
+                self.transport_len,
+            ),
             _ => ((0, 0), None, 0, self.transport_len),
         };
         let end = header_len.saturating_add(payload_len).min(bytes.len());

@@ -813,7 +813,12 @@ fn two_captures_alone() {
     });
     let at = |name: &str| folder.path().join("trials/1").join(name);
     // Only flow 1 arrives at u1, so that all of flow 2 counts as lost.
-    let pair = analyze_pair(&at("gen/tx.pcap.zst"), &at("u1/rx-u1.pcap.zst"), &Options::default()).unwrap();
+    let pair = analyze_pair(
+        &at("gen/tx.pcap.zst"),
+        &at("u1/rx-u1.pcap.zst"),
+        &Options::default(),
+    )
+    .unwrap();
     assert_eq!((pair.delay_us, pair.delay_bound_us), (None, None));
     assert_eq!(
         (pair.duplicated, pair.reordered, pair.unmatched_rx),
@@ -865,7 +870,12 @@ fn two_captures_alone() {
     ] {
         assert!(keys.iter().any(|k| k == key), "{key}");
     }
-    let error = analyze_pair(&at("gen/tx.pcap.zst"), Path::new("/nonexistent"), &Options::default()).unwrap_err();
+    let error = analyze_pair(
+        &at("gen/tx.pcap.zst"),
+        Path::new("/nonexistent"),
+        &Options::default(),
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("/nonexistent"), "{error}");
 }
 

@@ -53,7 +53,9 @@ fn print(pair: &PairAnalysis) {
         println!("RFC 3550 jitter, mean of J: {jitter:.3} us");
     }
     if let (Some(rate), Some(good)) = (pair.throughput_mbps, pair.goodput_mbps) {
-        println!("throughput: {rate:.3} Mbit/s of frames with FCS; goodput (RFC 2647): {good:.3} Mbit/s");
+        println!(
+            "throughput: {rate:.3} Mbit/s of frames with FCS; goodput (RFC 2647): {good:.3} Mbit/s"
+        );
     }
     if let (Some(skew), Some(bound), Some(method)) =
         (pair.skew_ppm, pair.skew_bound_ppm, &pair.skew_method)
@@ -78,7 +80,10 @@ fn print(pair: &PairAnalysis) {
         );
     }
     if let Some(back) = &pair.back {
-        println!("the other way: {} matched, {} lost", back.matched, back.lost);
+        println!(
+            "the other way: {} matched, {} lost",
+            back.matched, back.lost
+        );
         if let Some(delay) = &back.delay_us {
             row("  delay", delay);
         }

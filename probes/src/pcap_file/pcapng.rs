@@ -105,10 +105,7 @@ impl PcapNg {
             }
             let kind = word(input.seen(), 0, self.swapped);
             if kind == SECTION {
-                self.swapped = match (
-                    word(input.seen(), 8, false),
-                    word(input.seen(), 8, true),
-                ) {
+                self.swapped = match (word(input.seen(), 8, false), word(input.seen(), 8, true)) {
                     (BYTE_ORDER, _) => false,
                     (_, BYTE_ORDER) => true,
                     (other, _) => {
@@ -204,12 +201,7 @@ impl PcapNg {
         Ok(())
     }
 
-    fn packet(
-        &self,
-        input: &Input,
-        kind: u32,
-        length: usize,
-    ) -> Result<RawRecord, PcapFileError> {
+    fn packet(&self, input: &Input, kind: u32, length: usize) -> Result<RawRecord, PcapFileError> {
         const HEADER: usize = 8 + 20;
         if length < HEADER + 4 {
             return Err(input.damaged(format!("its packet block has only {length} bytes")));
@@ -223,12 +215,14 @@ impl PcapNg {
         };
         let interface = self.before.saturating_add(number);
         let Some(unit) = self.units.get(interface) else {
-            return Err(input.damaged(format!("its packet is of interface {number}, which is not described")));
+            return Err(input.damaged(format!(
+                "its packet is of interface {number}, which is not described"
+            )));
         };
         let ticks = u64::from(at(12)) << 32 | u64::from(at(16));
-        let ts_ns = unit
-            .to_ns(ticks)
-            .ok_or_else(|| input.damaged(format!("its time stamp of {ticks} ticks is out of range")))?;
+        let ts_ns = unit.to_ns(ticks).ok_or_else(|| {
+            input.damaged(format!("its time stamp of {ticks} ticks is out of range"))
+        })?;
         let (caplen, len) = (at(20), at(24));
         if caplen as usize > length - HEADER - 4 {
             return Err(input.damaged(format!(

@@ -138,7 +138,11 @@ impl Survey {
             .map_or(Clocks::Unknown, Clocks::TwoWay);
         }
         let mean_x = (self.sum_x / i128::from(self.n.max(1))) as i64;
-        let over = self.forward.corners.windows(2).find(|edge| edge[1].0 >= mean_x);
+        let over = self
+            .forward
+            .corners
+            .windows(2)
+            .find(|edge| edge[1].0 >= mean_x);
         let Some([a, b]) = over else {
             return Clocks::Unknown;
         };

@@ -43,10 +43,14 @@ impl Distribution {
     /// Adds all of another's values, each moved by `by`.
     pub fn absorb(&mut self, other: &Self, by: i64) {
         match (self, other) {
-            (Self::Exact(all), Self::Exact(more)) => all.extend(more.iter().map(|v| v.saturating_add(by))),
+            (Self::Exact(all), Self::Exact(more)) => {
+                all.extend(more.iter().map(|v| v.saturating_add(by)))
+            }
             (Self::Sketch(all), Self::Sketch(more)) => all.absorb(more, by),
             // All distributions of one analysis are of one kind.
-            (Self::Sketch(all), Self::Exact(more)) => more.iter().for_each(|v| all.add(v.saturating_add(by))),
+            (Self::Sketch(all), Self::Exact(more)) => {
+                more.iter().for_each(|v| all.add(v.saturating_add(by)))
+            }
             (Self::Exact(_), Self::Sketch(_)) => {}
         }
     }
@@ -95,7 +99,11 @@ impl Sketch {
         }
         let place = bucket(value.abs_diff(self.reference));
         // Below the reference: -1 and down, so that 0 is only ever above.
-        let place = if value < self.reference { -1 - place } else { place };
+        let place = if value < self.reference {
+            -1 - place
+        } else {
+            place
+        };
         *self.buckets.entry(place).or_default() += n;
         let (min, max) = self.edges.unwrap_or((value, value));
         self.edges = Some((min.min(value), max.max(value)));
@@ -136,7 +144,9 @@ impl Sketch {
     }
 
     fn quantile(&self, per_mille: u64) -> i64 {
-        let rank = (u128::from(self.n) * u128::from(per_mille)).div_ceil(1000).max(1) as u64;
+        let rank = (u128::from(self.n) * u128::from(per_mille))
+            .div_ceil(1000)
+            .max(1) as u64;
         let mut passed = 0;
         for (place, count) in &self.buckets {
             passed += count;

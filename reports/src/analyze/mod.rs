@@ -193,11 +193,7 @@ pub struct Options {
 ///
 /// # Errors
 /// A capture cannot be read.
-pub fn analyze_pair(
-    tx: &Path,
-    rx: &Path,
-    options: &Options,
-) -> Result<PairAnalysis, ReportError> {
+pub fn analyze_pair(tx: &Path, rx: &Path, options: &Options) -> Result<PairAnalysis, ReportError> {
     let from = End {
         path: tx,
         interface: options.tx_interface.as_deref(),
@@ -219,7 +215,8 @@ pub fn analyze_pair(
     let crowded = free_memory().is_some_and(|free| expected * PACKET_MEMORY > free / 2);
     if crowded && !options.streaming {
         warnings.push(
-            "the captures are too large for the memory at hand: read as with --streaming".to_owned(),
+            "the captures are too large for the memory at hand: read as with --streaming"
+                .to_owned(),
         );
     }
     let constant = options.streaming || crowded;
@@ -229,7 +226,12 @@ pub fn analyze_pair(
     let totals = if constant {
         streaming(from, to, rules, longest_ns)?
     } else {
-        in_memory(from, to, rules, usize::try_from(expected).unwrap_or(usize::MAX).min(1 << 28))?
+        in_memory(
+            from,
+            to,
+            rules,
+            usize::try_from(expected).unwrap_or(usize::MAX).min(1 << 28),
+        )?
     };
     // One capture process stamped both ends.
     let one_clock = same_file(tx, rx);
@@ -282,8 +284,9 @@ impl Summary {
         let resolution = resolution_ns(&self.totals.tx, &self.totals.rx);
         self.warn_of_captures();
         let all = std::mem::take(&mut self.totals.flows.list);
-        let (forward, back): (Vec<Flow>, Vec<Flow>) =
-            all.into_iter().partition(|flow| self.totals.flows.forward(flow));
+        let (forward, back): (Vec<Flow>, Vec<Flow>) = all
+            .into_iter()
+            .partition(|flow| self.totals.flows.forward(flow));
         let sum = |of: fn(&Flow) -> u64| forward.iter().map(of).sum::<u64>();
         let (sent, matched) = (sum(|f| f.sent), sum(|f| f.matched));
         let (duplicated, reordered) = (sum(|f| f.duplicated), sum(|f| f.reordered));
@@ -446,7 +449,10 @@ impl Summary {
                     "packets are above 1500 B: jumbo frames, or segments joined by offload (GSO, GRO)",
                 );
             }
-            say(side.backwards, "stamps lie before that of the packet before");
+            say(
+                side.backwards,
+                "stamps lie before that of the packet before",
+            );
             if !own {
                 say(side.not_ip, "frames are not IP and were left out");
             }
@@ -469,7 +475,10 @@ impl Summary {
             ));
         }
         if self.totals.tx_copies > 0 {
-            say(format!("{} further copies at tx were left out", self.totals.tx_copies));
+            say(format!(
+                "{} further copies at tx were left out",
+                self.totals.tx_copies
+            ));
         }
         if matched == 0 {
             say("no packet is in both captures".to_owned());
@@ -488,10 +497,15 @@ impl Summary {
             ));
         }
         if negative > 0 && bounded {
-            say(format!("{negative} packets have a negative delay: the clocks lie further apart than was said"));
+            say(format!(
+                "{negative} packets have a negative delay: the clocks lie further apart than was said"
+            ));
         }
         if self.totals.flows.crowded {
-            say("there are more flows than are told apart: the last ones are taken as one".to_owned());
+            say(
+                "there are more flows than are told apart: the last ones are taken as one"
+                    .to_owned(),
+            );
         }
     }
 }

@@ -1,7 +1,13 @@
 //! Packets of the first capture that wait to be found in the second: a queue in sending order with an index by key.
 //!
-//! An entry takes 40 bytes and its place in the index 5 to 11: at most 51 bytes a packet. Entries lie in blocks that
-//! are given back as the queue is emptied, so that memory does not hold them and what is computed from them at once.
+//! An entry takes 40 bytes and its place in the index 11 where the number of packets was foreseen, at most 16 where it
+//! was not. Entries lie in blocks that are given back as the queue is emptied, so that memory does not hold them and
+//! what is computed from them at once.
+//!
+//! Looking a packet up is a walk to a random place in memory, and waiting for memory would take most of the time.
+//! So a place in the index holds a part of the key, which spares looking at entries that only share the place; and
+//! [`Outstanding::warm`] looks at the places of many packets before the first is needed, so that the processor
+//! waits for all of them at once.
 
 use std::collections::VecDeque;
 
@@ -13,6 +19,8 @@ const BLOCK: usize = 1 << 14;
 const WRAP: u32 = 1 << 31;
 /// Marks a used place in the index.
 const USED: u32 = 1 << 31;
+/// Keys that follow one another and share a cache line.
+const LINE: usize = 8;
 const NONE: u32 = u32::MAX;
 
 /// One packet of the first capture.
@@ -26,8 +34,6 @@ pub(super) struct Sent {
     tail: u32,
     /// Number of its flow.
     pub flow: u32,
-    /// Bytes of the frame at `tx`.
-    pub size: u32,
 }
 
 impl Sent {
@@ -57,7 +63,8 @@ pub(super) struct Outstanding {
     /// Number of the first entry that is still in the queue.
     first: u64,
     end: u64,
-    slots: Vec<u32>,
+    /// Upper half: a part of the key. Lower half: the number of its entry, marked [`USED`].
+    slots: Vec<u64>,
     used: usize,
     /// Packets sent that cannot be told from one that waits.
     pub look_alikes: u64,
@@ -66,21 +73,16 @@ pub(super) struct Outstanding {
 impl Outstanding {
     /// `expected`: about how many will be in it at once.
     pub fn new(expected: usize) -> Self {
-        let slots = (expected * 4 / 3).next_power_of_two().clamp(1 << 10, 1 << 30);
+        let slots = (expected / 5 * 7).clamp(1 << 10, 1 << 31);
         Self {
             blocks: VecDeque::new(),
             base: 0,
             first: 0,
             end: 0,
-            slots: vec![0; slots],
+            slots: vec![0; slots.next_multiple_of(LINE)],
             used: 0,
             look_alikes: 0,
         }
-    }
-
-    /// How many are in it.
-    pub fn len(&self) -> usize {
-        (self.end - self.first) as usize
     }
 
     pub fn front(&self) -> Option<&Sent> {
@@ -113,32 +115,66 @@ impl Outstanding {
         (number % u64::from(WRAP)) as u32
     }
 
-    /// Where a key's search begins. Sixteen keys that follow one another share a cache line; the lines are scattered.
-    fn home(&self, key: u64) -> usize {
-        let line = (key >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        ((line as usize) << 4 | (key as usize & 15)) & (self.slots.len() - 1)
+    /// Where a key's search begins, and the part of it that is kept there. Keys that follow one another, as sequence
+    /// numbers do, share a cache line; the lines are scattered.
+    fn home(&self, key: u64) -> (usize, u32) {
+        let lines = (self.slots.len() / LINE) as u128;
+        let scattered = (key / LINE as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let line = ((u128::from(scattered) * lines) >> 64) as usize;
+        let part = (key.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 32) as u32;
+        (line * LINE + key as usize % LINE, part)
     }
 
-    /// The place of a key: of its entry, or the free one where it would go.
-    fn place(&self, key: u64) -> (usize, Option<u64>) {
-        let mask = self.slots.len() - 1;
-        let mut at = self.home(key);
+    fn slot(part: u32, number: u64) -> u64 {
+        u64::from(part) << 32 | u64::from(Self::short(number) | USED)
+    }
+
+    fn number(&self, slot: u64) -> u64 {
+        self.full(slot as u32 & !USED)
+    }
+
+    fn after(&self, at: usize) -> usize {
+        if at + 1 == self.slots.len() {
+            0
+        } else {
+            at + 1
+        }
+    }
+
+    /// The place of a key: of its entry, or the free one where it would go; and the part of the key to keep there.
+    fn place(&self, key: u64) -> (usize, u32, Option<u64>) {
+        let (mut at, part) = self.home(key);
         loop {
             let slot = self.slots[at];
             if slot == 0 {
-                return (at, None);
+                return (at, part, None);
             }
-            let number = self.full(slot & !USED);
-            if self.get(number).key == key {
-                return (at, Some(number));
+            if (slot >> 32) as u32 == part {
+                let number = self.number(slot);
+                if self.get(number).key == key {
+                    return (at, part, Some(number));
+                }
             }
-            at = (at + 1) & mask;
+            at = self.after(at);
         }
+    }
+
+    /// Brings what keys will need into the processor's cache.
+    pub fn warm(&self, keys: impl Iterator<Item = u64> + Clone) {
+        let first = |key: u64| self.slots[self.home(key).0];
+        let mut seen = keys.clone().fold(0, |seen, key| seen ^ first(key));
+        for key in keys {
+            let slot = first(key);
+            if slot != 0 {
+                seen ^= self.get(self.number(slot)).key;
+            }
+        }
+        std::hint::black_box(seen);
     }
 
     /// Adds the next packet sent. Where keys are `unique`, one that is in it already is a copy: it is left out, and
     /// false is returned.
-    pub fn push(&mut self, key: u64, tx_ns: i64, flow: u32, size: u32, unique: bool) -> bool {
+    pub fn push(&mut self, key: u64, tx_ns: i64, flow: u32, unique: bool) -> bool {
         if (self.used + 1) * 4 > self.slots.len() * 3 {
             self.grow();
         }
@@ -147,7 +183,7 @@ impl Outstanding {
         if self.blocks.back().is_none_or(|block| block.len() == BLOCK) {
             self.blocks.push_back(Vec::with_capacity(BLOCK));
         }
-        let (at, head) = self.place(key);
+        let (at, part, head) = self.place(key);
         if unique && head.is_some() {
             return false;
         }
@@ -159,12 +195,11 @@ impl Outstanding {
                 next: NONE,
                 tail: short,
                 flow,
-                size,
             });
         }
         self.end += 1;
         let Some(head) = head else {
-            self.slots[at] = short | USED;
+            self.slots[at] = Self::slot(part, number);
             self.used += 1;
             return true;
         };
@@ -174,14 +209,14 @@ impl Outstanding {
         self.get_mut(head).tail = short;
         if self.get(head).rx_ns != MISSING {
             // The one before was found already: the next to be found is this one.
-            self.slots[at] = short | USED;
+            self.slots[at] = Self::slot(part, number);
         }
         true
     }
 
     /// A packet with this key was seen at `rx_ns`.
     pub fn find(&mut self, key: u64, rx_ns: i64) -> Found {
-        let (at, Some(number)) = self.place(key) else {
+        let (at, part, Some(number)) = self.place(key) else {
             return Found::Nothing;
         };
         let sent = self.get_mut(number);
@@ -198,7 +233,7 @@ impl Outstanding {
         if next != NONE {
             let next = self.full(next);
             self.get_mut(next).tail = tail;
-            self.slots[at] = Self::short(next) | USED;
+            self.slots[at] = Self::slot(part, next);
         }
         found
     }
@@ -206,14 +241,14 @@ impl Outstanding {
     /// Takes the oldest out.
     pub fn pop(&mut self) -> Option<Sent> {
         let sent = *self.front()?;
-        let (at, known) = self.place(sent.key);
+        let (at, part, known) = self.place(sent.key);
         if known == Some(self.first) {
             if sent.next == NONE {
                 self.vacate(at);
             } else {
                 let next = self.full(sent.next);
                 self.get_mut(next).tail = sent.tail;
-                self.slots[at] = Self::short(next) | USED;
+                self.slots[at] = Self::slot(part, next);
             }
         }
         self.first += 1;
@@ -233,18 +268,25 @@ impl Outstanding {
 
     /// Frees a place and moves up what had to give way to it.
     fn vacate(&mut self, mut hole: usize) {
-        let mask = self.slots.len() - 1;
+        let size = self.slots.len();
+        let away = |from: usize, to: usize| {
+            if to >= from {
+                to - from
+            } else {
+                to + size - from
+            }
+        };
         let mut at = hole;
         self.used -= 1;
         loop {
-            at = (at + 1) & mask;
+            at = self.after(at);
             let slot = self.slots[at];
             if slot == 0 {
                 break;
             }
-            let home = self.home(self.get(self.full(slot & !USED)).key);
+            let (home, _) = self.home(self.get(self.number(slot)).key);
             // It may move to the hole where its home does not lie behind that.
-            if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
+            if away(home, at) >= away(hole, at) {
                 self.slots[hole] = slot;
                 hole = at;
             }
@@ -253,12 +295,14 @@ impl Outstanding {
     }
 
     fn grow(&mut self) {
-        let doubled = self.slots.len() * 2;
-        let old = std::mem::take(&mut self.slots);
-        self.slots = vec![0; doubled];
+        let larger = (self.slots.len() / 2 * 3).next_multiple_of(LINE);
+        let old = std::mem::replace(&mut self.slots, vec![0; larger]);
         for slot in old.into_iter().filter(|slot| *slot != 0) {
-            let key = self.get(self.full(slot & !USED)).key;
-            let (at, _) = self.place(key);
+            let key = self.get(self.number(slot)).key;
+            let (mut at, _) = self.home(key);
+            while self.slots[at] != 0 {
+                at = self.after(at);
+            }
             self.slots[at] = slot;
         }
     }
@@ -298,12 +342,13 @@ mod tests {
             for (time, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Push(key) => {
-                        prop_assert!(queue.push(key, time as i64, key as u32, 64, false));
+                        prop_assert!(queue.push(key, time as i64, key as u32, false));
                         list.push((number, key, false));
                         number += 1;
                     }
                     Step::Find(key) => {
                         let found = queue.find(key, time as i64);
+                        let known = list.iter().any(|(_, k, _)| *k == key);
                         let open = list.iter_mut().find(|(_, k, f)| *k == key && !*f);
                         match open {
                             Some(entry) => {
@@ -311,7 +356,7 @@ mod tests {
                                 let matched = matches!(found, Found::Match { number, .. } if number == entry.0);
                                 prop_assert!(matched, "{found:?} {entry:?}");
                             }
-                            None if list.iter().any(|(_, k, _)| *k == key) => {
+                            None if known => {
                                 prop_assert_eq!(found, Found::Copy { flow: key as u32 });
                             }
                             None => prop_assert_eq!(found, Found::Nothing),
@@ -323,7 +368,7 @@ mod tests {
                         prop_assert_eq!(popped, expected.map(|(_, k, f)| (k as u32, f)));
                     }
                 }
-                prop_assert_eq!(queue.len(), list.len());
+                prop_assert_eq!((queue.end - queue.first) as usize, list.len());
             }
             let left: Vec<_> = queue.drain().map(|s| s.flow).collect();
             prop_assert_eq!(left, list.iter().map(|(_, k, _)| *k as u32).collect::<Vec<_>>());
@@ -336,17 +381,17 @@ mod tests {
         let mut queue = Outstanding::new(16);
         for seq in 0..50_000u64 {
             for flow in 0..10u64 {
-                assert!(queue.push(flow << 32 | seq, 0, flow as u32, 64, true));
-                assert!(!queue.push(flow << 32 | seq, 0, flow as u32, 64, true));
+                assert!(queue.push(flow << 32 | seq, 0, flow as u32, true));
+                assert!(!queue.push(flow << 32 | seq, 0, flow as u32, true));
             }
         }
         let mut lengths: HashMap<usize, usize> = HashMap::new();
         for seq in 0..50_000u64 {
             for flow in 0..10u64 {
                 let key = flow << 32 | seq;
-                let (at, number) = queue.place(key);
+                let (at, _, number) = queue.place(key);
                 assert!(number.is_some());
-                let away = at.wrapping_sub(queue.home(key)) & (queue.slots.len() - 1);
+                let away = (at + queue.slots.len() - queue.home(key).0) % queue.slots.len();
                 *lengths.entry(away.min(1000)).or_default() += 1;
             }
         }

@@ -16,6 +16,8 @@ use crate::error::ReportError;
 
 /// First packets of both captures that are held against each other to learn how far apart the clocks are.
 const ALIGN: usize = 1 << 17;
+/// Packets that are read before the first of them is looked up.
+const BATCH: usize = 256;
 /// Pairs of hosts for which packets that were never sent are counted apart.
 const MAX_ENDS: usize = 1 << 12;
 
@@ -76,12 +78,23 @@ impl Pass {
         }
     }
 
+    /// Reads the next packets and prepares to look them up; false at the end of the capture.
+    fn take(&self, batch: &mut Vec<Packet>, from: &mut Source) -> Result<bool, ReportError> {
+        batch.clear();
+        while batch.len() < BATCH
+            && let Some(packet) = from.next(self.rules)?
+        {
+            batch.push(packet);
+        }
+        self.waiting
+            .warm(batch.iter().map(|packet| packet.identity.key));
+        Ok(!batch.is_empty())
+    }
+
     fn sent(&mut self, packet: &Packet) {
         let flow = self.flows.number(&packet.identity);
         let (key, own) = (packet.identity.key, self.rules.own);
-        let new = self
-            .waiting
-            .push(key, packet.at_ns, flow, packet.size, own);
+        let new = self.waiting.push(key, packet.at_ns, flow, own);
         self.tx_copies += u64::from(!new);
     }
 
@@ -118,6 +131,8 @@ impl Pass {
 /// In sending order: fates, delays and what is made of them.
 struct Ledger {
     clocks: Clocks,
+    /// The skew moves packets by more than the stamps resolve.
+    drifts: bool,
     residue: Option<Residue>,
     found_any: bool,
     lost_before: u64,
@@ -125,9 +140,16 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn new(clocks: Clocks, span: Option<(i64, i64)>) -> Self {
+    fn new(clocks: Clocks, span: Option<(i64, i64)>, resolution_ns: f64) -> Self {
+        let drifts = match (clocks, span) {
+            (Clocks::Rate { skew, .. }, Some((from, to))) => {
+                (skew * (to - from) as f64).abs() > resolution_ns
+            }
+            _ => false,
+        };
         Self {
             clocks,
+            drifts,
             residue: span.map(Residue::new),
             found_any: false,
             lost_before: 0,
@@ -163,13 +185,22 @@ impl Ledger {
                 {
                     residue.add(sent.tx_ns, above.round() as i64);
                 }
-                let drift = skew * (sent.tx_ns - at_ns) as f64;
-                flow.without_skew.add(transit - drift.round() as i64);
+                if self.drifts {
+                    let drift = skew * (sent.tx_ns - at_ns) as f64;
+                    flow.without_skew.add(transit - drift.round() as i64);
+                }
             }
         }
     }
 
-    fn totals(self, pass: Pass, tx: CaptureSide, rx: CaptureSide, span: Option<(i64, i64)>, look_alikes: u64) -> Totals {
+    fn totals(
+        self,
+        pass: Pass,
+        tx: CaptureSide,
+        rx: CaptureSide,
+        span: Option<(i64, i64)>,
+        look_alikes: u64,
+    ) -> Totals {
         let back = |ends: &(std::net::IpAddr, std::net::IpAddr)| pass.flows.comes_back(*ends);
         let (mut unmatched, mut back_lost) = (pass.unmatched_beyond, 0);
         for (ends, n) in &pass.unmatched {
@@ -215,11 +246,14 @@ pub(super) fn in_memory(
 ) -> Result<Totals, ReportError> {
     let (mut first, mut second) = (tx.open()?, rx.open()?);
     let mut pass = Pass::new(rules, true, expected);
-    while let Some(packet) = first.next(rules)? {
-        pass.sent(&packet);
+    let mut batch = Vec::with_capacity(BATCH);
+    while pass.take(&mut batch, &mut first)? {
+        batch.iter().for_each(|packet| pass.sent(packet));
     }
-    while let Some(packet) = second.next(rules)? {
-        pass.arrived(&packet);
+    while pass.take(&mut batch, &mut second)? {
+        for packet in &batch {
+            pass.arrived(packet);
+        }
     }
     let mut survey = Survey::new();
     for sent in pass.waiting.iter() {
@@ -227,7 +261,7 @@ pub(super) fn in_memory(
     }
     let resolution = resolution_ns(&first.side, &second.side) as f64;
     let span = survey.span();
-    let mut ledger = Ledger::new(survey.clocks(resolution), span);
+    let mut ledger = Ledger::new(survey.clocks(resolution), span, resolution);
     let waiting = std::mem::replace(&mut pass.waiting, Outstanding::new(0));
     let look_alikes = waiting.look_alikes;
     for sent in waiting.drain() {
@@ -288,7 +322,7 @@ pub(super) fn streaming(
     let span = survey.span();
     drop(pass);
     // Second round: the sums.
-    let mut ledger = Ledger::new(survey.clocks(resolution), span);
+    let mut ledger = Ledger::new(survey.clocks(resolution), span, resolution);
     let (mut pass, first, second) = round.run(|sent, flows| ledger.settle(sent, flows))?;
     let look_alikes = std::mem::take(&mut pass.waiting.look_alikes);
     let totals = ledger.totals(pass, first.side, second.side, span, look_alikes);

@@ -117,8 +117,8 @@ pub(super) fn glance(path: &Path, interface: Option<&str>) -> Result<Glance, Rep
             glance.snaplen = glance.snaplen.min(record.caplen as usize);
         }
         if let Dissected::Ip(frame) = dissect(record.link_type, record.bytes, record.len) {
-            glance.own |= UdpFrame::of(&frame)
-                .is_some_and(|udp| matches!(parse_udp(&udp), Parsed::Test(_)));
+            glance.own |=
+                UdpFrame::of(&frame).is_some_and(|udp| matches!(parse_udp(&udp), Parsed::Test(_)));
         }
         if seen == SAMPLE {
             break;
@@ -126,7 +126,9 @@ pub(super) fn glance(path: &Path, interface: Option<&str>) -> Result<Glance, Rep
     }
     // The shortest packet cut may have been cut by a ring that was full; the file's own word goes beside it.
     let said = reader.interfaces().iter().map(|i| i.snaplen as usize).min();
-    glance.snaplen = glance.snaplen.min(said.filter(|s| *s < WHOLE).unwrap_or(usize::MAX));
+    glance.snaplen = glance
+        .snaplen
+        .min(said.filter(|s| *s < WHOLE).unwrap_or(usize::MAX));
     glance.bytes_each = (reader.offset() / u64::from(seen.max(1))).max(1);
     let names: Vec<_> = reader
         .interfaces()
@@ -173,8 +175,8 @@ impl Source {
                 Ok(Some(record)) => record,
                 Ok(None) => {
                     side.untimed = self.reader.untimed();
-                    side.nanoseconds = self.reader.nanoseconds()
-                        && (self.fine > 0 || side.packets < ENTROPY_MIN);
+                    side.nanoseconds =
+                        self.reader.nanoseconds() && (self.fine > 0 || side.packets < ENTROPY_MIN);
                     return Ok(None);
                 }
                 Err(error) => return Err(damaged(&self.path, error)),
