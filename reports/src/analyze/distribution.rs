@@ -44,12 +44,14 @@ impl Distribution {
     pub fn absorb(&mut self, other: &Self, by: i64) {
         match (self, other) {
             (Self::Exact(all), Self::Exact(more)) => {
-                all.extend(more.iter().map(|v| v.saturating_add(by)))
+                all.extend(more.iter().map(|v| v.saturating_add(by)));
             }
             (Self::Sketch(all), Self::Sketch(more)) => all.absorb(more, by),
             // All distributions of one analysis are of one kind.
             (Self::Sketch(all), Self::Exact(more)) => {
-                more.iter().for_each(|v| all.add(v.saturating_add(by)))
+                for value in more {
+                    all.add(value.saturating_add(by));
+                }
             }
             (Self::Exact(_), Self::Sketch(_)) => {}
         }

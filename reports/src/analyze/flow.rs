@@ -270,7 +270,7 @@ impl Flows {
         pair.last[mine] = Some(transit);
         if let Some(back) = pair.last[other] {
             // Whatever the clocks' offset, the way from tx to rx seems longer than the way back, by a round trip.
-            let sign = (transit > back) as i64 - (transit < back) as i64;
+            let sign = i64::from(transit > back) - i64::from(transit < back);
             pair.votes += if flow.up { sign } else { -sign };
             pair.cast += 1;
         }

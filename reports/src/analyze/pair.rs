@@ -248,7 +248,9 @@ pub(super) fn in_memory(
     let mut pass = Pass::new(rules, true, expected);
     let mut batch = Vec::with_capacity(BATCH);
     while pass.take(&mut batch, &mut first)? {
-        batch.iter().for_each(|packet| pass.sent(packet));
+        for packet in &batch {
+            pass.sent(packet);
+        }
     }
     while pass.take(&mut batch, &mut second)? {
         for packet in &batch {
