@@ -9,6 +9,9 @@ use vifbench_probes::clock::estimate::{Assumptions, Estimate, Interval, from_lim
 
 /// Corners that are kept of a hull. Real transit times have some dozen; more come only of made-up ones.
 const MAX_CORNERS: usize = 4096;
+/// Traffic in both directions tells the clocks only where so many packets came back, over half of the time at least:
+/// a handshake at the beginning says nothing of the rates.
+const BACK_MIN: u64 = 16;
 /// Stretches of time in each of which some packet should have come through unhindered.
 const CELLS: usize = 16;
 
@@ -65,6 +68,9 @@ pub(super) struct Survey {
     back: Hull,
     n: u64,
     sum_x: i128,
+    back_n: u64,
+    back_from_ns: i64,
+    back_to_ns: i64,
     from_ns: Option<i64>,
     to_ns: i64,
 }
@@ -87,6 +93,9 @@ impl Survey {
             back: Hull::new(false),
             n: 0,
             sum_x: 0,
+            back_n: 0,
+            back_from_ns: i64::MAX,
+            back_to_ns: i64::MIN,
             from_ns: None,
             to_ns: i64::MIN,
         }
@@ -101,6 +110,9 @@ impl Survey {
             self.sum_x += i128::from(tx_ns);
             self.forward.add(tx_ns, transit_ns);
         } else {
+            self.back_n += 1;
+            self.back_from_ns = self.back_from_ns.min(tx_ns);
+            self.back_to_ns = self.back_to_ns.max(tx_ns);
             self.back.add(tx_ns, transit_ns);
         }
     }
@@ -110,12 +122,14 @@ impl Survey {
         Some((self.from_ns?, self.to_ns))
     }
 
-    /// The line under the transit times, or through the middle of what both directions allow.
-    pub fn clocks(&self, resolution_ns: f64) -> Clocks {
+    /// The line under the transit times, or through the middle of what both directions allow, if they are to be asked.
+    pub fn clocks(&self, resolution_ns: f64, two_way: bool) -> Clocks {
         let Some((from, to)) = self.span().filter(|(from, to)| from < to) else {
             return Clocks::Unknown;
         };
-        if !self.back.corners.is_empty() && !self.forward.corners.is_empty() {
+        let back_covers =
+            self.back_n >= BACK_MIN && (self.back_to_ns - self.back_from_ns) >= (to - from) / 2;
+        if two_way && back_covers && !self.forward.corners.is_empty() {
             let limits = |hull: &Hull| -> Vec<(u64, i128)> {
                 let corner = |c: &(i64, i64)| (c.0 as u64, i128::from(c.1));
                 hull.corners.iter().map(corner).collect()
@@ -237,7 +251,7 @@ mod tests {
                 let y = 5e8 + queue * queue + ppm * 1e-6 * (i * 10_000_000) as f64;
                 survey.add(true, x, y as i64);
             }
-            let Clocks::Rate { skew, .. } = survey.clocks(1.0) else { panic!("no rate") };
+            let Clocks::Rate { skew, .. } = survey.clocks(1.0, true) else { panic!("no rate") };
             prop_assert!((skew * 1e6 - ppm).abs() < 0.1, "{} {ppm}", skew * 1e6);
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct Rules {
     pub own: bool,
     /// The shorter snap length of the two: what lies behind it may be missing on one side.
     pub snaplen: usize,
+    /// The clocks are not known: packets in both directions are to tell of them.
+    pub two_way: bool,
 }
 
 /// Which packet it is, and of which flow.

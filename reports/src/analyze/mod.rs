@@ -206,9 +206,12 @@ pub fn analyze_pair(tx: &Path, rx: &Path, options: &Options) -> Result<PairAnaly
         glance(from.path, from.interface)?,
         glance(to.path, to.interface)?,
     );
+    // The same file: one capture process stamped both ends.
+    let clock_bound_ns = options.clock_bound_ns.or(same_file(tx, rx).then_some(0));
     let rules = Rules {
         own: at_tx.own || at_rx.own,
         snaplen: at_tx.snaplen.min(at_rx.snaplen),
+        two_way: clock_bound_ns.is_none(),
     };
     let mut warnings = Vec::new();
     let expected = size(tx) / at_tx.bytes_each;
@@ -233,14 +236,12 @@ pub fn analyze_pair(tx: &Path, rx: &Path, options: &Options) -> Result<PairAnaly
             usize::try_from(expected).unwrap_or(usize::MAX).min(1 << 28),
         )?
     };
-    // One capture process stamped both ends.
-    let one_clock = same_file(tx, rx);
     Ok(Summary {
         totals,
         rules,
         paths: (tx.to_owned(), rx.to_owned()),
         streaming: constant,
-        clock_bound_ns: options.clock_bound_ns.or(one_clock.then_some(0)),
+        clock_bound_ns,
         warnings,
     }
     .finish())

@@ -263,7 +263,7 @@ pub(super) fn in_memory(
     }
     let resolution = resolution_ns(&first.side, &second.side) as f64;
     let span = survey.span();
-    let mut ledger = Ledger::new(survey.clocks(resolution), span, resolution);
+    let mut ledger = Ledger::new(survey.clocks(resolution, rules.two_way), span, resolution);
     let waiting = std::mem::replace(&mut pass.waiting, Outstanding::new(0));
     let look_alikes = waiting.look_alikes;
     for sent in waiting.drain() {
@@ -324,7 +324,7 @@ pub(super) fn streaming(
     let span = survey.span();
     drop(pass);
     // Second round: the sums.
-    let mut ledger = Ledger::new(survey.clocks(resolution), span, resolution);
+    let mut ledger = Ledger::new(survey.clocks(resolution, rules.two_way), span, resolution);
     let (mut pass, first, second) = round.run(|sent, flows| ledger.settle(sent, flows))?;
     let look_alikes = std::mem::take(&mut pass.waiting.look_alikes);
     let totals = ledger.totals(pass, first.side, second.side, span, look_alikes);
