@@ -486,7 +486,7 @@ impl Track {
             let Interval { from_ns, to_ns } = piece.interval;
             from_ns.saturating_sub(local_ns) + local_ns.saturating_sub(to_ns)
         };
-        // Between two pieces both are equally far off, as their intervals are made to reach halfway at least.
+        // A time that no piece reaches is one that the clock never showed: it leapt over it.
         let nearest = self.pieces.iter().map(away).min().unwrap_or(0);
         let sides = self
             .pieces

@@ -170,15 +170,22 @@ impl Ledger {
         self.lost_after = 0;
         let transit = rx_ns.saturating_sub(sent.tx_ns);
         let forward = way == super::flow::Way::Both || way == super::flow::Way::One(flow.up);
+        // A packet that comes back is stamped at `rx` first.
+        let signed = |delay: i64| {
+            Some(if forward {
+                delay
+            } else {
+                delay.saturating_neg()
+            })
+        };
         match self.clocks {
-            Clocks::Unknown => flow.settled(Some(transit)),
+            Clocks::Unknown => flow.settled(signed(transit)),
             Clocks::TwoWay(_) => {
                 let shift = self.clocks.shift(sent.tx_ns).round() as i64;
-                let delay = transit.saturating_sub(shift);
-                flow.settled(Some(if forward { delay } else { -delay }));
+                flow.settled(signed(transit.saturating_sub(shift)));
             }
             Clocks::Rate { skew, at_ns, .. } => {
-                flow.settled(Some(transit));
+                flow.settled(signed(transit));
                 let above = transit as f64 - self.clocks.shift(sent.tx_ns);
                 if let Some(residue) = &mut self.residue
                     && forward
