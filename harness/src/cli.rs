@@ -131,21 +131,33 @@ pub enum Command {
         after_help = "Examples:\n  vifbench trust\n  vifbench trust results/*-aa --learn results/noise.json"
     )]
     Trust(TrustArgs),
-    /// Delay, jitter and loss between two captures.
+    /// Delay, jitter, loss and more between any two captures, also of traffic that vifbench did not make.
     #[command(
-        after_help = "Example: vifbench analyze --tx tx.pcap.zst --rx rx-u1.pcap.zst --format json"
+        after_help = "Examples:\n  vifbench analyze --tx tx.pcap.zst --rx rx-u1.pcap.zst --format json\n  vifbench analyze --tx both.pcapng --rx both.pcapng --tx-interface eth0 --rx-interface vif1.0"
     )]
     Analyze {
-        /// Capture at the sender.
+        /// Capture at the sender: pcap or pcapng, plain or under zstd.
         #[arg(long)]
         tx: PathBuf,
-        /// Capture at the receiver.
+        /// Capture at the receiver. The same file as --tx means one clock.
         #[arg(long)]
         rx: PathBuf,
-        /// How far the two clocks may lie apart, as `2 us` (`0 ns` for one clock). Without it no delay is claimed,
-        /// only its variation.
+        /// How far the two clocks may lie apart, as `2 us` (`0 ns` for one clock). Without it, and without traffic in
+        /// both directions, no delay is claimed, only its variation.
         #[arg(long, value_name = "SPAN")]
         clock_bound: Option<Span>,
+        /// Only this interface of the first capture: its name, or its number from 0.
+        #[arg(long, value_name = "NAME")]
+        tx_interface: Option<String>,
+        /// Only this interface of the second capture.
+        #[arg(long, value_name = "NAME")]
+        rx_interface: Option<String>,
+        /// Constant memory for captures of any size; quantiles are then within 1/2048.
+        #[arg(long)]
+        streaming: bool,
+        /// With --streaming: a packet that takes longer counts as lost.
+        #[arg(long, value_name = "SPAN")]
+        longest: Option<Span>,
     },
     /// The kernel patches: list, check, build.
     #[command(

@@ -21,6 +21,7 @@ use cli::{Cli, Command};
 use error::Failure;
 use exit::Exit;
 use vifbench_scenarios::progress::Progress;
+use vifbench_scenarios::units::Span;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -78,7 +79,20 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             tx,
             rx,
             clock_bound,
-        } => commands::analyze::run(tx, rx, *clock_bound, format),
+            tx_interface,
+            rx_interface,
+            streaming,
+            longest,
+        } => {
+            let options = vifbench_reports::analyze::Options {
+                clock_bound_ns: clock_bound.map(Span::nanos),
+                tx_interface: tx_interface.clone(),
+                rx_interface: rx_interface.clone(),
+                streaming: *streaming,
+                longest_ns: longest.map(Span::nanos),
+            };
+            commands::analyze::run(tx, rx, &options, format)
+        }
         Command::Undo { host, lab } => commands::undo::run(host, lab.as_deref(), format, progress),
         Command::Enrol { address, netns } => {
             commands::enrol::run(address, netns.as_deref(), format)

@@ -8,6 +8,7 @@ pub mod client;
 pub mod clock;
 pub mod counters;
 pub mod domains;
+pub mod frame;
 pub mod generator;
 mod libpcap;
 pub mod packet;

@@ -15,15 +15,15 @@
 
 use std::net::IpAddr;
 
-use pnet::packet::ethernet::{EtherType, EtherTypes, EthernetPacket, MutableEthernetPacket};
+use pnet::packet::ethernet::{EtherTypes, MutableEthernetPacket};
 use pnet::packet::ip::IpNextHeaderProtocols;
-use pnet::packet::ipv4::{self, Ipv4Flags, Ipv4Packet, MutableIpv4Packet};
-use pnet::packet::ipv6::{Ipv6Packet, MutableIpv6Packet};
+use pnet::packet::ipv4::{self, Ipv4Flags, MutableIpv4Packet};
+use pnet::packet::ipv6::MutableIpv6Packet;
 use pnet::packet::udp::{self, MutableUdpPacket, UdpPacket};
-use pnet::packet::vlan::VlanPacket;
 use pnet::util::MacAddr;
 use thiserror::Error;
 
+use crate::frame::{Dissected, ETHERNET, Frame, dissect};
 use crate::protocol::FlowSpec;
 
 /// Destination port of every test packet.
@@ -297,72 +297,32 @@ pub struct UdpFrame<'a> {
 }
 
 impl<'a> UdpFrame<'a> {
-    /// Finds UDP in an Ethernet frame: up to two VLAN tags, IPv4 with options, IPv6 without extension headers.
-    /// None for everything else, for later fragments and for frames cut before the end of the UDP header.
+    /// Finds UDP in an Ethernet frame. None for everything else, for later fragments and for frames cut before the
+    /// end of the UDP header.
     pub fn parse(frame: &'a [u8]) -> Option<Self> {
-        let mut ethertype = EthernetPacket::new(frame)?.get_ethertype();
-        let mut rest = &frame[ETHERNET_LEN..];
-        let mut vlan = None;
-        for _ in 0..2 {
-            if !matches!(
-                ethertype,
-                EtherTypes::Vlan | EtherTypes::QinQ | EtherType(0x88a8)
-            ) {
-                break;
-            }
-            let tag = VlanPacket::new(rest)?;
-            vlan = vlan.or(Some(tag.get_vlan_identifier()));
-            ethertype = tag.get_ethertype();
-            rest = &rest[VLAN_LEN..];
+        let wire_len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        match dissect(ETHERNET, frame, wire_len) {
+            Dissected::Ip(frame) => Self::of(&frame),
+            Dissected::NotIp | Dissected::Cut | Dissected::UnknownLink => None,
         }
-        let (source, destination, transport) = match ethertype {
-            EtherTypes::Ipv4 => {
-                let ip = Ipv4Packet::new(rest)?;
-                let header = usize::from(ip.get_header_length()) * 4;
-                let total = usize::from(ip.get_total_length());
-                if ip.get_version() != 4
-                    || header < IPV4_LEN
-                    || total < header + UDP_LEN
-                    || ip.get_fragment_offset() != 0
-                    || ip.get_next_level_protocol() != IpNextHeaderProtocols::Udp
-                {
-                    return None;
-                }
-                // Ethernet pads short frames: what lies behind the IP packet is not part of it.
-                let transport = rest.get(header..total.min(rest.len()))?;
-                (
-                    IpAddr::V4(ip.get_source()),
-                    IpAddr::V4(ip.get_destination()),
-                    transport,
-                )
-            }
-            EtherTypes::Ipv6 => {
-                let ip = Ipv6Packet::new(rest)?;
-                let total = IPV6_LEN + usize::from(ip.get_payload_length());
-                if ip.get_version() != 6 || ip.get_next_header() != IpNextHeaderProtocols::Udp {
-                    return None;
-                }
-                let transport = rest.get(IPV6_LEN..total.min(rest.len()))?;
-                (
-                    IpAddr::V6(ip.get_source()),
-                    IpAddr::V6(ip.get_destination()),
-                    transport,
-                )
-            }
-            _ => return None,
-        };
-        let udp = UdpPacket::new(transport)?;
-        let payload_len = usize::from(udp.get_length()).checked_sub(UDP_LEN)?;
-        let end = (UDP_LEN + payload_len).min(transport.len());
+    }
+
+    /// Finds UDP in an IP packet. None for everything else, as for [`UdpFrame::parse`].
+    pub fn of(frame: &Frame<'a>) -> Option<Self> {
+        if frame.protocol != IpNextHeaderProtocols::Udp || frame.fragment_offset > 0 {
+            return None;
+        }
+        let transport = frame.transport()?;
+        let end = transport.header_len + transport.payload.len();
         Some(Self {
-            vlan,
-            source,
-            destination,
-            source_port: udp.get_source(),
-            destination_port: udp.get_destination(),
-            payload_len,
-            payload: &transport[UDP_LEN..end],
-            udp: &transport[..end],
+            vlan: frame.vlan,
+            source: frame.source,
+            destination: frame.destination,
+            source_port: transport.ports.0,
+            destination_port: transport.ports.1,
+            payload_len: transport.payload_len,
+            payload: transport.payload,
+            udp: &frame.transport[..end],
         })
     }
 
@@ -425,11 +385,13 @@ pub enum Parsed {
     Test(Stamp),
 }
 
-/// Reads a captured frame and checks every byte of its payload that was captured. Never panics.
+/// Reads a captured Ethernet frame and checks every byte of its payload that was captured. Never panics.
 pub fn parse(frame: &[u8]) -> Parsed {
-    let Some(udp) = UdpFrame::parse(frame) else {
-        return Parsed::Foreign;
-    };
+    UdpFrame::parse(frame).map_or(Parsed::Foreign, |udp| parse_udp(&udp))
+}
+
+/// As [`parse`], of a UDP packet.
+pub fn parse_udp(udp: &UdpFrame<'_>) -> Parsed {
     if udp.destination_port != UDP_PORT {
         return Parsed::Foreign;
     }
@@ -461,6 +423,7 @@ pub fn parse(frame: &[u8]) -> Parsed {
 
 #[cfg(test)]
 mod tests {
+    use pnet::packet::ipv4::Ipv4Packet;
     use proptest::prelude::*;
     use vifbench_scenarios::scenario::Arrivals;
     use vifbench_scenarios::units::Rate;

@@ -2,13 +2,11 @@
 
 use std::path::Path;
 
+use vifbench_probes::frame::ETHERNET;
 use vifbench_probes::packet::{FCS_LEN, Parsed, UdpFrame, parse};
 use vifbench_probes::pcap_file::{PcapFileError, Reader};
 
 use crate::error::ReportError;
-
-/// The pcap link type of Ethernet.
-const ETHERNET: u32 = 1;
 
 /// One captured packet.
 pub(crate) struct Seen {
@@ -45,18 +43,17 @@ pub(crate) struct Mark {
 /// Hands every packet of a capture to `each`, in the file's order. Returns whether its stamps have nanoseconds.
 pub(crate) fn read(path: &Path, mut each: impl FnMut(Seen)) -> Result<bool, ReportError> {
     let mut reader = Reader::open(path).map_err(|e| damaged(path, e))?;
-    if reader.link_type() != ETHERNET {
-        return Err(ReportError::Capture {
-            path: path.to_owned(),
-            source: None,
-            reason: format!(
-                "its link type is {}, only Ethernet (1) is read",
-                reader.link_type()
-            ),
-        });
-    }
-    let nanoseconds = reader.nanoseconds();
     while let Some(record) = reader.read().map_err(|e| damaged(path, e))? {
+        if record.link_type != ETHERNET {
+            return Err(ReportError::Capture {
+                path: path.to_owned(),
+                source: None,
+                reason: format!(
+                    "its link type is {}, only Ethernet (1) is read",
+                    record.link_type
+                ),
+            });
+        }
         let content = match parse(record.bytes) {
             Parsed::Test(stamp) => {
                 let payload = UdpFrame::parse(record.bytes).map_or(0, |udp| udp.payload_len);
@@ -77,7 +74,7 @@ pub(crate) fn read(path: &Path, mut each: impl FnMut(Seen)) -> Result<bool, Repo
             content,
         });
     }
-    Ok(nanoseconds)
+    Ok(reader.nanoseconds())
 }
 
 /// Pcap times end in 2106, long before the signed range does.

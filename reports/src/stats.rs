@@ -46,28 +46,66 @@ impl Stats {
     }
 }
 
+impl Stats {
+    /// As [`Stats::of`] in linear time: the values are left in no particular order.
+    pub fn select(values: &mut [i64]) -> Option<Self> {
+        let n = values.len();
+        let mean = mean(values)?;
+        let mut from = 0;
+        let mut next = |per_mille| {
+            let rank = rank(n, per_mille);
+            // Smaller quantiles lie before `from` already.
+            let (_, value, _) = values[from..].select_nth_unstable(rank - from);
+            from = rank;
+            *value
+        };
+        let (p50, p90, p99, p999) = (next(500), next(900), next(990), next(999));
+        let max = *values[from..].iter().max()?;
+        let min = *values[..=rank(n, 500)].iter().min()?;
+        Some(Self {
+            n: n as u64,
+            min,
+            mean,
+            p50,
+            p90,
+            p99,
+            p999,
+            max,
+        })
+    }
+}
+
+/// Index of the nearest-rank quantile among `n` sorted values.
+fn rank(n: usize, per_mille: u32) -> usize {
+    let rank = (n as u128 * u128::from(per_mille.min(1000))).div_ceil(1000);
+    rank.max(1) as usize - 1
+}
+
 /// The nearest-rank quantile of sorted values: the smallest value that at least `per_mille`/1000 of all
 /// values do not exceed. Always one of the values, never an interpolation between two.
 pub fn quantile(sorted: &[i64], per_mille: u32) -> Option<i64> {
-    let n = sorted.len() as u128;
-    let rank = (n * u128::from(per_mille.min(1000))).div_ceil(1000).max(1) as usize;
-    sorted.get(rank - 1).copied()
+    sorted.get(rank(sorted.len(), per_mille)).copied()
 }
 
 /// Arithmetic mean in whole nanoseconds, rounded half away from zero.
 pub fn mean(values: &[i64]) -> Option<i64> {
-    let n = values.len() as i128;
-    if n == 0 {
+    if values.is_empty() {
         return None;
     }
     let sum: i128 = values.iter().map(|v| i128::from(*v)).sum();
+    Some(rounded(sum, values.len() as u64))
+}
+
+/// A sum by a count above zero, rounded half away from zero.
+pub(crate) fn rounded(sum: i128, n: u64) -> i64 {
+    let n = i128::from(n);
     let half = n / 2;
     let rounded = if sum >= 0 {
         (sum + half) / n
     } else {
         (sum - half) / n
     };
-    Some(rounded as i64)
+    rounded as i64
 }
 
 /// Median of numbers that are one a trial: the mean of the middle two where their count is even.
@@ -138,6 +176,13 @@ mod tests {
             let exact = values.iter().sum::<i64>() as f64 / values.len() as f64;
             let ours = mean(&values).expect("not empty") as f64;
             prop_assert!((ours - exact).abs() <= 0.5 + 1e-9);
+        }
+
+        #[test]
+        fn selecting_is_the_same_as_sorting(mut values in proptest::collection::vec(any::<i32>(), 1..2000)) {
+            let mut one: Vec<i64> = values.drain(..).map(i64::from).collect();
+            let mut two = one.clone();
+            prop_assert_eq!(Stats::select(&mut one), Stats::of(&mut two));
         }
 
         #[test]

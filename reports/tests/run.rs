@@ -10,6 +10,7 @@ use synthetic::{Fate, SEND_TO_TX, START, World, plain};
 use vifbench_probes::protocol::Point;
 use vifbench_probes::schedule::Schedule;
 use vifbench_reports::analysis::analyze;
+use vifbench_reports::analyze::Options;
 use vifbench_reports::compare::{Comparison, Finding, Meaning};
 use vifbench_reports::error::ReportError;
 use vifbench_reports::figures::{self, font, scene};
@@ -907,7 +908,12 @@ fn two_captures_alone() {
     });
     let at = |name: &str| folder.path().join("trials/1").join(name);
     // Only flow 1 arrives at u1, so that all of flow 2 counts as lost.
-    let pair = analyze_pair(&at("gen/tx.pcap.zst"), &at("u1/rx-u1.pcap.zst"), None).unwrap();
+    let pair = analyze_pair(
+        &at("gen/tx.pcap.zst"),
+        &at("u1/rx-u1.pcap.zst"),
+        &Options::default(),
+    )
+    .unwrap();
     assert_eq!((pair.delay_us, pair.delay_bound_us), (None, None));
     assert_eq!(
         (pair.duplicated, pair.reordered, pair.unmatched_rx),
@@ -922,7 +928,10 @@ fn two_captures_alone() {
     let pair = analyze_pair(
         &at("dom0/nic.pcap.zst"),
         &at("dom0/vif-u2.pcap.zst"),
-        Some(0),
+        &Options {
+            clock_bound_ns: Some(0),
+            ..Options::default()
+        },
     )
     .unwrap();
     let delay = pair.delay_us.unwrap();
@@ -956,7 +965,12 @@ fn two_captures_alone() {
     ] {
         assert!(keys.iter().any(|k| k == key), "{key}");
     }
-    let error = analyze_pair(&at("gen/tx.pcap.zst"), Path::new("/nonexistent"), None).unwrap_err();
+    let error = analyze_pair(
+        &at("gen/tx.pcap.zst"),
+        Path::new("/nonexistent"),
+        &Options::default(),
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("/nonexistent"), "{error}");
 }
 

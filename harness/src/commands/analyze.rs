@@ -3,21 +3,15 @@
 use std::path::Path;
 
 use serde_json::json;
-use vifbench_reports::analyze::{Micros, PairAnalysis, analyze_pair};
-use vifbench_scenarios::units::Span;
+use vifbench_reports::analyze::{Micros, Options, PairAnalysis, analyze_pair};
 
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
 
 /// Carries out the command.
-pub fn run(
-    tx: &Path,
-    rx: &Path,
-    clock_bound: Option<Span>,
-    format: Format,
-) -> Result<Exit, Failure> {
-    let pair = analyze_pair(tx, rx, clock_bound.map(Span::nanos))?;
+pub fn run(tx: &Path, rx: &Path, options: &Options, format: Format) -> Result<Exit, Failure> {
+    let pair = analyze_pair(tx, rx, options)?;
     match format {
         Format::Json => println!("{}", json!(pair)),
         Format::Text => print(&pair),
@@ -37,16 +31,19 @@ fn print(pair: &PairAnalysis) {
         pair.unmatched_rx
     );
     println!(
-        "{:<26}{:>10}{:>10}{:>10}{:>10}{:>10}",
+        "{:<26}{:>12}{:>12}{:>12}{:>12}{:>12}",
         "us", "mean", "p50", "p99", "p99.9", "max"
     );
     match (&pair.delay_us, pair.delay_bound_us) {
         (Some(delay), Some(bound)) => row(&format!("delay (RFC 7679) +-{bound:.3}"), delay),
-        _ => println!("delay (RFC 7679): none is claimed without --clock-bound"),
+        _ => println!(
+            "delay (RFC 7679): none is claimed without --clock-bound or traffic in both directions"
+        ),
     }
     for (name, values) in [
         ("IPDV (RFC 3393)", &pair.ipdv_us),
         ("PDV (RFC 5481)", &pair.pdv_us),
+        ("PDV without clock skew", &pair.pdv_without_skew_us),
     ] {
         if let Some(values) = values {
             row(name, values);
@@ -55,8 +52,41 @@ fn print(pair: &PairAnalysis) {
     if let Some(jitter) = pair.rfc3550_jitter_us {
         println!("RFC 3550 jitter, mean of J: {jitter:.3} us");
     }
-    if let Some(rate) = pair.throughput_mbps {
-        println!("throughput: {rate:.3} Mbit/s");
+    if let (Some(rate), Some(good)) = (pair.throughput_mbps, pair.goodput_mbps) {
+        println!(
+            "throughput: {rate:.3} Mbit/s of frames with FCS; goodput (RFC 2647): {good:.3} Mbit/s"
+        );
+    }
+    if let (Some(skew), Some(bound), Some(method)) =
+        (pair.skew_ppm, pair.skew_bound_ppm, &pair.skew_method)
+    {
+        println!("clock skew, rx against tx: {skew:+.3} ppm +-{bound:.3} ({method})");
+    }
+    if pair.lost > 0 {
+        println!(
+            "loss (RFC 7680): {:.4} %, in {} runs of {:.1} on average, the longest of {} (RFC 3357)",
+            pair.loss.ratio * 100.0,
+            pair.loss.runs,
+            pair.loss.mean_run,
+            pair.loss.longest_run
+        );
+    }
+    if pair.reordered > 0 {
+        println!(
+            "reordering (RFC 4737): {:.4} %, extent up to {} packets, late by up to {:.3} us",
+            pair.reordering.ratio * 100.0,
+            pair.reordering.max_extent,
+            pair.reordering.max_late_us
+        );
+    }
+    if let Some(back) = &pair.back {
+        println!(
+            "the other way: {} matched, {} lost",
+            back.matched, back.lost
+        );
+        if let Some(delay) = &back.delay_us {
+            row("  delay", delay);
+        }
     }
     for warning in &pair.warnings {
         println!("note: {warning}");
@@ -65,7 +95,7 @@ fn print(pair: &PairAnalysis) {
 
 fn row(name: &str, values: &Micros) {
     println!(
-        "{name:<26}{:>10.3}{:>10.3}{:>10.3}{:>10.3}{:>10.3}",
+        "{name:<26}{:>12.3}{:>12.3}{:>12.3}{:>12.3}{:>12.3}",
         values.mean, values.p50, values.p99, values.p999, values.max
     );
 }

@@ -1,0 +1,130 @@
+//! What makes a packet the same packet in two captures.
+//!
+//! vifbench's own packets carry flow and sequence number. Any other IP packet is told by its addresses, protocol,
+//! ports, IP identification, place in a fragmented packet, TCP's numbers and flags, its length and a hash of its
+//! payload. What routers and switches change on the way is left out: MAC addresses, VLAN tags, TTL, DSCP, ECN and
+//! checksums.
+
+use std::net::IpAddr;
+
+use vifbench_probes::frame::{Frame, Transport};
+use vifbench_probes::packet::{Parsed, UdpFrame, parse_udp};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// Bytes that lie before the IP header at most: Ethernet and two VLAN tags, or Linux's cooked header.
+const LINK_MAX: usize = 22;
+
+/// How packets of a pair of captures are told apart; the same for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rules {
+    /// Only vifbench's packets count.
+    pub own: bool,
+    /// The shorter snap length of the two: what lies behind it may be missing on one side.
+    pub snaplen: usize,
+    /// The clocks are not known: packets in both directions are to tell of them.
+    pub two_way: bool,
+}
+
+/// Which packet it is, and of which flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// The same in both captures, and of no other packet (but for look-alikes).
+    pub key: u64,
+    /// Addresses, ports, protocol, and vifbench's flow number.
+    pub flow: u64,
+    /// Source and destination.
+    pub ends: (IpAddr, IpAddr),
+    /// Bytes of payload.
+    pub payload: u32,
+}
+
+/// What an IP packet is to the analysis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Known again in the other capture.
+    Known(Identity),
+    /// vifbench's, with other bytes than were sent.
+    Corrupt,
+    /// Not vifbench's, where only those count.
+    Foreign,
+    /// Captured too short to be told from others.
+    Cut,
+}
+
+fn address(of: IpAddr, out: &mut [u8]) {
+    match of {
+        IpAddr::V4(v4) => out[..4].copy_from_slice(&v4.octets()),
+        IpAddr::V6(v6) => out.copy_from_slice(&v6.octets()),
+    }
+}
+
+fn flow_key(frame: &Frame<'_>, transport: &Transport<'_>, own: u16) -> u64 {
+    let mut text = [0; 40];
+    address(frame.source, &mut text[..16]);
+    address(frame.destination, &mut text[16..32]);
+    text[32] = frame.protocol.0;
+    text[33] = u8::from(frame.source.is_ipv6());
+    text[34..36].copy_from_slice(&transport.ports.0.to_be_bytes());
+    text[36..38].copy_from_slice(&transport.ports.1.to_be_bytes());
+    text[38..40].copy_from_slice(&own.to_be_bytes());
+    xxh3_64(&text)
+}
+
+/// Tells a packet.
+pub(super) fn identify(frame: &Frame<'_>, rules: Rules) -> Told {
+    if rules.own {
+        return own(frame);
+    }
+    let Some(transport) = frame.transport() else {
+        return Told::Cut;
+    };
+    let headers = LINK_MAX + frame.ip_header_len + transport.header_len;
+    let hashed = transport
+        .payload_len
+        .min(rules.snaplen.saturating_sub(headers));
+    let Some(payload) = transport.payload.get(..hashed) else {
+        return Told::Cut;
+    };
+    let flow = flow_key(frame, &transport, 0);
+    let (seq, ack, flags) = transport.tcp.unwrap_or_default();
+    let mut text = [0; 20];
+    text[..4].copy_from_slice(&frame.ip_id.to_be_bytes());
+    text[4..8].copy_from_slice(&seq.to_be_bytes());
+    text[8..12].copy_from_slice(&ack.to_be_bytes());
+    text[12..16].copy_from_slice(&(transport.payload_len as u32).to_be_bytes());
+    text[16..18].copy_from_slice(&frame.fragment_offset.to_be_bytes());
+    text[18] = flags;
+    let head = xxh3_64_with_seed(&text, flow);
+    Told::Known(Identity {
+        key: xxh3_64_with_seed(payload, head),
+        flow,
+        ends: (frame.source, frame.destination),
+        payload: transport.payload_len as u32,
+    })
+}
+
+fn own(frame: &Frame<'_>) -> Told {
+    let Some(udp) = UdpFrame::of(frame) else {
+        return Told::Foreign;
+    };
+    match parse_udp(&udp) {
+        Parsed::Foreign => Told::Foreign,
+        Parsed::Cut => Told::Cut,
+        Parsed::Corrupt => Told::Corrupt,
+        Parsed::Test(stamp) => {
+            let transport = Transport {
+                ports: (udp.source_port, udp.destination_port),
+                tcp: None,
+                header_len: 8,
+                payload_len: udp.payload_len,
+                payload: udp.payload,
+            };
+            Told::Known(Identity {
+                key: u64::from(stamp.flow) << 32 | u64::from(stamp.seq),
+                flow: flow_key(frame, &transport, stamp.flow),
+                ends: (frame.source, frame.destination),
+                payload: udp.payload_len as u32,
+            })
+        }
+    }
+}
