@@ -228,7 +228,9 @@ mod tests {
             let mut sorted = points.clone();
             sorted.sort_unstable();
             let mut hull = Hull::new(true);
-            sorted.iter().for_each(|p| hull.add(p.0, p.1));
+            for (x, y) in &sorted {
+                hull.add(*x, *y);
+            }
             prop_assert!(hull.corners.iter().all(|c| points.contains(c)));
             for (x, y) in &points {
                 for edge in hull.corners.windows(2) {
