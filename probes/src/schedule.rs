@@ -99,20 +99,19 @@ impl Flow {
         }
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mean_ns = 1e9 / rate;
-        let shape = match arrivals {
+        let shape = if let Arrivals::Cbr { .. } = arrivals {
             // The phase is drawn, so that seeds are replicates of a CBR flow too.
-            Arrivals::Cbr { .. } => Shape::Cbr {
+            Shape::Cbr {
                 phase_ns: ((1.0 - unit(&mut rng)) * mean_ns) as u64,
                 per_1000_s: (rate * 1000.0).round() as u64,
-            },
+            }
+        } else {
             // Poisson: what else there is was refused above.
-            _ => {
-                let first = -libm::log(unit(&mut rng)) * mean_ns;
-                Shape::Poisson {
-                    rng: Box::new(rng),
-                    mean_ns,
-                    at_ns: first,
-                }
+            let first = -libm::log(unit(&mut rng)) * mean_ns;
+            Shape::Poisson {
+                rng: Box::new(rng),
+                mean_ns,
+                at_ns: first,
             }
         };
         Ok(Self {

@@ -291,7 +291,7 @@ fn against_rate(simulation: &Simulation<'_>) -> Option<Figure> {
         "against-rate",
         "Wait and packets a container against the rate",
         "A line ends where dom0 could no longer keep up. Waits of less than 0.1 µs are drawn at 0.1 µs.",
-        [
+        &[
             waits_plot("What a packet waits", x_title, waits),
             count_plot(
                 "What a transfer carries",
@@ -332,7 +332,7 @@ fn against_hold(simulation: &Simulation<'_>) -> Option<Figure> {
         "against-hold",
         "What the hold does",
         "Variants that hold nothing are the same at every T0. Waits of less than 0.1 µs are drawn at 0.1 µs.",
-        [waits_plot("What a packet waits", x_title, waits), second],
+        &[waits_plot("What a packet waits", x_title, waits), second],
     )
 }
 
@@ -341,7 +341,7 @@ fn two_plots(
     id: &'static str,
     title: &str,
     caption: &str,
-    plots: [Plot<'_>; 2],
+    plots: &[Plot<'_>; 2],
 ) -> Option<Figure> {
     if plots.iter().all(|plot| plot.lines.is_empty()) {
         return None;

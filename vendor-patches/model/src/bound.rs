@@ -1,7 +1,7 @@
 //! The least jitter that any receiver could have reached: a bound to hold `playout` against.
 //!
 //! Jitter here is the largest minus the smallest delay of a stream (not the IPDV of RFC 3393). Mansour and Patt-Shamir
-//! (IEEE/ACM ToN 9(4), 2001) ask for it for one stream with a buffer of B packets, Hay and Scalosub (ESA 2005; ACM TALG 5(3),
+//! (IEEE/ACM Transactions on Networking 9(4), 2001) ask for it for one stream with a buffer of B packets, Hay and Scalosub (ESA 2005; ACM TALG 5(3),
 //! 2009) for several that share the buffer, and show that an optimal schedule, all arrivals known, is found in
 //! polynomial time. Of their papers only the abstracts were at hand; the method here is our own, for their question: the
 //! smallest J for which every stream's delays lie within J, where at most B frames wait at any time.

@@ -1,7 +1,7 @@
 //! The reference of what the patches do to packets: regulators, containers, and a simulator of them.
 //!
 //! The kernel's C core must equal [`regulator`], [`stage`], [`wire`] and [`playout`] bit for bit. Everything here is a
-//! pure function of its inputs and the same on every machine: times are whole nanoseconds, randomness is ChaCha8, and
+//! pure function of its inputs and the same on every machine: times are whole nanoseconds, randomness is `ChaCha8`, and
 //! logarithms are `libm`'s own.
 
 pub mod arithmetic;

@@ -44,7 +44,7 @@ fn class(gap: u64) -> usize {
     if gap < 1 << LEAST_BITS {
         return 0;
     }
-    let bits = 63 - gap.leading_zeros();
+    let bits = gap.ilog2();
     let part = (gap >> (bits - PARTS_BITS)) & ((1 << PARTS_BITS) - 1);
     (((bits - LEAST_BITS) << PARTS_BITS) as usize + part as usize).min(CLASSES)
 }

@@ -1,4 +1,4 @@
-//! `ramjee3`: least of the last talkspurt, algorithm 3 of Ramjee et al. (INFOCOM 1994), as NeVoT did.
+//! `ramjee3`: least of the last talkspurt, algorithm 3 of Ramjee et al. (INFOCOM 1994), as `NeVoT` did.
 //!
 //! The mean is the least gap sampled at the frames of the previous container, its first one included. A container whose
 //! only frame had no gap (the queue's first) leaves none behind; before there is one the mean is that of
