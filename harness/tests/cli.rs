@@ -411,6 +411,6 @@ fn a_lab_refuses_what_only_the_model_can() {
         .args(["run", "paper-theory"])
         .assert()
         .code(2)
-        .stderr(contains("variant `static` has `patches: aggregation`"))
+        .stderr(contains("variant `breakeven` has `regulator: breakeven`"))
         .stderr(contains("vifbench simulate paper-theory"));
 }
