@@ -25,7 +25,7 @@ use crate::exit::Exit;
 use crate::store::write_json;
 
 /// How long a run may take to restore its lab after it was told to end.
-const GRACE: Duration = Duration::from_mins(5);
+const GRACE: Duration = Duration::from_secs(300);
 /// How often a running process is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 

@@ -1,7 +1,7 @@
 //! `vifbench analyze`: two captures, one before and one behind what is to be measured, without a run around them.
 //!
-//! Packets are known again ([`identity`]), joined ([`pair`]) and added up flow by flow ([`flow`]); what the clocks do
-//! is read from the packets themselves where they tell ([`clock`]).
+//! Packets are known again (`identity`), joined (`pair`) and added up flow by flow (`flow`); what the clocks do
+//! is read from the packets themselves where they tell (`clock`).
 
 mod clock;
 mod distribution;

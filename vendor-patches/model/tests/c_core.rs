@@ -296,7 +296,7 @@ fn containers(random: &mut ChaCha8Rng, questions: &mut Vec<String>, expected: &m
     expected.push(hex(&bytes));
     for damage in 0..4 {
         if damage > 0 {
-            for _ in 0..1 + below(random, 3) {
+            for _ in 0..=below(random, 3) {
                 // Headers matter most; lengths and padding lie anywhere.
                 let end = if below(random, 2) == 0 {
                     bytes.len().min(48)
