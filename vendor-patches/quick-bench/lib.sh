@@ -1,5 +1,8 @@
 # Functions of the tests. A vif has its backend, vif0.0, and its frontend, fe0 in the namespace fe, both in dom0.
 passed=0 failed=0
+# Neighbour discovery would add packets of its own to the counts.
+echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6
+nsenter --net=/run/netns/fe sh -c "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6"
 back=198.18.0.1 front=198.18.0.2 ns=/run/netns/fe
 B=backend/vif/0/0 F=device/vif/0
 
@@ -106,8 +109,12 @@ counters() {
     echo "sent=$(cat /sys/class/net/vif0.0/statistics/tx_packets)"
 }
 
-# mark / consistent: remembers the counters; does what left the backend since then agree with what reached the frontend?
-mark() { counters > /tmp/mark; }
+# mark / consistent: remembers the counters, once nothing moves; does what left the backend since then agree with what
+# reached the frontend?
+mark() {
+    counters > /tmp/mark
+    until counters > /tmp/now; cmp -s /tmp/mark /tmp/now; do mv /tmp/now /tmp/mark; done
+}
 since() { counters > /tmp/now; awk -F= 'NR == FNR { was[$1] = $2; next } { print $1 "=" $2 - was[$1] }' /tmp/mark /tmp/now; }
 agree() {
     local $(since)
@@ -121,7 +128,7 @@ agree() {
         [ $fe_rx_agg_containers = 0 ]
     fi
 }
-consistent() { await 3 agree || { since; return 1; }; }
+consistent() { await 15 agree || { since; return 1; }; }
 
 # costs: what was spent since mark, on one line.
 costs() {

@@ -1,11 +1,15 @@
 # Every regulator with every kind of traffic: nothing lost, duplicated, reordered or changed, and counters agree.
+# BENCH_SIZES=60+60-1514 in the environment of run.sh names other sizes of frames, for a shorter run.
 regulators="nowait static literal paper gated ramjee1 ramjee2 ramjee3 ramjee4 playout dim"
+
+sizes=$(sed -n 's/.*bench.sizes=\([^ ]*\).*/\1/p' /proc/cmdline | tr + ' ')
+sizes=${sizes:-60 98 256 512 1024 1514 60-1514}
 
 # kinds NAME: all kinds of traffic.
 kinds() {
     local size
     mark
-    for size in 60 98 256 512 1024 1514 60-1514; do
+    for size in $sizes; do
         check "$1: udp $size" rx udp --count 1200 --size $size --flows 4
     done
     check "$1: udp 60, sparse" rx udp --count 200 --size 60 --gap 3000

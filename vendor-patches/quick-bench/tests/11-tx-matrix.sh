@@ -18,7 +18,7 @@ for regulator in $regulators off; do
     check "tx $regulator: udp 60, sparse" tx udp --count 100 --size 60 --gap 3000
     check "tx $regulator: tcp bulk" tx bulk --count 2000
     check "tx $regulator: tcp requests" tx rr --count 60
-    check "tx $regulator: counters agree" await 3 tx_agree
+    check "tx $regulator: counters agree" await 15 tx_agree
     since | awk '/^(fe_tx|tx_agg)/' | tr '\n' ' '; echo
 done
 # Both directions aggregate.

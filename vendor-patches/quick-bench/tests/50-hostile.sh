@@ -9,7 +9,7 @@ fi
 disabled() { dmesg | grep -q "fatal error; disabling device"; }
 # from_guest: a few packets that nobody has to get.
 from_guest() { in_fe ping -q -c 3 -i 0.05 -W 1 198.18.0.77 > /dev/null 2>&1; in_fe arping -q -c 2 -I fe0 198.18.0.77 > /dev/null 2>&1 || true; }
-# quiet: the same unless the frontend is hostile. Loads the pair with the frontend's parameters.
+# start PARAMETERS: loads the pair with the frontend's parameters and connects; from then on it sends containers.
 start() {
     dmesg -c > /dev/null
     load patched hostile "" "$1"
@@ -19,8 +19,7 @@ fe_parameter() { echo "$2" > /sys/module/xen_netfront/parameters/$1; }
 stop() { disconnect && unload; }
 
 for attack in $(seq 24); do
-    start "" || check "guest, attack $attack: connects" false
-    fe_parameter attack $attack
+    start "attack=$attack" || check "guest, attack $attack: connects" false
     from_guest
     check "guest, attack $attack: interface disabled" await 5 disabled
     check "guest, attack $attack: nothing was let through" [ "$(counter tx_agg_frames)" = 0 ]

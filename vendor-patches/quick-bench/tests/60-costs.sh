@@ -23,7 +23,7 @@ for regulator in off nowait static gated; do
     setting hold_max_us 5000
     mark
     saturate "$regulator: saturated, T0 5 ms"
-    await 3 agree
+    await 15 agree
     costs
     if [ $regulator != off ]; then
         slots=$(since | sed -n 's/^rx_slots=//p') ops=$(since | sed -n 's/^rx_copy_ops=//p')
@@ -35,7 +35,7 @@ for regulator in off nowait; do
     setting regulator $regulator
     mark
     one "$regulator: one under way"
-    await 3 agree
+    await 15 agree
     costs
 done
 for regulator in off static gated nowait; do
@@ -44,7 +44,7 @@ for regulator in off static gated nowait; do
     mark
     echo "== $regulator: bulk"
     rx bulk --count 20000
-    await 3 agree
+    await 15 agree
     costs
 done
 # 200 packets a second: what does each wait for?
