@@ -59,7 +59,12 @@ fn the_quickstart_is_quick() {
         let packets: f64 = trial
             .flows
             .iter()
-            .map(|flow| flow.arrivals.rate().map_or(0.0, |rate| rate.per_sec_f64()) * seconds)
+            .map(|flow| {
+                flow.arrivals
+                    .rate()
+                    .map_or(0.0, vifbench_scenarios::units::Rate::per_sec_f64)
+                    * seconds
+            })
             .sum();
         assert!(packets <= 3000.0, "{packets} packets");
     }
