@@ -71,6 +71,9 @@ pub(crate) fn page(run: &Analysis, figures: &[(Figure, String)]) -> String {
     markup.into_string()
 }
 
+/// So many findings stand under the verdict at once, the largest first; a run of many variants has dozens.
+const FINDINGS: usize = 5;
+
 fn verdict(run: &Analysis) -> Markup {
     let judgement = &run.summary.judgement;
     let class = match judgement.verdict {
@@ -82,7 +85,13 @@ fn verdict(run: &Analysis) -> Markup {
         div class={ "verdict " (class) } {
             p { (link("verdict", html! { strong { (judgement.verdict) } })) ": " (judgement.reason) "." }
             @if judgement.findings.len() > 1 {
-                ul { @for finding in &judgement.findings { li { (finding) } } }
+                ul { @for finding in judgement.findings.iter().take(FINDINGS) { li { (finding) } } }
+            }
+            @if judgement.findings.len() > FINDINGS {
+                details {
+                    summary { (judgement.findings.len() - FINDINGS) " more findings" }
+                    ul { @for finding in judgement.findings.iter().skip(FINDINGS) { li { (finding) } } }
+                }
             }
         }
     }
