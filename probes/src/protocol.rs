@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::pcap_file::FileFormat;
+
 /// Raised whenever a message changes its meaning; both ends must agree exactly.
 pub const VERSION: u32 = 1;
 
@@ -36,8 +38,61 @@ pub struct CaptureSpec {
     pub filter: String,
     /// Bytes kept of each packet.
     pub snaplen: u32,
-    /// Kernel ring size in bytes.
+    /// Size in bytes of each kernel ring.
     pub buffer: u32,
+    /// How it is done, where that is not as usual.
+    #[serde(default)]
+    pub options: CaptureOptions,
+}
+
+/// How a capture is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CaptureOptions {
+    /// Kernel rings that share the packets (`PACKET_FANOUT`), each read by a thread of its own; merged by stamp.
+    pub rings: u8,
+    /// Packets are handed over one by one as they come, not by the block: for delays seen live, at a price in CPU time.
+    pub immediate: bool,
+    /// What is written.
+    pub format: FileFormat,
+    /// Who is to stamp the packets.
+    pub stamps: StampSource,
+    /// The most bytes of packets that are written (before compression): hosts may keep their files in memory. What comes
+    /// beyond is counted as dropped by the application.
+    pub most_bytes: Option<u64>,
+}
+
+impl Default for CaptureOptions {
+    fn default() -> Self {
+        Self {
+            rings: 1,
+            immediate: false,
+            format: FileFormat::default(),
+            stamps: StampSource::default(),
+            most_bytes: None,
+        }
+    }
+}
+
+/// Who stamps packets. Stamps of different sources are of different clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StampSource {
+    /// The kernel, by the host's clock.
+    #[default]
+    Host,
+    /// The NIC, by its own clock; received packets only.
+    Adapter,
+}
+
+impl StampSource {
+    /// As it is told in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Adapter => "adapter",
+        }
+    }
 }
 
 /// One flow to send; addresses are resolved by the controller from the lab file.
@@ -231,6 +286,9 @@ pub struct CaptureDone {
     pub dropped_kernel: u64,
     /// Dropped by the interface.
     pub dropped_interface: u64,
+    /// Handed over by the kernel, but not written: beyond [`CaptureOptions::most_bytes`].
+    #[serde(default)]
+    pub dropped_application: u64,
 }
 
 /// What the generator did.

@@ -235,6 +235,10 @@ fn capture_warnings(captures: &[CaptureCount]) -> Vec<String> {
             "packets dropped by the interface while capturing",
         );
         say(
+            capture.dropped_application,
+            "packets not written, because the capture had reached its limit",
+        );
+        say(
             capture.unknown_flow,
             "packets of a flow that the plan does not have",
         );

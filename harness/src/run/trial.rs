@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use vifbench_probes::clock::estimate::Interval;
 use vifbench_probes::packet::FILTER;
 use vifbench_probes::protocol::{
-    Arm, CaptureSpec, ClockReading, Exchange, FlowSpec, Generate, Pace, Point, Prepare,
-    ProbeResult, Reply, Request, Ruler, State,
+    Arm, CaptureOptions, CaptureSpec, ClockReading, Exchange, FlowSpec, Generate, Pace, Point,
+    Prepare, ProbeResult, Reply, Request, Ruler, State,
 };
 use vifbench_provisioning::host::HostExt as _;
 use vifbench_provisioning::wait::Cancel;
@@ -445,6 +445,7 @@ impl Wires {
             filter: FILTER.to_owned(),
             snaplen: SNAPLEN,
             buffer: RING,
+            options: CaptureOptions::default(),
         };
         let interface = &machine.spec.interface;
         let name = &machine.spec.name;

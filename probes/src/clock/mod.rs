@@ -3,3 +3,4 @@
 pub mod estimate;
 pub mod exchange;
 pub mod reading;
+pub mod synthetic;

@@ -5,8 +5,8 @@ use std::path::Path;
 use vifbench_probes::packet::Template;
 use vifbench_probes::pcap_file::Writer;
 use vifbench_probes::protocol::{
-    CaptureDone, CaptureReady, CaptureSpec, Counters, DomainSample, FlowSpec, Point, ProbeResult,
-    Ruler, Sent,
+    CaptureDone, CaptureOptions, CaptureReady, CaptureSpec, Counters, DomainSample, FlowSpec,
+    Point, ProbeResult, Ruler, Sent,
 };
 use vifbench_probes::schedule::Schedule;
 use vifbench_reports::store::{ClockMap, FORMAT, ModuleProof, Outcome, RunRecord, TrialRecord};
@@ -533,6 +533,7 @@ fn host(
                     filter: String::new(),
                     snaplen: 128,
                     buffer: 1 << 20,
+                    options: CaptureOptions::default(),
                 },
                 link_type: 1,
                 nanoseconds: true,
@@ -543,6 +544,7 @@ fn host(
             received: packets.len() as u64,
             dropped_kernel: 0,
             dropped_interface: 0,
+            dropped_application: 0,
         });
     }
     result.version = vifbench_probes::protocol::VERSION;
