@@ -13,6 +13,7 @@ use crate::metrics::{containers, cpu};
 use crate::packets::{self, CaptureCount};
 use crate::ruler;
 use crate::rundir::RunDir;
+use crate::search::{self, VariantSearch};
 use crate::store::{Event, Outcome, RunRecord, TrialRecord};
 use crate::summary::{RunSummary, TrialState, TrialSummary, marks};
 use crate::tables;
@@ -29,6 +30,8 @@ pub struct Analysis {
     pub trials: Vec<TrialAnalysis>,
     /// The numbers.
     pub summary: RunSummary,
+    /// What a throughput search found; empty where there was none.
+    pub search: Vec<VariantSearch>,
 }
 
 /// One planned trial.
@@ -89,13 +92,16 @@ pub fn analyze(run: &RunDir, progress: &dyn Progress) -> Result<Analysis, Report
     let judgement = verdict::judge(&record, &summaries, &comparisons, &known);
     let records: Vec<&TrialRecord> = trials.iter().filter_map(|t| t.record.as_ref()).collect();
     let ruler = ruler::of(&record, &records);
-    let summary = RunSummary::new(&record, ruler, summaries, comparisons, judgement);
+    let search = search::read(run, &record)?;
+    let mut summary = RunSummary::new(&record, ruler, summaries, comparisons, judgement);
+    summary.search.clone_from(&search);
     tables::write_trials(&run.trials_parquet(), &summary)?;
     Ok(Analysis {
         run: record,
         events,
         trials,
         summary,
+        search,
     })
 }
 

@@ -10,6 +10,7 @@ pub mod hops;
 pub mod jitter;
 pub mod rates;
 pub mod scene;
+pub mod search;
 pub mod style;
 
 use crate::analysis::Analysis;
@@ -33,6 +34,7 @@ pub struct Figure {
 /// All figures that the run has data for. The font must be registered.
 pub fn figures(run: &Analysis) -> Vec<Figure> {
     [
+        search::figure(run),
         cdf::figure(run),
         hops::figure(run),
         jitter::figure(run),

@@ -5,6 +5,7 @@
 
 mod provenance;
 mod results;
+mod search;
 mod trials;
 
 use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
@@ -50,6 +51,7 @@ pub(crate) fn page(run: &Analysis, figures: &[(Figure, String)]) -> String {
                 }
                 main {
                     (results::section(run))
+                    (search::section(run))
                     section id="figures" {
                         h2 { "Figures" }
                         @if figures.is_empty() { p { "There is nothing to draw: no trial was measured." } }

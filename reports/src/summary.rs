@@ -11,6 +11,7 @@ use crate::metrics::containers::WouldBe;
 use crate::metrics::cpu::DomainUse;
 use crate::metrics::flow::FlowMetrics;
 use crate::packets::CaptureCount;
+use crate::search::VariantSearch;
 use crate::stats::median;
 use crate::store::RunRecord;
 use crate::text;
@@ -234,6 +235,9 @@ pub struct RunSummary {
     pub variants: Vec<VariantRow>,
     /// Every number against the base variant.
     pub comparisons: Vec<Comparison>,
+    /// What a throughput search found; empty where there was none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub search: Vec<VariantSearch>,
     /// Every planned trial.
     pub trials: Vec<TrialSummary>,
 }
@@ -264,6 +268,7 @@ impl RunSummary {
             judgement,
             variants: variant_rows(&names, &trials),
             comparisons,
+            search: Vec::new(),
             trials,
         }
     }

@@ -14,6 +14,7 @@ pub mod plan;
 pub mod progress;
 mod rules;
 pub mod scenario;
+pub mod search;
 mod simulated;
 pub mod units;
 mod yaml;

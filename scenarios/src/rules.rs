@@ -4,6 +4,7 @@ mod acknowledged;
 mod lab;
 mod night;
 mod scenario;
+mod search;
 
 pub(crate) use acknowledged::check as acknowledgements;
 pub(crate) use lab::{check as lab, explain as explain_lab};

@@ -174,6 +174,7 @@ impl World {
                 rate: self.rates.iter().map(|r| Rate::per_sec(*r)).collect(),
                 hold: Vec::new(),
             },
+            search: None,
             variants: self.variants(),
             service: None,
             mode: self.mode,

@@ -1,6 +1,6 @@
 //! Scenarios.
 
-use super::repeats;
+use super::{repeats, search};
 use crate::acknowledged::unknown_metric;
 use crate::file::{Faults, FileError, PLAIN_NAME, is_plain_name};
 use crate::judge::Least;
@@ -78,6 +78,12 @@ pub(crate) fn check(scenario: &Scenario, text: &str, origin: &str) -> Result<(),
         );
     }
     judge(scenario, &mut faults);
+    search::check(scenario, &mut faults);
+    if let Some(search) = &scenario.search {
+        for (key, asked) in [("min", search.min), ("max", search.max)] {
+            rate(scenario, asked, &["search".into(), key.into()], &mut faults);
+        }
+    }
     faults.into_result()
 }
 
