@@ -18,6 +18,7 @@ use pcap::{Active, Capture, Direction, Precision, TimestampType};
 use thiserror::Error;
 
 use crate::clock::reading::realtime_ns;
+use crate::counters::ethtool::Ethtool;
 use crate::libpcap;
 use crate::pcap_file::{About, FileFormat, PcapFileError, Statistics, Writer};
 use crate::protocol::{CaptureDone, CaptureReady, CaptureSpec, Point, StampSource};
@@ -211,7 +212,7 @@ impl RunningCapture {
             spec: spec.clone(),
             link_type: captures[0].get_datalink().0,
             nanoseconds: captures.iter().all(libpcap::has_nanoseconds),
-            timestamp_source: spec.options.stamps.name().to_owned(),
+            timestamp_source: source(spec)?,
         };
         if ready.link_type != pcap::Linktype::ETHERNET.0 {
             return Err(CaptureError::NotEthernet {
@@ -396,6 +397,27 @@ fn warnings(ready: &CaptureReady, ended: &Ended) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// Who stamps, and by which clock: stamps with the same name on one host are of one clock.
+fn source(spec: &CaptureSpec) -> Result<String, CaptureError> {
+    let name = spec.options.stamps.name();
+    if spec.options.stamps == StampSource::Host {
+        return Ok(name.to_owned());
+    }
+    let stamps = Ethtool::new(&spec.interface)
+        .and_then(|ethtool| ethtool.timestamping())
+        .map_err(|error| CaptureError::System {
+            interface: spec.interface.clone(),
+            error: error.error,
+        })?;
+    match stamps.phc {
+        Some(phc) if stamps.every_received => Ok(format!("{name} {phc}")),
+        _ => Err(CaptureError::NoAdapterStamps {
+            interface: spec.interface.clone(),
+            why: "the NIC does not stamp every packet it receives by a clock of its own (see `ethtool -T`)",
+        }),
+    }
 }
 
 /// libpcap gets its copy of an outgoing packet before the NIC has it, so that the stamp is the kernel's whatever was

@@ -143,6 +143,22 @@ pub struct Prepare {
     pub domains: bool,
     /// Time between samples of domain CPU time, in nanoseconds.
     pub sample_every_ns: u64,
+    /// Exchange clocks during the trial too.
+    #[serde(default)]
+    pub clock: Option<ClockWatch>,
+}
+
+/// Two-way exchanges while a trial runs: a few small frames, so that a clock that is set or wanders is seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockWatch {
+    /// Interface to use.
+    pub interface: String,
+    /// The reference's MAC address.
+    pub peer_mac: String,
+    /// Time between two rounds, in nanoseconds of the host's clock.
+    pub every_ns: u64,
+    /// Exchanges of a round.
+    pub count: u32,
 }
 
 /// The generator's part.
@@ -267,7 +283,7 @@ pub struct CaptureReady {
     pub link_type: i32,
     /// Time stamps resolved to nanoseconds (verified), or to microseconds.
     pub nanoseconds: bool,
-    /// Where stamps come from: `host`, `adapter`, ...
+    /// Who stamps, by which clock: `host`, or `adapter` and the number of the NIC's clock.
     pub timestamp_source: String,
 }
 
@@ -357,6 +373,9 @@ pub struct ProbeResult {
     pub domains_by: Option<String>,
     /// Clock readings at prepare, start, stop and drain.
     pub clock: Vec<ClockReading>,
+    /// Exchanges with the reference between start and stop, where they were asked for.
+    #[serde(default)]
+    pub exchanges: Vec<Exchange>,
     /// Anything a reader of the numbers must know.
     pub warnings: Vec<String>,
     /// Why the trial did not run, where it did not.
@@ -398,6 +417,40 @@ pub struct Ruler {
     pub interfaces: Vec<(String, String, String)>,
     /// Loaded Xen modules: name, srcversion, build-id; empty where the module has none.
     pub modules: Vec<(String, String, String)>,
+    /// What keeps the clock right, where something does.
+    #[serde(default)]
+    pub clock: Vec<Discipline>,
+}
+
+/// A daemon that keeps a clock right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discipline {
+    /// `chrony` or `ptp`.
+    pub daemon: String,
+    /// What it says.
+    pub state: DisciplineState,
+}
+
+/// What such a daemon says of the clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisciplineState {
+    /// It follows a source.
+    Followed {
+        /// Which.
+        source: String,
+        /// This clock less the source's, in nanoseconds, by the daemon's own estimate.
+        offset_ns: i64,
+        /// How far from it the clock may be, where the daemon tells.
+        bound_ns: Option<u64>,
+        /// Whether it takes the clock to be right.
+        synchronised: bool,
+    },
+    /// Its tool is there, but tells nothing.
+    Silent {
+        /// What came instead.
+        why: String,
+    },
 }
 
 /// What the probe answers.

@@ -226,6 +226,18 @@ fn measure(
 
 fn capture_warnings(captures: &[CaptureCount]) -> Vec<String> {
     let mut lines = Vec::new();
+    let mut sources: Vec<&str> = captures
+        .iter()
+        .map(|c| c.timestamp_source.as_str())
+        .collect();
+    sources.sort_unstable();
+    sources.dedup();
+    if sources.len() > 1 {
+        lines.push(format!(
+            "packets were stamped by different clocks ({}): no delay is claimed from one to another",
+            sources.join(", ")
+        ));
+    }
     for capture in captures {
         let mut say = |n: u64, what: &str| {
             if n > 0 {

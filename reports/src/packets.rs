@@ -192,6 +192,7 @@ pub fn read_trial(run: &RunDir, trial: &TrialRecord) -> Result<TrialPackets, Rep
             End {
                 point: count.point,
                 host: source.host.clone(),
+                source: count.timestamp_source.clone(),
                 nanoseconds,
                 bound_ns: clock.bound_ns(),
             },

@@ -256,5 +256,6 @@ pub fn plan(captures: Vec<CaptureSpec>, generate: Option<Generate>) -> Prepare {
         files: vec![],
         domains: false,
         sample_every_ns: 0,
+        clock: None,
     }
 }

@@ -79,7 +79,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<Answer, BenchError> {
                 }
             }
         }
-        answer.rows.sort_by(|a, b| a.what.cmp(&b.what));
+        answer.side_by_side();
     }
     answer.tools = vec![iperf3, tshark, capinfos, owping];
     Ok(answer)

@@ -52,6 +52,18 @@ impl Answer {
         });
     }
 
+    /// Puts the numbers of one thing side by side, whichever tool they are from.
+    pub fn side_by_side(&mut self) {
+        let mut order: Vec<String> = Vec::new();
+        for row in &self.rows {
+            if !order.contains(&row.what) {
+                order.push(row.what.clone());
+            }
+        }
+        self.rows
+            .sort_by_key(|row| order.iter().position(|what| *what == row.what));
+    }
+
     /// For people.
     pub fn print(&self, part: Part) {
         println!("\n{}: {}", part.name(), self.setting);

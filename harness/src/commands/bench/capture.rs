@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use vifbench_probes::capture::RunningCapture;
 use vifbench_probes::counters::usage;
 use vifbench_probes::packet::FILTER;
+use vifbench_probes::pcap_file::{PcapFileError, Reader};
 use vifbench_probes::protocol::{CaptureDone, CaptureOptions, CaptureSpec, FileFormat, Point};
 
 use super::Bench;
@@ -60,6 +61,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<Answer, BenchError> {
         answer.tools.push(tool);
     }
     answer.tools.push(trafgen);
+    answer.side_by_side();
     answer.notes.push(
         "CPU seconds are of the capturing process alone, from its start to its end, compression and merging included"
             .to_owned(),
@@ -80,6 +82,20 @@ struct Seen {
     cpu: Duration,
 }
 
+/// Packets that are in a file, and their rate by its stamps.
+fn read(path: &Path) -> Result<(u64, f64), BenchError> {
+    let wrong = |error: PcapFileError| BenchError::Wrong(error.to_string());
+    let mut reader = Reader::open(path).map_err(wrong)?;
+    let (mut n, mut first, mut last) = (0_u64, u64::MAX, 0);
+    while let Some(record) = reader.read().map_err(wrong)? {
+        n += 1;
+        first = first.min(record.ts_ns);
+        last = last.max(record.ts_ns);
+    }
+    let seconds = last.saturating_sub(first) as f64 / 1e9;
+    Ok((n, if n > 1 { n as f64 / seconds } else { 0.0 }))
+}
+
 fn tell(answer: &mut Answer, by: &str, seen: &Seen) {
     answer.row(
         "packets at the interface (kernel's count)",
@@ -87,7 +103,12 @@ fn tell(answer: &mut Answer, by: &str, seen: &Seen) {
         seen.arrived as f64,
         "packets",
     );
-    answer.row("rate", by, seen.rate / 1e6, "million packets/s");
+    answer.row(
+        "rate, by the stamps in the file",
+        by,
+        seen.rate / 1e6,
+        "million packets/s",
+    );
     answer.row("written", by, seen.written as f64, "packets");
     for (what, n) in [
         ("dropped by the kernel", seen.dropped_kernel),
@@ -128,28 +149,27 @@ fn ours(
     let before = wire.arrived()?;
     let cpu = usage::own_cpu();
     let capture = wire.inside(End::Rx, || RunningCapture::start(&spec, bench.folder))??;
-    let began = Instant::now();
     load.send(wire, packets)?;
-    let took = began.elapsed();
     let (done, _warnings) = capture.finish()?;
     let cpu = usage::own_cpu().saturating_sub(cpu);
     let arrived = wire.arrived()? - before;
     let CaptureDone {
         file,
-        written,
         dropped_kernel,
         dropped_interface,
         dropped_application,
         ..
     } = done;
-    remove(&bench.folder.join(file))?;
+    let path = bench.folder.join(file);
+    let (written, rate) = read(&path)?;
+    remove(&path)?;
     Ok(Seen {
         arrived,
         written,
         dropped_kernel: Some(dropped_kernel),
         dropped_interface: Some(dropped_interface),
         dropped_application: Some(dropped_application),
-        rate: arrived as f64 / took.as_secs_f64(),
+        rate,
         cpu,
     })
 }
@@ -182,9 +202,7 @@ fn theirs(
     let mut tool = Beside::start("capture", &mut command, &log)?;
     // Both say so once packets are seen.
     await_text(bench, &mut tool, &log, &["listening on", "File: "])?;
-    let began = Instant::now();
     load.send(wire, packets)?;
-    let took = began.elapsed();
     let arrived = wire.arrived()? - before;
     await_file(bench, &path)?;
     let pid = tool
@@ -202,35 +220,33 @@ fn theirs(
         source,
     })?;
     let said = text_of(&log)?;
-    let counted = counts(&said)
-        .ok_or_else(|| BenchError::Wrong(format!("{name} tells no counts at its end: {said}")))?;
+    let counted = dropped(&said)
+        .ok_or_else(|| BenchError::Wrong(format!("{name} tells no drops at its end: {said}")))?;
+    let (written, rate) = read(&path)?;
     remove(&path)?;
     Ok(Seen {
         arrived,
-        written: counted.0,
-        dropped_kernel: Some(counted.1),
+        written,
+        dropped_kernel: Some(counted),
         dropped_interface: None,
         dropped_application: None,
-        rate: arrived as f64 / took.as_secs_f64(),
+        rate,
         cpu: usage.cpu,
     })
 }
 
-/// Packets captured, and dropped by the kernel, from what tcpdump and dumpcap say at their end.
-fn counts(said: &str) -> Option<(u64, u64)> {
-    let number = |line: &str| line.split_whitespace().next()?.parse::<u64>().ok();
-    // `3000000 packets captured`, `12 packets dropped by kernel`
-    let of = |what: &str| said.lines().find(|l| l.contains(what)).and_then(number);
-    if let (Some(written), Some(dropped)) = (of("packets captured"), of("dropped by kernel")) {
-        return Some((written, dropped));
+/// Packets dropped by the kernel, from what tcpdump and dumpcap say at their end.
+fn dropped(said: &str) -> Option<u64> {
+    // `12 packets dropped by kernel`
+    if let Some(line) = said.lines().find(|l| l.contains("dropped by kernel")) {
+        return line.split_whitespace().next()?.parse().ok();
     }
     // `Packets received/dropped on interface 'rx0': 3000000/12 (pcap:12/dumpcap:0/flushed:0/ps_ifdrop:0) (100.0%)`
     let line = said
         .lines()
         .find(|l| l.contains("received/dropped on interface"))?;
     let both = line.rsplit_once("': ")?.1.split_whitespace().next()?;
-    let (written, dropped) = both.split_once('/')?;
-    Some((written.parse().ok()?, dropped.parse().ok()?))
+    both.split_once('/')?.1.parse().ok()
 }
 
 /// Waits until a tool has said one of these.
@@ -281,16 +297,16 @@ fn remove(path: &Path) -> Result<(), BenchError> {
 
 #[cfg(test)]
 mod tests {
-    use super::counts;
+    use super::dropped;
 
     #[test]
-    fn counts_are_read_from_both_tools() {
+    fn drops_are_read_from_both_tools() {
         let tcpdump = "tcpdump: listening on rx0, link-type EN10MB (Ethernet), snapshot length 128 bytes\n\
                        2997513 packets captured\n2997600 packets received by filter\n87 packets dropped by kernel\n";
-        assert_eq!(counts(tcpdump), Some((2_997_513, 87)));
+        assert_eq!(dropped(tcpdump), Some(87));
         let dumpcap = "Capturing on 'rx0'\nFile: x.pcap\nPackets captured: 5\nPackets received/dropped on interface \
                        'rx0': 2997000/12 (pcap:12/dumpcap:0/flushed:0/ps_ifdrop:0) (100.0%)\n";
-        assert_eq!(counts(dumpcap), Some((2_997_000, 12)));
-        assert_eq!(counts("nothing"), None);
+        assert_eq!(dropped(dumpcap), Some(12));
+        assert_eq!(dropped("nothing"), None);
     }
 }
