@@ -24,6 +24,30 @@ pub struct VariantSearch {
     pub broken: bool,
 }
 
+impl VariantSearch {
+    /// What was found, a sentence a goal.
+    pub fn in_words(&self) -> Vec<String> {
+        let told = |found: &Found| {
+            let goal = found.goal.name();
+            let text = match (found.lower, found.upper) {
+                _ if found.unfinished => format!("{goal} was not found: the search did not end"),
+                (Some(lower), Some(upper)) => {
+                    format!("{goal} {lower} a flow ({upper} is not borne)")
+                }
+                (Some(lower), None) => {
+                    format!("{goal} {lower} a flow or more: the highest rate is borne")
+                }
+                (None, Some(upper)) => {
+                    format!("{goal} below {upper} a flow: the lowest rate is not borne")
+                }
+                (None, None) => format!("{goal} was not searched"),
+            };
+            format!("{}: {text}", self.variant)
+        };
+        self.found.iter().map(told).collect()
+    }
+}
+
 /// Reads every search of a run; empty where its scenario searches nothing.
 ///
 /// # Errors

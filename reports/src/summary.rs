@@ -312,6 +312,7 @@ impl RunSummary {
             lines.push(String::new());
             lines.extend(aligned(&self.cells()));
         }
+        lines.extend(self.search.iter().flat_map(VariantSearch::in_words));
         lines.extend(self.short_comparisons());
         lines.push(String::new());
         lines.join("\n")

@@ -145,10 +145,9 @@ impl Writer {
             FileFormat::PcapZst | FileFormat::Pcap => {
                 let seconds = u32::try_from(ts_ns / 1_000_000_000)
                     .map_err(|_| io::Error::other("pcap files cannot tell times after 2106"))?;
-                for word in [seconds, (ts_ns % 1_000_000_000) as u32, caplen, len] {
-                    self.spool.extend(word.to_le_bytes());
-                }
-                self.spool.extend(bytes);
+                let words = [seconds, (ts_ns % 1_000_000_000) as u32, caplen, len];
+                self.spool.extend_from_slice(&le_bytes::<4, 16>(words));
+                self.spool.extend_from_slice(bytes);
             }
             FileFormat::PcapNg => ng::packet(&mut self.spool, ts_ns, len, caplen, bytes),
         }
@@ -217,6 +216,15 @@ impl Drop for Writer {
     }
 }
 
+/// Words as they lie in the file; one copy instead of one a word, for this is done for each packet at line rate.
+fn le_bytes<const WORDS: usize, const BYTES: usize>(words: [u32; WORDS]) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    for (chunk, word) in bytes.chunks_exact_mut(4).zip(words) {
+        chunk.copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
+}
+
 fn classic_header(out: &mut Vec<u8>, about: About<'_>) {
     out.extend(MAGIC_NANO.to_le_bytes());
     out.extend([2, 0, 4, 0]); // version 2.4
@@ -227,7 +235,7 @@ fn classic_header(out: &mut Vec<u8>, about: About<'_>) {
 
 /// Blocks of pcapng (draft-ietf-opsawg-pcapng), little-endian, one section with one interface.
 mod ng {
-    use super::{About, Statistics};
+    use super::{About, Statistics, le_bytes};
 
     const SECTION: u32 = 0x0a0d_0d0a;
     const INTERFACE: u32 = 1;
@@ -289,14 +297,15 @@ mod ng {
     }
 
     pub(super) fn packet(out: &mut Vec<u8>, ts_ns: u64, len: u32, caplen: u32, bytes: &[u8]) {
-        block(out, PACKET, |out| {
-            out.extend([0; 4]); // interface 0
-            out.extend(time(ts_ns));
-            out.extend(caplen.to_le_bytes());
-            out.extend(len.to_le_bytes());
-            out.extend(bytes);
-            pad(out, bytes.len());
-        });
+        // Seven words before the packet, one behind it.
+        let total = (28 + bytes.len().next_multiple_of(4) + 4) as u32;
+        let (high, low) = ((ts_ns >> 32) as u32, ts_ns as u32);
+        let interface = 0;
+        let words = [PACKET, total, interface, high, low, caplen, len];
+        out.extend_from_slice(&le_bytes::<7, 28>(words));
+        out.extend_from_slice(bytes);
+        pad(out, bytes.len());
+        out.extend_from_slice(&total.to_le_bytes());
     }
 
     pub(super) fn statistics(out: &mut Vec<u8>, told: &Statistics) {
