@@ -56,7 +56,7 @@ pub struct Driver {
 /// Which packets an interface stamps, and by which clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timestamping {
-    /// `SOF_TIMESTAMPING_*` of linux/net_tstamp.h.
+    /// `SOF_TIMESTAMPING_*` of `linux/net_tstamp.h`.
     capabilities: u32,
     /// Number of the NIC's own clock (`/dev/ptpN`), where it has one.
     pub phc: Option<u32>,
