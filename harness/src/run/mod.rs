@@ -1,5 +1,6 @@
 //! A run: every trial of a plan on a lab, each kept when it is whole; then the report.
 
+mod again;
 pub mod bench;
 mod clocks;
 pub mod crew;
@@ -19,6 +20,7 @@ use vifbench_reports::store::{FORMAT, Outcome, TrialRecord};
 use vifbench_reports::verdict::Verdict;
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
+use vifbench_scenarios::scenario::Mode;
 
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -91,7 +93,11 @@ pub fn execute(
     let total = trials.len() as u64;
     let mut variants = Variants::new(&vifprobe);
     bench.lease(&run.record().plan, progress)?;
-    let mut crew = bench.crew()?;
+    // A virtual lab's machines are known only once a state is loaded.
+    let mut crew = match bench.virtual_lab() {
+        None => Some(bench.crew()?),
+        Some(_) => None,
+    };
     let task = progress.start("trials", Some(total));
     let mut done = finished.len() as u64;
     task.set(done);
@@ -103,7 +109,15 @@ pub fn execute(
         task.message(&what);
         run.event("trial-started", Some(plan.number), &what)?;
         let part = run.begin_trial(plan.number)?;
-        let result = attempt(run, bench, &mut crew, &mut variants, plan, &part, progress);
+        let result = attempt(
+            run,
+            bench,
+            crew.as_mut(),
+            &mut variants,
+            plan,
+            &part,
+            progress,
+        );
         let record = match result {
             Ok(record) => record,
             // Whatever a wait that was cut short calls itself.
@@ -136,27 +150,31 @@ pub fn execute(
 fn attempt(
     run: &mut RunDir,
     bench: &mut Bench,
-    crew: &mut Crew,
+    mut crew: Option<&mut Crew>,
     variants: &mut Variants<'_>,
     plan: &TrialPlan,
     part: &Path,
     progress: &dyn Progress,
 ) -> Result<TrialRecord, Failure> {
+    let twice = bench.twice() && plan.mode == Mode::Sealed;
     let mut number = 0;
     loop {
         number += 1;
         bench.begin()?;
-        let result = variants
-            .live(bench, crew, &plan.variant, progress)
-            .and_then(|modules| {
-                let need = trial::Need {
-                    modules,
-                    vifprobe: variants.vifprobe(),
-                    part,
-                    attempt: number,
-                };
-                trial::run(bench, plan, need)
-            });
+        let mut once = |part: &Path| {
+            let modules = variants.live(bench, crew.as_deref_mut(), plan, progress)?;
+            let need = trial::Need {
+                modules,
+                vifprobe: variants.vifprobe(),
+                part,
+                attempt: number,
+            };
+            trial::run(bench, plan, need)
+        };
+        let mut result = once(part);
+        if twice && result.is_ok() {
+            result = result.and_then(|first| again::compare(plan, part, &first, &mut once));
+        }
         match result {
             Err(failure) if number < TRIES && may_retry(&failure) && bench.crash().is_none() => {
                 progress.note(&format!("trial {}: {failure}; trying again", plan.number));
