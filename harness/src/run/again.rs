@@ -1,63 +1,49 @@
-//! `--twice`: a sealed trial is a function of what was asked, so a second run must give the same bytes.
+//! A sealed trial is a function of what was asked: run again, it must give the same bytes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use vifbench_reports::store::TrialRecord;
-use vifbench_scenarios::plan::TrialPlan;
 
 use crate::error::Failure;
 
-/// Runs the trial once more beside its results and compares records, packets and counters, byte for byte.
-pub fn compare(
-    plan: &TrialPlan,
-    part: &Path,
-    first: &TrialRecord,
-    run: &mut impl FnMut(&Path) -> Result<TrialRecord, Failure>,
-) -> Result<TrialRecord, Failure> {
-    let again = part.join("again");
-    let mut second = run(&again)?;
-    // The controller's time is not the machine's.
-    second.wall_s = first.wall_s;
+/// Results of a trial: its record, and the folder with a folder a host.
+pub type Results<'a> = (&'a TrialRecord, &'a Path);
+
+/// The first file in which two results of one trial differ: records, packets and counters, byte for byte. The
+/// controller's own time, and where the trial stood in its run, are no part of the results.
+pub fn difference(
+    (first, one): Results<'_>,
+    (second, two): Results<'_>,
+) -> Result<Option<PathBuf>, Failure> {
     for host in &first.probes {
-        let (one, two) = (part.join(host), again.join(host));
+        let (one, two) = (one.join(host), two.join(host));
         for file in list(&one)? {
-            if read(&one.join(&file))? != read(&two.join(&file))? {
-                return Err(Failure::NotExact {
-                    trial: plan.number,
-                    file: Path::new(host).join(&file),
-                });
+            let again = two.join(&file);
+            if !again.exists() || read(&one.join(&file))? != read(&again)? {
+                return Ok(Some(Path::new(host).join(&file)));
             }
         }
     }
-    if second != *first {
-        return Err(Failure::NotExact {
-            trial: plan.number,
-            file: PathBuf::from("trial.json"),
-        });
-    }
-    fs::remove_dir_all(&again).map_err(io("remove", &again))?;
-    Ok(second)
+    let same = TrialRecord {
+        wall_s: first.wall_s,
+        plan: first.plan.clone(),
+        ..second.clone()
+    };
+    Ok((same != *first).then(|| PathBuf::from("trial.json")))
 }
 
 fn list(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(path).map_err(io("list", path))? {
-        names.push(PathBuf::from(entry.map_err(io("list", path))?.file_name()));
+    for entry in fs::read_dir(path).map_err(Failure::io("list", path))? {
+        names.push(PathBuf::from(
+            entry.map_err(Failure::io("list", path))?.file_name(),
+        ));
     }
     names.sort();
     Ok(names)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(io("read", path))
-}
-
-fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Failure + use<> {
-    let path = path.to_owned();
-    move |source| Failure::Io {
-        doing,
-        path,
-        source,
-    }
+    fs::read(path).map_err(Failure::io("read", path))
 }

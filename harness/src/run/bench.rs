@@ -39,6 +39,18 @@ pub enum Timing {
     Loose,
 }
 
+/// How often a sealed trial is run, which always gives the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Repeat {
+    /// Once in all; after that its results are looked up.
+    #[default]
+    Never,
+    /// Again, although its results are stored; they must be the same.
+    Stored,
+    /// Twice in this run; both must be the same, and the same as stored ones.
+    Twice,
+}
+
 /// A lab that trials run on.
 pub struct Bench {
     lab: Lab,
@@ -54,8 +66,7 @@ pub struct Bench {
     watch: Option<CrashWatch>,
     /// Machines that others can reach are held.
     leases: Leases,
-    /// Sealed trials are run twice, and must come out the same.
-    twice: bool,
+    repeat: Repeat,
 }
 
 impl Bench {
@@ -65,7 +76,7 @@ impl Bench {
         virtual_lab: Option<VirtualLab>,
         cancel: Cancel,
         run: &str,
-        twice: bool,
+        repeat: Repeat,
     ) -> Result<Self, Failure> {
         let trouble = cancel.child().map_err(events)?;
         Ok(Self {
@@ -77,7 +88,7 @@ impl Bench {
             agent: None,
             watch: None,
             leases: Leases::none(),
-            twice,
+            repeat,
         })
     }
 
@@ -148,9 +159,9 @@ impl Bench {
         })
     }
 
-    /// Are sealed trials to be run twice?
-    pub fn twice(&self) -> bool {
-        self.twice
+    /// How often sealed trials are to be run.
+    pub fn repeat(&self) -> Repeat {
+        self.repeat
     }
 
     /// A connection to a machine of the lab; nothing is sent before it is used.
@@ -299,7 +310,7 @@ impl Bench {
                         )
                     })?;
                 dom0.host.check(
-                    &format!("sleep {seconds}"),
+                    &format!("echo 'vifbench: a trial is armed' > /dev/kmsg; sleep {seconds}"),
                     STEP + Duration::from_secs(seconds),
                 )?;
                 Ok(())

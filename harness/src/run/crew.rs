@@ -98,10 +98,11 @@ impl Crew {
         let steps = self.swap_of().undo_steps();
         let wipe = folder_inverse(probe_folder);
         for member in self.members() {
+            // Asked in any case: what is said to a sealed machine must not depend on what was run before.
+            let boot = Lasting::Boot(member.host.boot_id(STEP)?);
             if !member.stack.entries().is_empty() {
                 continue;
             }
-            let boot = Lasting::Boot(member.host.boot_id(STEP)?);
             // The last step of a host goes to the bottom of its stack.
             for step in steps
                 .iter()

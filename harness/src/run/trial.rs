@@ -36,6 +36,8 @@ const EXCHANGES: u32 = 20;
 const LEAD_NS: u64 = 1_000_000_000;
 /// The same in a sealed trial, whose time stands still between two questions; doubled at each attempt.
 const SEALED_LEAD_NS: u64 = 2_000_000_000;
+/// A period of a kernel's clock tick at 100 Hz, the longest that is common.
+const PHASES_NS: u64 = 10_000_000;
 /// The same for the machines of an open trial in the virtual lab: they have only to be told in time.
 const LOOSE_LEAD_NS: u64 = 5_000_000_000;
 /// In an open trial of the virtual lab the machines capture until they are told to finish: an hour of theirs.
@@ -200,6 +202,18 @@ impl Armed {
     }
 }
 
+/// Where within [`PHASES_NS`] a trial begins: another place for every block, the same for its variants, so that
+/// nobody's timers always stand the same way to the packets.
+fn phase(plan: &TrialPlan) -> u64 {
+    let mut hash = blake3::Hasher::new();
+    for flow in &plan.flows {
+        hash.update(&flow.seed.to_le_bytes());
+    }
+    let mut word = [0; 8];
+    word.copy_from_slice(&hash.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(word) % PHASES_NS
+}
+
 /// Tells every probe its times and lets the trial run.
 fn arm_and_run(
     bench: &mut Bench,
@@ -255,6 +269,7 @@ fn arm_and_run(
     } else {
         LEAD_NS
     };
+    let lead = lead + phase(plan);
     let start = read_clock(&mut machines[dom0])?.realtime_ns + lead;
     // Offsets of the exchanges just made: good enough to start together; the report uses better ones.
     let armed: Vec<Armed> = before
@@ -274,6 +289,7 @@ fn arm_and_run(
         let watches = sealed && machine.spec.role == Role::Dom0;
         Arm {
             sealed_by: watches.then(|| nic.clone()),
+            announce: watches.then(|| PathBuf::from("/dev/kmsg")),
             ..at.arm(trial)
         }
     });

@@ -5,6 +5,7 @@
 //! the variant's settings.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use vifbench_provisioning::host::HostExt as _;
 use vifbench_provisioning::lab::VirtualLab;
@@ -19,6 +20,7 @@ use vifbench_scenarios::scenario::{Mode, Patches, Variant};
 use super::bench::{BASE, Bench};
 use super::crew::Crew;
 use super::machines::{Machine, STEP};
+use super::sealed::Name;
 use super::settings::Settings;
 use crate::commands::patches;
 use crate::error::Failure;
@@ -27,6 +29,8 @@ use crate::error::Failure;
 pub struct Variants<'a> {
     vifprobe: &'a [u8],
     built: BTreeMap<(String, String), BuiltModules>,
+    /// The hash of this very program, once it is asked for.
+    program: Option<String>,
 }
 
 impl<'a> Variants<'a> {
@@ -35,6 +39,7 @@ impl<'a> Variants<'a> {
         Self {
             vifprobe,
             built: BTreeMap::new(),
+            program: None,
         }
     }
 
@@ -104,6 +109,35 @@ impl<'a> Variants<'a> {
         forget_old(lab, tag)?;
         task.finish("live, proved and saved");
         Ok(())
+    }
+
+    /// What names a sealed trial by content.
+    pub fn name(
+        &mut self,
+        bench: &Bench,
+        plan: &TrialPlan,
+        progress: &dyn Progress,
+    ) -> Result<Name, Failure> {
+        let Some(lab) = bench.virtual_lab() else {
+            return Err(Failure::Usage(
+                "only a virtual lab can be sealed".to_owned(),
+            ));
+        };
+        let pair = self.pair(&plan.variant, &lab.images().kernel()?, progress)?;
+        if self.program.is_none() {
+            let here = std::env::current_exe()
+                .map_err(Failure::io("find the path of", Path::new("vifbench")))?;
+            let bytes = std::fs::read(&here).map_err(Failure::io("read", &here))?;
+            self.program = Some(blake3::hash(&bytes).to_hex().to_string());
+        }
+        let program = self.program.as_deref().unwrap_or_default();
+        let machine = lab.machine_id()?;
+        Name::new(&machine, &self.tag(&pair), program, plan).map_err(|error| {
+            Failure::Usage(format!(
+                "the plan of trial {} has no name: {error}",
+                plan.number
+            ))
+        })
     }
 
     /// The probe is part of the saved state: sending it takes seconds under emulation.

@@ -130,7 +130,7 @@ impl Machine {
             self.await_migration("load the machine from a file", "query-status", |status| {
                 match status["status"].as_str() {
                     Some("inmigrate") => None,
-                    Some("paused" | "prelaunch") => Some(true),
+                    Some("paused" | "prelaunch" | "watchdog") => Some(true),
                     _ => Some(false),
                 }
             })?;

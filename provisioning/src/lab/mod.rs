@@ -17,6 +17,7 @@ mod virtual_lab;
 mod watch;
 
 pub use error::LabError;
+pub use files::cache_root;
 pub use images::{Images, build as build_images};
 pub use rendezvous::{Rendezvous, SealedHost, Shared};
 pub use virtual_lab::{HostStatus, LabStatus, UpOptions, UpTimes, VirtualLab};

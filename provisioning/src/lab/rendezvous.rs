@@ -61,17 +61,17 @@ enum Op {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
+enum Outcome {
     Done,
     Deadline,
-    Ended,
+    Over,
     Refused,
 }
 
 /// What the agent answered.
 #[derive(Debug)]
 struct Reply {
-    ended: Ended,
+    outcome: Outcome,
     status: i32,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
@@ -159,11 +159,11 @@ impl Rendezvous {
         self.put(field::TEXT_LEN, &(text.len() as u64).to_le_bytes())?;
         self.put(field::INPUT_LEN, &(input.len() as u64).to_le_bytes())?;
         self.turn(op, deadline)?;
-        let ended = match self.half(field::OUTCOME)? {
-            0 => Ended::Done,
-            1 => Ended::Deadline,
-            2 => Ended::Ended,
-            _ => Ended::Refused,
+        let outcome = match self.half(field::OUTCOME)? {
+            0 => Outcome::Done,
+            1 => Outcome::Deadline,
+            2 => Outcome::Over,
+            _ => Outcome::Refused,
         };
         let status = self.half(field::STATUS)?.cast_signed();
         let (out, err) = (self.word(field::OUT_LEN)?, self.word(field::ERR_LEN)?);
@@ -184,7 +184,7 @@ impl Rendezvous {
         }
         let stderr = all.split_off(out as usize);
         Ok(Reply {
-            ended,
+            outcome,
             status,
             stdout: all,
             stderr,
@@ -333,12 +333,12 @@ impl SealedHost {
             "ssh -O check {name} 2>/dev/null || ssh -MNf {name} </dev/null >/dev/null 2>/run/ssh-log-{name} || {{ cat /run/ssh-log-{name} >&2; exit 1; }}"
         );
         let reply = self.ask("log in", Op::Run, 0, (command.as_bytes(), b""), deadline)?;
-        match (reply.ended, reply.status) {
-            (Ended::Done, 0) => {
+        match (reply.outcome, reply.status) {
+            (Outcome::Done, 0) => {
                 self.connected = true;
                 Ok(())
             }
-            (Ended::Deadline, _) => Err(self.late("log in", deadline)),
+            (Outcome::Deadline, _) => Err(self.late("log in", deadline)),
             _ => Err(self.lost("log in", text(&reply.stderr))),
         }
     }
@@ -353,18 +353,18 @@ impl SealedHost {
         let doing = format!("run `{command}`");
         let words = self.words(command);
         let reply = self.ask(&doing, Op::Run, 0, (words.as_bytes(), input), deadline)?;
-        match reply.ended {
-            Ended::Done if self.guest && reply.status == 255 => {
+        match reply.outcome {
+            Outcome::Done if self.guest && reply.status == 255 => {
                 self.connected = false;
                 Err(self.lost(&doing, text(&reply.stderr)))
             }
-            Ended::Done => Ok(Output {
+            Outcome::Done => Ok(Output {
                 status: reply.status,
                 stdout: reply.stdout,
                 stderr: reply.stderr,
             }),
-            Ended::Deadline => Err(self.late(&doing, deadline)),
-            Ended::Ended | Ended::Refused => {
+            Outcome::Deadline => Err(self.late(&doing, deadline)),
+            Outcome::Over | Outcome::Refused => {
                 Err(self.lost(&doing, "its agent refused the request"))
             }
         }
@@ -425,8 +425,8 @@ impl Host for SealedHost {
         let words = self.words(&format!("exec {command}"));
         let doing = format!("start `{command}`");
         let reply = self.ask(&doing, Op::Open, 0, (words.as_bytes(), b""), deadline)?;
-        match reply.ended {
-            Ended::Done => Ok(Box::new(SealedChannel {
+        match reply.outcome {
+            Outcome::Done => Ok(Box::new(SealedChannel {
                 host: self.clone(),
                 number: reply.status.cast_unsigned(),
                 command: command.to_owned(),
@@ -449,11 +449,11 @@ impl SealedChannel {
         let reply = self
             .host
             .ask(&doing, op, self.number, (line, b""), deadline)?;
-        match reply.ended {
-            Ended::Done => Ok(reply),
-            Ended::Deadline => Err(self.host.late(&doing, deadline)),
-            Ended::Refused => Err(self.host.lost(&doing, "the agent knows no such channel")),
-            Ended::Ended => Err(HostError::Ended {
+        match reply.outcome {
+            Outcome::Done => Ok(reply),
+            Outcome::Deadline => Err(self.host.late(&doing, deadline)),
+            Outcome::Refused => Err(self.host.lost(&doing, "the agent knows no such channel")),
+            Outcome::Over => Err(HostError::Ended {
                 host: self.host.name.clone(),
                 command: self.command.clone(),
                 status: reply.status,
