@@ -1,7 +1,7 @@
 //! Every way a command can fail, and the exit code that says which kind it was.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use vifbench_model::experiment::SimulationError;
@@ -121,6 +121,16 @@ pub fn room_hint(source: &io::Error) -> &'static str {
 }
 
 impl Failure {
+    /// What a file operation failed at: for `map_err`.
+    pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            doing,
+            path,
+            source,
+        }
+    }
+
     /// Is a disk of this machine full?
     pub fn is_out_of_room(&self) -> bool {
         match self {

@@ -175,28 +175,21 @@ fn compare_again(
             }
         }
     }
-    fs::remove_dir_all(&again).map_err(io("remove", &again))
+    fs::remove_dir_all(&again).map_err(Failure::io("remove", &again))
 }
 
 fn read_dir(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(path).map_err(io("list", path))? {
-        names.push(PathBuf::from(entry.map_err(io("list", path))?.file_name()));
+    for entry in fs::read_dir(path).map_err(Failure::io("list", path))? {
+        names.push(PathBuf::from(
+            entry.map_err(Failure::io("list", path))?.file_name(),
+        ));
     }
     Ok(names)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(io("read", path))
-}
-
-fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Failure + use<> {
-    let path = path.to_owned();
-    move |source| Failure::Io {
-        doing,
-        path,
-        source,
-    }
+    fs::read(path).map_err(Failure::io("read", path))
 }
 
 /// When the trial ran: by each machine's clock, in the machines' order, and by the one that counts.
@@ -622,7 +615,7 @@ pub fn fetch_folder(
     part: &Path,
 ) -> Result<ProbeResult, Failure> {
     let here = part.join(machine.name());
-    fs::create_dir_all(&here).map_err(io("create the folder", &here))?;
+    fs::create_dir_all(&here).map_err(Failure::io("create the folder", &here))?;
     let text = machine.host.fetch(&folder.join("result.json"), STEP)?;
     let result: ProbeResult = serde_json::from_slice(&text).map_err(|error| Failure::Probe {
         host: machine.name(),
@@ -644,10 +637,10 @@ pub fn fetch_folder(
         }
         let bytes = machine.host.fetch(&folder.join(name), STEP)?;
         let file = here.join(name);
-        fs::write(&file, bytes).map_err(io("write", &file))?;
+        fs::write(&file, bytes).map_err(Failure::io("write", &file))?;
     }
     let file = here.join("result.json");
-    fs::write(&file, text).map_err(io("write", &file))?;
+    fs::write(&file, text).map_err(Failure::io("write", &file))?;
     match &result.failed {
         None => Ok(result),
         Some(why) => Err(Failure::Probe {
