@@ -118,7 +118,7 @@ fn a_figure_tells_its_values_under_the_pointer() {
         if let (Some(folder), true) = (shots(), width == DESK.0) {
             browser.keep(
                 "Page.captureScreenshot",
-                json!({}),
+                &json!({}),
                 &folder.join("hover.png"),
             );
         }
@@ -149,7 +149,7 @@ fn holds_to_its_rules(browser: &mut Browser, index: &Path, name: &str) {
         for scheme in ["light", "dark"] {
             browser.ask(
                 "Emulation.setEmulatedMedia",
-                json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
+                &json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
             );
             let contrast = browser.run(CONTRAST);
             assert!(
@@ -159,13 +159,13 @@ fn holds_to_its_rules(browser: &mut Browser, index: &Path, name: &str) {
             if let Some(folder) = shots() {
                 let path = folder.join(format!("{name}-{screen}-{scheme}.png"));
                 let params = json!({"captureBeyondViewport": false});
-                browser.keep("Page.captureScreenshot", params, &path);
+                browser.keep("Page.captureScreenshot", &params, &path);
             }
         }
     }
     if let Some(folder) = shots() {
         let path = folder.join(format!("{name}-print.pdf"));
-        browser.keep("Page.printToPDF", json!({"printBackground": true}), &path);
+        browser.keep("Page.printToPDF", &json!({"printBackground": true}), &path);
     }
 }
 

@@ -89,11 +89,7 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
     };
     let keys = [
         ("mean difference, paired by block", look(0), false),
-        (
-            "does not count: too small, or within bound and noise",
-            LITTLE,
-            true,
-        ),
+        ("does not count", LITTLE, true),
     ]
     .map(|(name, look, area)| Key {
         name: name.to_owned(),
@@ -109,7 +105,7 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
         title: format!("Differences to {base}, all flows"),
         caption: format!(
             "Other less base in percent of the base, paired by block; right is more. {ends} A difference counts when it \
-             is significant and lies outside the grey bar."
+             is significant and lies outside the grey bar: what is too small to matter, or within bound and noise."
         ),
         definitions: &["pair", "bound", "verdict"],
         basis: basis(run),

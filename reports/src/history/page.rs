@@ -18,7 +18,7 @@ const POINTS: usize = 150;
 /// Height and width of its own coordinates.
 const HIGH: f64 = 30.0;
 const WIDE: f64 = 150.0;
-/// Runs that stand unfolded.
+/// Runs and changes that stand unfolded.
 const NEWEST: usize = 30;
 
 /// One run, as far as the page tells of it.
@@ -112,20 +112,27 @@ fn class(verdict: &str) -> &'static str {
 
 fn changes(history: &History) -> Markup {
     let found = history.newest_changes();
+    let table = |found: &[(&Series, &Change)]| {
+        html! { div.scroll { table {
+            thead { tr {
+                th scope="col" { "first night" } th scope="col" { "series" } th.n scope="col" { "before" }
+                th.n scope="col" { "since" } th.n scope="col" { "by" } th.n scope="col" { "p" }
+                th scope="col" { a.def href="#def-ruler" { "ruler" } }
+            } }
+            tbody { @for (series, change) in found { (change_row(series, change)) } }
+        } } }
+    };
+    let (newest, older) = found.split_at(found.len().min(NEWEST));
     html! {
         section id="changes" {
             h2 { "Changes" }
             @if found.is_empty() {
                 p { "No series " a.def href="#def-change" { "changed" } "." }
             } @else {
-                div.scroll { table {
-                    thead { tr {
-                        th scope="col" { "first night" } th scope="col" { "series" } th.n scope="col" { "before" }
-                        th.n scope="col" { "since" } th.n scope="col" { "by" } th.n scope="col" { "p" }
-                        th scope="col" { a.def href="#def-ruler" { "ruler" } }
-                    } }
-                    tbody { @for (series, change) in found { (change_row(series, change)) } }
-                } }
+                (table(newest))
+                @if !older.is_empty() {
+                    details { summary { (plural(older.len(), "older change")) } (table(older)) }
+                }
             }
         }
     }

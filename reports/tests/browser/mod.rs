@@ -1,4 +1,4 @@
-//! A headless Chromium, driven through its DevTools pipe. No port is opened and nothing is put into the page.
+//! A headless Chromium, driven through its `DevTools` pipe. No port is opened and nothing is put into the page.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -103,7 +103,7 @@ impl Browser {
     }
 
     /// Asks something of the browser, or of its page once there is one.
-    pub fn ask(&mut self, method: &str, params: Value) -> Value {
+    pub fn ask(&mut self, method: &str, params: &Value) -> Value {
         self.next += 1;
         let mut message = json!({"id": self.next, "method": method, "params": params});
         if let Some(session) = &self.session {
@@ -129,19 +129,19 @@ impl Browser {
     /// Opens a file, on a screen of this size.
     pub fn open(&mut self, file: &Path, width: u32, height: u32) {
         if self.session.is_none() {
-            let target = self.ask("Target.createTarget", json!({"url": "about:blank"}));
+            let target = self.ask("Target.createTarget", &json!({"url": "about:blank"}));
             let attached = self.ask(
                 "Target.attachToTarget",
-                json!({"targetId": target["targetId"], "flatten": true}),
+                &json!({"targetId": target["targetId"], "flatten": true}),
             );
             self.session = Some(attached["sessionId"].as_str().unwrap().to_owned());
         }
         self.ask(
             "Emulation.setDeviceMetricsOverride",
-            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}),
+            &json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}),
         );
         let url = format!("file://{}", file.display());
-        self.ask("Page.navigate", json!({"url": url}));
+        self.ask("Page.navigate", &json!({"url": url}));
         let until = Instant::now() + PATIENCE;
         while self.run("document.readyState + ' ' + location.protocol") != json!("complete file:") {
             assert!(Instant::now() < until, "{url} does not load");
@@ -153,7 +153,7 @@ impl Browser {
     pub fn run(&mut self, expression: &str) -> Value {
         let answer = self.ask(
             "Runtime.evaluate",
-            json!({"expression": expression, "returnByValue": true}),
+            &json!({"expression": expression, "returnByValue": true}),
         );
         assert!(
             answer.get("exceptionDetails").is_none(),
@@ -166,7 +166,7 @@ impl Browser {
     pub fn mouse(&mut self, x: f64, y: f64, press: bool) {
         let mut send = |kind: &str| {
             let params = json!({"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1});
-            self.ask("Input.dispatchMouseEvent", params);
+            self.ask("Input.dispatchMouseEvent", &params);
         };
         send("mouseMoved");
         if press {
@@ -176,7 +176,7 @@ impl Browser {
     }
 
     /// A picture of the whole page, or of what the screen shows, or a PDF of it: into a file.
-    pub fn keep(&mut self, method: &str, params: Value, path: &Path) {
+    pub fn keep(&mut self, method: &str, params: &Value, path: &Path) {
         let data = self.ask(method, params)["data"]
             .as_str()
             .unwrap()
