@@ -852,7 +852,8 @@ fn figures_carry_their_origin() {
                 "0.1.0",
             ] {
                 // A PDF's texts are UTF-16 in hex where one character asks for it.
-                let hex: String = fact.encode_utf16().map(|c| format!("{c:04X}")).collect();
+                let hex: Vec<String> = fact.encode_utf16().map(|c| format!("{c:04X}")).collect();
+                let hex = hex.concat();
                 let holds = |what: &[u8]| bytes.windows(what.len()).any(|w| w == what);
                 assert!(
                     holds(fact.as_bytes()) || holds(hex.as_bytes()),

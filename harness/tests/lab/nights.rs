@@ -22,7 +22,7 @@ fn a_night_goes_on_past_a_lab_that_does_not_answer() {
          - {scenario: small.yaml, priority: 3, at_most: 20 min}\n  \
          - {scenario: open.yaml, lab: silent.yaml, priority: 2, at_most: 20 min, retries: 1}\n  \
          - {scenario: small.yaml, priority: 1, at_most: 20 min, seed: 7}\n  \
-         - {scenario: small.yaml, priority: 4, at_most: 3 h}\n",
+         - {scenario: small.yaml, priority: 4, at_most: 2 h}\n",
     );
 
     let told = lab.json(12, &["nightly", "night.yaml", "--out", "results"]);
@@ -43,7 +43,7 @@ fn a_night_goes_on_past_a_lab_that_does_not_answer() {
         (&1.into(), &1.into())
     );
     let why = runs[3]["reason"].as_str().expect("a reason");
-    assert!(why.contains("3 h"), "{why}");
+    assert!(why.contains("2 h"), "{why}");
 
     // For mail and chat, and the index of all nights.
     let summary = fs::read_dir(lab.path("results/nights"))

@@ -284,7 +284,8 @@ fn behind(plot: &Plot, cell: f64, sheet: &Sheet) -> f64 {
     if widest > 0.0 {
         widest.min(cell * 0.36) + 1.2 * sheet.text
     } else {
-        0.8 * sheet.text
+        // Half of the last label of the x axis.
+        1.5 * sheet.text
     }
 }
 

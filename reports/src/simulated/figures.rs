@@ -10,7 +10,7 @@ use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Note, Plot, Point};
 use crate::figures::front::front as front_of;
 use crate::figures::style::{FAINT, Look, look};
 use crate::simulated::{SIMULATED_MARK, Simulation};
-use crate::text::count;
+use crate::text::{count, plural};
 
 /// Points of a drawn distribution.
 const STEPS: usize = 240;
@@ -45,8 +45,9 @@ pub fn basis(simulation: &Simulation<'_>) -> Vec<String> {
         .sum();
     let blocks = simulation.outcomes.first().map_or(0, |o| o.blocks);
     let basis = format!(
-        "{} simulated packets, {blocks} blocks  ·  scenario {}, seed {}",
+        "{} simulated packets, {}  ·  scenario {}, seed {}",
         count(packets),
+        plural(blocks as usize, "block"),
         simulation.scenario.name,
         simulation.seed
     );
