@@ -126,6 +126,9 @@ pub enum Command {
         /// Write CSV files and a configuration for Apache Otava into this folder.
         #[arg(long, value_name = "DIR")]
         otava: Option<PathBuf>,
+        /// Write `history/index.html` beside the runs: all nights with sparklines and changes. A night does so by itself.
+        #[arg(long)]
+        page: bool,
     },
     /// How far verdicts can be trusted: false alarms over simulated nights, and the shifts that are found.
     #[command(
@@ -329,6 +332,9 @@ pub struct TrustArgs {
     /// The true shift to be found, in percent.
     #[arg(long, default_value_t = 5.0)]
     pub shift: f64,
+    /// Say how long trials must be, by number of blocks, to find the shift in 90 % of nights. Takes minutes.
+    #[arg(long)]
+    pub needed: bool,
 }
 
 /// `vifbench simulate ...`

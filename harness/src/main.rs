@@ -73,9 +73,19 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             b,
             although_different,
         } => commands::compare::run(a, b, *although_different, format, progress),
-        Command::History { out, only, otava } => {
-            commands::history::run(out, only.as_deref(), otava.as_deref(), format)
-        }
+        Command::History {
+            out,
+            only,
+            otava,
+            page,
+        } => commands::history::run(
+            out,
+            only.as_deref(),
+            otava.as_deref(),
+            *page,
+            format,
+            progress,
+        ),
         Command::Trust(args) => commands::trust::run(args, format, progress),
         Command::Patches(command) => commands::patches::run(command, format, progress),
         Command::Doctor { lab } => commands::doctor::run(lab.as_deref(), format),

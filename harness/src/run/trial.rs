@@ -147,15 +147,6 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
     })
 }
 
-fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Failure + use<> {
-    let path = path.to_owned();
-    move |source| Failure::Io {
-        doing,
-        path,
-        source,
-    }
-}
-
 /// By which number the machines know the trial. A sealed one must not depend on its place in the plan.
 fn number(bench: &Bench, plan: &TrialPlan) -> u32 {
     match bench.timing(plan) {
@@ -601,7 +592,7 @@ pub fn fetch_folder(
     part: &Path,
 ) -> Result<ProbeResult, Failure> {
     let here = part.join(machine.name());
-    fs::create_dir_all(&here).map_err(io("create the folder", &here))?;
+    fs::create_dir_all(&here).map_err(Failure::io("create the folder", &here))?;
     let text = machine.host.fetch(&folder.join("result.json"), STEP)?;
     let result: ProbeResult = serde_json::from_slice(&text).map_err(|error| Failure::Probe {
         host: machine.name(),
@@ -623,10 +614,10 @@ pub fn fetch_folder(
         }
         let bytes = machine.host.fetch(&folder.join(name), STEP)?;
         let file = here.join(name);
-        fs::write(&file, bytes).map_err(io("write", &file))?;
+        fs::write(&file, bytes).map_err(Failure::io("write", &file))?;
     }
     let file = here.join("result.json");
-    fs::write(&file, text).map_err(io("write", &file))?;
+    fs::write(&file, text).map_err(Failure::io("write", &file))?;
     match &result.failed {
         None => Ok(result),
         Some(why) => Err(Failure::Probe {
