@@ -53,8 +53,11 @@ fn stored(folder: &Path) -> ProbeResult {
     serde_json::from_slice(&text).unwrap()
 }
 
+/// By flow and sequence number: stamp and content.
+type Packets = BTreeMap<(u16, u32), (u64, Stamp)>;
+
 /// Every packet of a capture by flow and sequence number: when it was seen and what it says.
-fn packets(path: &Path) -> BTreeMap<(u16, u32), (u64, Stamp)> {
+fn packets(path: &Path) -> Packets {
     let mut reader = Reader::open(path).unwrap();
     assert!(reader.nanoseconds());
     let mut packets = BTreeMap::new();
@@ -179,10 +182,7 @@ fn every_packet_is_sent_captured_and_matched() {
 }
 
 /// Sends for a second to captures of these options; what was sent, and what the probe at the far end says.
-fn captured_with(
-    options: CaptureOptions,
-    rate: u64,
-) -> (u64, ProbeResult, BTreeMap<(u16, u32), (u64, Stamp)>) {
+fn captured_with(options: CaptureOptions, rate: u64) -> (u64, ProbeResult, Packets) {
     let temp = tempfile::tempdir().unwrap();
     let wire = Wire::new();
     let (mut tx, mut rx) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
