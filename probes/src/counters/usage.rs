@@ -62,6 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::zombie_processes, reason = "they are waited for, by `wait`")]
     fn a_busy_process_is_told_from_an_idle_one() {
         let run = |script: &str| {
             let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
