@@ -6,6 +6,7 @@ mod clocks;
 pub mod crew;
 mod leases;
 pub mod machines;
+mod rings;
 pub mod sealed;
 mod search;
 mod settings;

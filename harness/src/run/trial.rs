@@ -22,14 +22,13 @@ use vifbench_scenarios::scenario::{Mode, Protocol};
 use super::bench::{Bench, Timing};
 use super::clocks::{self, Seen};
 use super::machines::{Machine, STEP, on_all, on_all_with};
+use super::rings;
 use crate::error::Failure;
 
 /// Captures and counters go on for this long after the last packet was due.
 const DRAIN_NS: u64 = 300_000_000;
 /// Bytes kept of each packet: Ethernet, VLAN, IPv6, UDP and vifbench's header, with room to spare.
 const SNAPLEN: u32 = 128;
-/// Kernel ring of each capture.
-const RING: u32 = 4 << 20;
 /// Two-way exchanges before and after.
 const EXCHANGES: u32 = 20;
 /// A trial from this length on has its clocks watched while it runs: a round of a few frames of 60 bytes each second, which
@@ -334,6 +333,8 @@ struct Wires {
     /// What the generator sends.
     flows: Vec<FlowSpec>,
     pace: Pace,
+    /// Bytes of each kernel ring, and rings of each point.
+    rings: (u32, u8),
     sample_every_ns: u64,
     /// Time between rounds of clock exchanges during the trial; none where it is short or its clock is not real.
     clock_every_ns: Option<u64>,
@@ -402,6 +403,7 @@ impl Wires {
             } else {
                 Pace::Spin
             },
+            rings: rings::of(plan, SNAPLEN, bench.lab().is_virtual),
             sample_every_ns: (plan.duration.nanos() / 10).max(100_000_000),
             clock_every_ns: (bench.timing(plan) == Timing::Clocked
                 && plan.warmup.nanos() + plan.duration.nanos() >= LONG_NS)
@@ -425,8 +427,11 @@ impl Wires {
             interface: interface.to_owned(),
             filter: FILTER.to_owned(),
             snaplen: SNAPLEN,
-            buffer: RING,
-            options: CaptureOptions::default(),
+            buffer: self.rings.0,
+            options: CaptureOptions {
+                rings: self.rings.1,
+                ..CaptureOptions::default()
+            },
         };
         let interface = &machine.spec.interface;
         let name = &machine.spec.name;
