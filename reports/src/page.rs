@@ -5,6 +5,7 @@
 
 mod provenance;
 mod results;
+mod transactions;
 mod trials;
 
 use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
@@ -56,6 +57,7 @@ pub(crate) fn page(run: &Analysis, figures: &[(Figure, String)]) -> String {
                         @for (figure, svg) in figures { (drawing(figure, svg)) }
                     }
                     (results::comparisons(run))
+                    (transactions::section(run))
                     (trials::section(run))
                     (provenance::section(run))
                     (files(run))

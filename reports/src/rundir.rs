@@ -40,6 +40,11 @@ impl RunDir {
         self.0.join("packets").join(format!("{number}.parquet"))
     }
 
+    /// `traces/<flow>.pcap.zst`: when each frame of the capture came that the flow replays, and how long it was.
+    pub fn trace(&self, flow: u16) -> PathBuf {
+        self.0.join("traces").join(format!("{flow}.pcap.zst"))
+    }
+
     /// `trials.parquet`.
     pub fn trials_parquet(&self) -> PathBuf {
         self.0.join("trials.parquet")

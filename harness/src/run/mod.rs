@@ -6,6 +6,7 @@ pub mod crew;
 mod leases;
 pub mod machines;
 mod settings;
+pub mod traffic;
 mod trial;
 mod variant;
 
@@ -152,6 +153,7 @@ fn attempt(
                 let need = trial::Need {
                     modules,
                     vifprobe: variants.vifprobe(),
+                    run: run.path(),
                     part,
                     attempt: number,
                 };

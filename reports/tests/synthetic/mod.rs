@@ -221,7 +221,7 @@ impl World {
                                 flow,
                                 to: t.to,
                                 protocol: t.protocol,
-                                size: t.size.largest(),
+                                size: t.size.clone(),
                                 arrivals: t.arrivals,
                                 seed: u64::from(block) * 100 + u64::from(flow),
                             });
@@ -335,7 +335,7 @@ impl World {
         let mut templates: Vec<Template> = plan
             .flows
             .iter()
-            .map(|f| Template::new(&spec(f)).unwrap())
+            .map(|f| Template::new(&spec(f), f.size.largest().bytes() as u32).unwrap())
             .collect();
         let flows = plan.flows.iter().map(|f| (f.flow, &f.arrivals, f.seed));
         let schedule = Schedule::new(flows, 0, total).unwrap();
@@ -552,8 +552,12 @@ fn host(
 
 fn spec(flow: &FlowPlan) -> FlowSpec {
     let (source, destination) = match flow.protocol {
-        Protocol::Udp => ("198.18.0.5".parse().unwrap(), "198.18.0.3".parse().unwrap()),
-        Protocol::Udp6 => ("2001:2::5".parse().unwrap(), "2001:2::4".parse().unwrap()),
+        Protocol::Udp | Protocol::Tcp => {
+            ("198.18.0.5".parse().unwrap(), "198.18.0.3".parse().unwrap())
+        }
+        Protocol::Udp6 | Protocol::Tcp6 => {
+            ("2001:2::5".parse().unwrap(), "2001:2::4".parse().unwrap())
+        }
     };
     FlowSpec {
         flow: flow.flow,
@@ -561,7 +565,7 @@ fn spec(flow: &FlowPlan) -> FlowSpec {
         destination_mac: "00:16:3e:00:00:03".into(),
         source,
         destination,
-        size: flow.size.bytes() as u32,
+        size: flow.size.clone(),
         arrivals: flow.arrivals.clone(),
         seed: flow.seed,
     }
