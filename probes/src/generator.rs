@@ -16,8 +16,9 @@ use crate::frames::Frames;
 use crate::loops::{Loop, LoopError, Times};
 use crate::packet::PacketError;
 use crate::protocol::{Generate, Pace, Sent};
-use crate::schedule::{Due, ScheduleError, Sources};
-use crate::senders::{PnetSender, Sender, is_fatal};
+use crate::realtime;
+use crate::schedule::{Due, Schedule, ScheduleError, Sources};
+use crate::senders::{self, Sender, SenderError, is_fatal};
 use crate::wait::{Alarm, Stop, Woken, timespec};
 
 /// A packet that leaves later than this after it was due counts as late.
@@ -35,20 +36,9 @@ const CATCH_UP_NS: u64 = 1_000_000;
 /// Why nothing, or no more, was sent.
 #[derive(Debug, Error)]
 pub enum GeneratorError {
-    /// There is no such interface.
-    #[error("cannot send on {interface}: there is no such interface; check the lab file")]
-    NoInterface {
-        /// Interface.
-        interface: String,
-    },
-    /// The raw socket could not be had.
-    #[error("cannot open a raw socket to send on {interface}: {error}; vifprobe must run as root")]
-    Open {
-        /// Interface.
-        interface: String,
-        /// What the system said.
-        error: io::Error,
-    },
+    /// There is no sender.
+    #[error(transparent)]
+    Sender(#[from] SenderError),
     /// The interface went away or down.
     #[error("{interface} took no more packets after {sent}: {error}; is it up?")]
     Gone {
@@ -104,15 +94,20 @@ pub struct Generator<S> {
     saturating: Vec<Saturating>,
     loops: Vec<(usize, Loop)>,
     sender: S,
+    /// What the report says of the sender.
+    sent_by: String,
 }
 
-impl Generator<PnetSender> {
+impl Generator<Box<dyn Sender>> {
     /// Builds every flow's frames and opens the interface.
     ///
     /// # Errors
     /// When a flow cannot be built or scheduled, or the interface cannot be opened.
     pub fn open(plan: &Generate) -> Result<Self, GeneratorError> {
-        Self::with_sender(plan, PnetSender::open(&plan.interface)?)
+        let chosen = senders::open(plan)?;
+        let mut generator = Self::with_sender(plan, chosen.sender)?;
+        generator.sent_by = chosen.said;
+        Ok(generator)
     }
 }
 
@@ -149,6 +144,7 @@ impl<S: Sender> Generator<S> {
             saturating,
             loops,
             sender,
+            sent_by: String::new(),
         })
     }
 
@@ -166,6 +162,7 @@ impl<S: Sender> Generator<S> {
         let mut tally = Tally {
             sent: Sent::default(),
             per_flow: vec![0; self.numbers.len()],
+            in_time: Vec::new(),
         };
         let loops = std::mem::take(&mut self.loops);
         std::thread::scope(|scope| {
@@ -186,7 +183,16 @@ impl<S: Sender> Generator<S> {
             }
             paced
         })?;
-        let Tally { mut sent, per_flow } = tally;
+        let Tally {
+            mut sent,
+            per_flow,
+            in_time,
+        } = tally;
+        let said = std::iter::once(self.sent_by.clone()).chain(in_time);
+        sent.sender = said
+            .filter(|phrase| !phrase.is_empty())
+            .collect::<Vec<_>>()
+            .join("; ");
         sent.flows = self.numbers.iter().copied().zip(per_flow).collect();
         Ok(sent)
     }
@@ -200,11 +206,11 @@ impl<S: Sender> Generator<S> {
     ) -> Result<(), GeneratorError> {
         // Without this the kernel may end each sleep up to 50 us late, to save power.
         prctl::set_timerslack(1).map_err(|error| GeneratorError::Timer(error.into()))?;
+        if self.pace == Pace::Spin {
+            tally.in_time = realtime::prepare();
+        }
         let alarm = Alarm::new().map_err(GeneratorError::Timer)?;
-        let mut schedule = self
-            .sources
-            .schedule(window.start_ns, window.stop_ns)?
-            .peekable();
+        let mut schedule = self.sources.schedule(window.start_ns, window.stop_ns)?;
         for flow in &mut self.saturating {
             flow.next_ns = window.start_ns;
         }
@@ -214,31 +220,17 @@ impl<S: Sender> Generator<S> {
             if now >= window.give_up_ns || stop.is_raised() {
                 break;
             }
-            let (packet, due) = match schedule.peek() {
-                Some(due) if due.at_ns <= now => (Packet::of(due), Some(due.at_ns)),
-                next => {
-                    let next_ns = next.map(|due| due.at_ns);
-                    let open = if now < window.stop_ns {
-                        self.saturating.iter_mut().min_by_key(|flow| flow.next_ns)
-                    } else {
-                        None
-                    };
-                    match open {
-                        Some(flow) if flow.next_ns <= now => (flow.take(now), None),
-                        waiting => {
-                            let capped = waiting.map(|flow| flow.next_ns.min(window.stop_ns));
-                            self.flush(&mut batch, tally)?;
-                            let Some(until) = next_ns.into_iter().chain(capped).min() else {
-                                break;
-                            };
-                            let woken = wait_until(until, self.pace, &alarm, stop);
-                            if woken.map_err(GeneratorError::Timer)? == Woken::Stopped {
-                                break;
-                            }
-                            continue;
-                        }
+            let (packet, due) = match self.next(now, &mut schedule, window) {
+                Next::Packet(packet, due) => (packet, due),
+                Next::Wait(until) => {
+                    self.flush(&mut batch, tally)?;
+                    let woken = wait_until(until, self.pace, &alarm, stop);
+                    if woken.map_err(GeneratorError::Timer)? == Woken::Stopped {
+                        break;
                     }
+                    continue;
                 }
+                Next::Over => break,
             };
             let Some(frames) = &mut self.frames[packet.flow] else {
                 continue;
@@ -253,9 +245,10 @@ impl<S: Sender> Generator<S> {
                 let late = now.saturating_sub(due_ns);
                 tally.sent.late += u64::from(late > LATE_NS);
                 tally.sent.latest_ns = tally.sent.latest_ns.max(late);
-                schedule.next();
             }
-            if batch.flows.len() >= self.sender.capacity() {
+            // What has a time does not wait for company, unless that is due as well.
+            let alone = due.is_some() && schedule.next_ns().is_none_or(|next| next > now);
+            if alone || batch.flows.len() >= self.sender.capacity() {
                 self.flush(&mut batch, tally)?;
             }
         }
@@ -263,6 +256,29 @@ impl<S: Sender> Generator<S> {
         let now = realtime_ns();
         tally.sent.due += schedule.take_while(|due| due.at_ns <= now).count() as u64;
         Ok(())
+    }
+
+    /// What comes next: what is due, else what may go at any time, else the wait for either.
+    fn next(&mut self, now: u64, schedule: &mut Schedule, window: Window) -> Next {
+        let next_ns = schedule.next_ns();
+        if next_ns.is_some_and(|next| next <= now)
+            && let Some(due) = schedule.next()
+        {
+            return Next::Packet(Packet::of(&due), Some(due.at_ns));
+        }
+        let open = if now < window.stop_ns {
+            self.saturating.iter_mut().min_by_key(|flow| flow.next_ns)
+        } else {
+            None
+        };
+        if let Some(flow) = open {
+            if flow.next_ns <= now {
+                return Next::Packet(flow.take(now), None);
+            }
+            let capped = flow.next_ns.min(window.stop_ns);
+            return Next::Wait(next_ns.map_or(capped, |next| next.min(capped)));
+        }
+        next_ns.map_or(Next::Over, Next::Wait)
     }
 
     /// Sends the batch, and counts what became of each packet.
@@ -299,12 +315,24 @@ impl<S: Sender> Generator<S> {
 struct Tally {
     sent: Sent,
     per_flow: Vec<u64>,
+    /// What was done so that it is in time.
+    in_time: Vec<String>,
 }
 
 /// The flows of the packets that the sender holds, in its order.
 #[derive(Default)]
 struct Batch {
     flows: VecDeque<usize>,
+}
+
+/// What comes next.
+enum Next {
+    /// A packet, and when it was due if it has a time.
+    Packet(Packet, Option<u64>),
+    /// Nothing before this.
+    Wait(u64),
+    /// Nothing any more.
+    Over,
 }
 
 /// A packet that goes next.
@@ -395,6 +423,7 @@ fn wait_until(at_ns: u64, pace: Pace, alarm: &Alarm, stop: &Stop) -> io::Result<
 
 #[cfg(test)]
 mod tests {
+    use vifbench_scenarios::scenario::SendBy;
     use vifbench_scenarios::units::Size;
 
     use std::time::Duration;
@@ -462,6 +491,7 @@ mod tests {
         Generate {
             interface: "test".into(),
             pace,
+            sender: SendBy::Auto,
             warmup_ns: 0,
             flows,
         }

@@ -16,6 +16,7 @@ pub mod loops;
 pub mod packet;
 pub mod pcap_file;
 pub mod protocol;
+pub mod realtime;
 pub mod replay;
 pub mod responder;
 pub mod schedule;

@@ -132,6 +132,9 @@ pub struct Generate {
     pub interface: String,
     /// How to wait.
     pub pace: Pace,
+    /// Which way frames take to the wire.
+    #[serde(default)]
+    pub sender: vifbench_scenarios::scenario::SendBy,
     /// After the start for this long nothing of what is measured here counts (round trips, bytes), in nanoseconds.
     #[serde(default)]
     pub warmup_ns: u64,
@@ -274,6 +277,9 @@ pub struct CaptureDone {
 /// What the generator did.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Sent {
+    /// Which sender was used, and why; what was done so that it is in time.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sender: String,
     /// Packets due by the schedule.
     pub due: u64,
     /// Packets the kernel took.

@@ -113,7 +113,7 @@ pub fn write(path: &Path, frames: &[Captured]) -> Result<(), ReplayError> {
         path: path.to_owned(),
         error,
     };
-    let mut writer = Writer::create(path, ETHERNET as u32, MAX_SIZE).map_err(failed)?;
+    let mut writer = Writer::create(path, ETHERNET, MAX_SIZE).map_err(failed)?;
     for frame in frames {
         writer.record(frame.at, frame.len, &[]).map_err(failed)?;
     }
@@ -126,7 +126,7 @@ mod tests {
 
     fn capture(folder: &Path, frames: &[(u64, u32)]) -> PathBuf {
         let path = folder.join("in.pcap.zst");
-        let mut writer = Writer::create(&path, ETHERNET as u32, 128).unwrap();
+        let mut writer = Writer::create(&path, ETHERNET, 128).unwrap();
         for (at, len) in frames {
             let bytes = vec![0xaa; (*len).min(128) as usize];
             writer.record(*at, *len, &bytes).unwrap();

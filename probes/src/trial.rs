@@ -16,7 +16,7 @@ use crate::protocol::{
     Arm, CaptureReady, ClockReading, Counters, Prepare, ProbeResult, Sent, VERSION,
 };
 use crate::responder::{ResponderError, RunningResponder};
-use crate::senders::PnetSender;
+use crate::senders::Sender;
 use crate::wait::{Alarm, Stop, Woken};
 
 /// Name of the file that is written last.
@@ -79,7 +79,7 @@ pub struct Trial {
     plan: Prepare,
     folder: PathBuf,
     captures: Vec<RunningCapture>,
-    generator: Option<Generator<PnetSender>>,
+    generator: Option<Generator<Box<dyn Sender>>>,
     responders: Vec<RunningResponder>,
     prepared: ClockReading,
     alarm: Alarm,

@@ -133,6 +133,17 @@ pub const DEFINITIONS: &[Definition] = &[
         source: "RFC 2544, vifbench",
     },
     Definition {
+        id: "sender",
+        name: "Sender",
+        text: "How the generator hands frames to the kernel, and what was done so that it is in time. pnet: one packet a \
+               call. mmsg: up to 64 a call, past the queueing discipline. ring: from a ring shared with the kernel. gso: \
+               up to 64 packets of one flow as one, which the kernel cuts up. xdp: from memory shared with the driver. \
+               Every packet has its own number, send time and checksum with each of them; the send time is written when a \
+               packet is put into its batch.",
+        formula: None,
+        source: "vifbench; packet(7), Linux Documentation/networking",
+    },
+    Definition {
         id: "transaction",
         name: "Transactions",
         text: "Requests whose answer was read whole within the measured part, over its length. closed_loop: a UDP packet \

@@ -8,7 +8,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use crate::lab::HostName;
-use crate::scenario::{Arrivals, FrameSize, Mode, Protocol, Scenario, Variant};
+use crate::scenario::{Arrivals, FrameSize, Mode, Protocol, Scenario, SendBy, Variant};
 use crate::units::{Rate, Span};
 
 /// One flow of one trial.
@@ -42,6 +42,9 @@ pub struct TrialPlan {
     pub rate: Option<Rate>,
     /// Where the generator stands.
     pub mode: Mode,
+    /// Which way frames take to the wire.
+    #[serde(default, skip_serializing_if = "SendBy::is_auto")]
+    pub sender: SendBy,
     /// All flows.
     pub flows: Vec<FlowPlan>,
     /// Sent but not counted.
@@ -83,6 +86,7 @@ impl Plan {
                     variant: variant.clone(),
                     rate,
                     mode: scenario.mode,
+                    sender: scenario.sender,
                     flows: flows(scenario, seed, block, rate),
                     warmup: scenario.warmup,
                     duration: scenario.duration,
@@ -194,6 +198,7 @@ mod tests {
                 .collect(),
             service: None,
             mode: Mode::Sealed,
+            sender: SendBy::Auto,
             warmup: Span::default(),
             duration: Span::from_secs(1),
             blocks,

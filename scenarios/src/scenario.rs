@@ -10,6 +10,7 @@ use crate::file::{self, FileError};
 pub use crate::frame_size::FrameSize;
 use crate::judge::Judge;
 use crate::lab::HostName;
+pub use crate::send_by::SendBy;
 use crate::units::{Rate, Size, Span};
 use crate::{rules, yaml};
 
@@ -338,6 +339,9 @@ pub struct Scenario {
     /// Sealed unless it says otherwise.
     #[serde(default)]
     pub mode: Mode,
+    /// Which way frames take to the wire.
+    #[serde(default, skip_serializing_if = "SendBy::is_auto")]
+    pub sender: SendBy,
     /// Sent and captured, but not counted.
     #[serde(default)]
     pub warmup: Span,

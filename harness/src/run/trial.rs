@@ -471,6 +471,7 @@ impl Wires {
             generate: (machine.spec.role == Role::Generator).then(|| Generate {
                 interface: interface.clone(),
                 pace: self.pace,
+                sender: plan.sender,
                 warmup_ns: plan.warmup.nanos(),
                 flows: self.flows.clone(),
             }),

@@ -1,4 +1,4 @@
-//! Requests and responses over one TCP connection, with so many under way (as netperf's TCP_RR with a burst).
+//! Requests and responses over one TCP connection, with so many under way (as netperf's `TCP_RR` with a burst).
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};

@@ -50,6 +50,9 @@ pub enum ResponderError {
     },
 }
 
+/// What a responder's thread does until it is told to stop.
+type Job = dyn FnOnce(&Stop) -> Result<Responded, ResponderError> + Send;
+
 /// A responder that runs in its own thread.
 #[derive(Debug)]
 pub struct RunningResponder {
@@ -70,17 +73,16 @@ impl RunningResponder {
             error,
         };
         let stop = Stop::new().map_err(bind)?;
-        let job: Box<dyn FnOnce(&Stop) -> Result<Responded, ResponderError> + Send> =
-            match spec.answer {
-                Answer::UdpEcho => {
-                    let echo = udp::Echo::bind(spec).map_err(bind)?;
-                    Box::new(move |stop| echo.run(stop))
-                }
-                Answer::TcpRr { .. } | Answer::TcpSink => {
-                    let server = tcp::Server::bind(spec).map_err(bind)?;
-                    Box::new(move |stop| server.run(stop))
-                }
-            };
+        let job: Box<Job> = match spec.answer {
+            Answer::UdpEcho => {
+                let echo = udp::Echo::bind(spec).map_err(bind)?;
+                Box::new(move |stop| echo.run(stop))
+            }
+            Answer::TcpRr { .. } | Answer::TcpSink => {
+                let server = tcp::Server::bind(spec).map_err(bind)?;
+                Box::new(move |stop| server.run(stop))
+            }
+        };
         let told = stop.clone();
         let thread = std::thread::Builder::new()
             .name(format!("respond-{}", spec.flow))

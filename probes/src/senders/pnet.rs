@@ -7,8 +7,7 @@ use std::time::Duration;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use pnet::datalink::{self, Channel, ChannelType, Config, DataLinkSender};
 
-use super::{Refused, Sender};
-use crate::generator::GeneratorError;
+use super::{Refused, Sender, SenderError};
 
 /// How long one send may wait for room in the socket's buffer before it counts as refused.
 const SEND_TIMEOUT: Duration = Duration::from_millis(100);
@@ -26,15 +25,12 @@ impl PnetSender {
     ///
     /// # Errors
     /// When there is no such interface, or no right to raw sockets.
-    pub fn open(interface: &str) -> Result<Self, GeneratorError> {
-        let failed = |error| GeneratorError::Open {
-            interface: interface.to_owned(),
-            error,
-        };
+    pub fn open(interface: &str) -> Result<Self, SenderError> {
+        let failed = SenderError::open("pnet", interface);
         let nic = datalink::interfaces()
             .into_iter()
             .find(|nic| nic.name == interface)
-            .ok_or_else(|| GeneratorError::NoInterface {
+            .ok_or_else(|| SenderError::NoInterface {
                 interface: interface.to_owned(),
             })?;
         // pnet's own socket receives every packet of the interface and never reads one, which costs the host a
@@ -54,7 +50,7 @@ impl PnetSender {
             socket_fd: Some(fd.into_raw_fd()), // pnet closes it, also when it fails
             ..Config::default()
         };
-        match datalink::channel(&nic, config).map_err(failed)? {
+        match datalink::channel(&nic, config).map_err(&failed)? {
             Channel::Ethernet(channel, _) => Ok(Self {
                 channel,
                 waiting: None,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use vifbench_probes::client::{LineChannel, ProbeClient};
 use vifbench_probes::packet::FILTER;
 use vifbench_probes::protocol::{CaptureSpec, FlowSpec, Generate, Pace, Point, Prepare};
-use vifbench_scenarios::scenario::Arrivals;
+use vifbench_scenarios::scenario::{Arrivals, SendBy};
 use vifbench_scenarios::units::{Rate, Size};
 
 pub const TX: usize = 0;
@@ -252,6 +252,7 @@ pub fn generate(flows: Vec<FlowSpec>) -> Generate {
     Generate {
         interface: INTERFACE[TX].into(),
         pace: Pace::Sleep,
+        sender: SendBy::Auto,
         warmup_ns: 0,
         flows,
     }

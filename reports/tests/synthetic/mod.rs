@@ -14,7 +14,7 @@ use vifbench_scenarios::judge::{Judge, JudgeBy};
 use vifbench_scenarios::lab::HostName;
 use vifbench_scenarios::plan::{FlowPlan, Plan, TrialPlan};
 use vifbench_scenarios::scenario::{
-    Arrivals, Mode, Patches, Protocol, Scenario, Sweep, Traffic, Variant,
+    Arrivals, Mode, Patches, Protocol, Scenario, SendBy, Sweep, Traffic, Variant,
 };
 use vifbench_scenarios::units::{Rate, Size, Span};
 
@@ -177,6 +177,7 @@ impl World {
             variants: self.variants(),
             service: None,
             mode: self.mode,
+            sender: SendBy::Auto,
             warmup: self.warmup,
             duration: self.duration,
             blocks: self.blocks,
@@ -231,6 +232,7 @@ impl World {
                         variant,
                         rate: Some(Rate::per_sec(*rate)),
                         mode: self.mode,
+                        sender: SendBy::Auto,
                         flows: flows.collect(),
                         warmup: self.warmup,
                         duration: self.duration,

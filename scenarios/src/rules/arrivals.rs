@@ -59,7 +59,10 @@ pub(super) fn check(scenario: &Scenario, flow: usize, traffic: &Traffic, faults:
         )
     };
     match arrivals {
-        Arrivals::Cbr { .. } | Arrivals::Poisson { .. } | Arrivals::Saturate { .. } => {}
+        Arrivals::Cbr { .. }
+        | Arrivals::Poisson { .. }
+        | Arrivals::Saturate { .. }
+        | Arrivals::TcpBulk {} => {}
         Arrivals::OnOff {
             rate,
             peak,
@@ -181,7 +184,6 @@ pub(super) fn check(scenario: &Scenario, flow: usize, traffic: &Traffic, faults:
                 }
             }
         }
-        Arrivals::TcpBulk {} => {}
     }
 }
 
