@@ -260,8 +260,8 @@ fn schedule(
         .map(|f| {
             let arrivals = match &f.arrivals {
                 // What the generator was given, whatever has become of the capture.
-                Arrivals::Trace { speed, .. } => Arrivals::Trace {
-                    file: run.trace(f.flow),
+                Arrivals::Trace { file, speed } => Arrivals::Trace {
+                    file: run.trace(file),
                     speed: *speed,
                 },
                 other => other.clone(),

@@ -40,9 +40,12 @@ impl RunDir {
         self.0.join("packets").join(format!("{number}.parquet"))
     }
 
-    /// `traces/<flow>.pcap.zst`: when each frame of the capture came that the flow replays, and how long it was.
-    pub fn trace(&self, flow: u16) -> PathBuf {
-        self.0.join("traces").join(format!("{flow}.pcap.zst"))
+    /// `traces/<name>`: when each frame of a capture came that is replayed, and how long it was.
+    pub fn trace(&self, file: &Path) -> PathBuf {
+        // Whatever else the path says: the file lies in this run.
+        self.0
+            .join("traces")
+            .join(file.file_name().unwrap_or_default())
     }
 
     /// `trials.parquet`.

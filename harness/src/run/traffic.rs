@@ -34,8 +34,8 @@ pub fn flow(
         })
     };
     let arrivals = match &plan.arrivals {
-        Arrivals::Trace { speed, .. } => Arrivals::Trace {
-            file: trace_on_host(traces, plan.flow),
+        Arrivals::Trace { file, speed } => Arrivals::Trace {
+            file: trace_on_host(traces, file),
             speed: *speed,
         },
         other => other.clone(),
@@ -53,7 +53,7 @@ pub fn flow(
 }
 
 /// Who answers a flow in its guest; nobody where nothing waits for answers.
-pub fn responder(flow: &FlowSpec) -> Option<RespondSpec> {
+fn responder(flow: &FlowSpec) -> Option<RespondSpec> {
     let end = |address: IpAddr, port| SocketAddr::new(address, port);
     let bytes = |size: vifbench_scenarios::units::Size| size.bytes() as u32;
     let (answer, port) = match &flow.arrivals {
@@ -79,51 +79,77 @@ pub fn responder(flow: &FlowSpec) -> Option<RespondSpec> {
     })
 }
 
-/// The responders of one guest.
-pub fn responders(flows: &[FlowSpec], plans: &[FlowPlan], guest: &HostName) -> Vec<RespondSpec> {
+/// Who answers in which guest.
+pub fn responders(flows: &[FlowSpec], plans: &[FlowPlan]) -> Vec<(HostName, RespondSpec)> {
     flows
         .iter()
         .zip(plans)
-        .filter(|(_, plan)| plan.to == *guest)
-        .filter_map(|(flow, _)| responder(flow))
+        .filter_map(|(flow, plan)| Some((plan.to.clone(), responder(flow)?)))
         .collect()
 }
 
 /// What is replayed of the captures that a scenario names, by flow: read, and checked, before any machine is touched.
 #[derive(Debug, Default)]
-pub struct Replays(BTreeMap<u16, Vec<Captured>>);
+pub struct Replays(BTreeMap<usize, (PathBuf, Vec<Captured>)>);
 
 impl Replays {
     /// Reads the captures; their paths are relative to `folder`.
     pub fn read(scenario: &Scenario, folder: &Path) -> Result<Self, Failure> {
         let mut replays = Self::default();
         let length = scenario.warmup.nanos() + scenario.duration.nanos();
-        for (flow, traffic) in (0..).zip(&scenario.traffic) {
+        for (index, traffic) in scenario.traffic.iter().enumerate() {
             if let Arrivals::Trace { file, speed } = &traffic.arrivals {
                 let own_time = length as f64 * speed;
                 let frames = replay::cut(&folder.join(file), own_time as u64)?;
-                replays.0.insert(flow, frames);
+                replays.0.insert(index, (name(file, &frames), frames));
             }
         }
         Ok(replays)
     }
 
+    /// The scenario with the captures under the names that they have in the run's folder. These tell their content, so
+    /// that a plan says all of what is sent.
+    pub fn named(&self, mut scenario: Scenario) -> Scenario {
+        for (index, (name, _)) in &self.0 {
+            if let Arrivals::Trace { file, .. } = &mut scenario.traffic[*index].arrivals {
+                file.clone_from(name);
+            }
+        }
+        scenario
+    }
+
     /// Keeps them in the run's folder: its trials and its report are made from these.
     pub fn store(&self, run: &Path) -> Result<(), Failure> {
         let run = rundir::RunDir::new(run);
-        for (flow, frames) in &self.0 {
-            let path = run.trace(*flow);
+        for (name, frames) in self.0.values() {
+            let path = run.trace(name);
             if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder).map_err(|source| Failure::Io {
-                    doing: "create the folder",
-                    path: folder.to_owned(),
-                    source,
-                })?;
+                std::fs::create_dir_all(folder)
+                    .map_err(Failure::io("create the folder", folder))?;
             }
             replay::write(&path, frames)?;
         }
         Ok(())
     }
+}
+
+/// The name of what is replayed: that of the capture, for people, and what tells its content.
+fn name(file: &Path, frames: &[Captured]) -> PathBuf {
+    let mut hash = blake3::Hasher::new();
+    for frame in frames {
+        hash.update(&frame.at.to_le_bytes());
+        hash.update(&frame.len.to_le_bytes());
+    }
+    let stem = file.file_name().unwrap_or_default().to_string_lossy();
+    let stem = stem.split('.').next().unwrap_or_default();
+    let plain: String = stem
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        .collect();
+    PathBuf::from(format!(
+        "{plain}-{}.pcap.zst",
+        &hash.finalize().to_hex()[..16]
+    ))
 }
 
 /// Sends the generator what it replays.
@@ -135,20 +161,36 @@ pub fn bring_traces(
 ) -> Result<(), Failure> {
     let run = rundir::RunDir::new(run);
     for plan in plans {
-        if let Arrivals::Trace { .. } = plan.arrivals {
-            let path = run.trace(plan.flow);
-            let content = std::fs::read(&path).map_err(|source| Failure::Io {
-                doing: "read what is replayed from",
-                path: path.clone(),
-                source,
-            })?;
-            let there = trace_on_host(folder, plan.flow);
+        if let Arrivals::Trace { file, .. } = &plan.arrivals {
+            let path = run.trace(file);
+            let content =
+                std::fs::read(&path).map_err(Failure::io("read what is replayed from", &path))?;
+            let there = trace_on_host(folder, file);
             machine.host.deploy(&content, &there, 0o600, STEP)?;
         }
     }
     Ok(())
 }
 
-fn trace_on_host(folder: &Path, flow: u16) -> PathBuf {
-    folder.join(format!("flow-{flow}.pcap.zst"))
+fn trace_on_host(folder: &Path, file: &Path) -> PathBuf {
+    folder.join(file.file_name().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_content() {
+        let frame = |at| Captured { at, len: 60 };
+        let first = name(Path::new("../up/my cap.v2.pcap"), &[frame(0), frame(7)]);
+        assert!(first.to_string_lossy().starts_with("mycap-"), "{first:?}");
+        assert_eq!(first.components().count(), 1);
+        let other = name(Path::new("my cap.pcap"), &[frame(0), frame(8)]);
+        assert_ne!(first, other);
+        assert_eq!(
+            other,
+            name(Path::new("/x/mycap.pcapng"), &[frame(0), frame(8)])
+        );
+    }
 }
