@@ -8,6 +8,7 @@ mod leases;
 pub mod machines;
 pub mod sealed;
 mod settings;
+pub mod traffic;
 pub mod trial;
 pub mod variant;
 
@@ -265,6 +266,7 @@ fn until_it_works(
                 let need = trial::Need {
                     modules,
                     vifprobe: variants.vifprobe(),
+                    run: run.path(),
                     part,
                     attempt: number,
                 };
