@@ -12,11 +12,13 @@ use crate::clock::exchange::{ExchangeError, exchange};
 use crate::clock::reading::{read_clocks, realtime_ns};
 use crate::counters::snapshot;
 use crate::domains::Sampler;
-use crate::generator::{Generator, GeneratorError, PnetSender, Window};
+use crate::generator::{Generator, GeneratorError, Window};
 use crate::protocol::{
     Arm, CaptureReady, ClockReading, ClockWatch, Counters, Exchange, Prepare, ProbeResult, Sent,
     VERSION,
 };
+use crate::responder::{ResponderError, RunningResponder};
+use crate::senders::Sender;
 use crate::wait::{Alarm, Stop, Woken};
 
 /// Name of the file that is written last.
@@ -40,6 +42,9 @@ pub enum TrialError {
     /// The generator.
     #[error(transparent)]
     Generator(#[from] GeneratorError),
+    /// A responder.
+    #[error(transparent)]
+    Responder(#[from] ResponderError),
     /// The times make no sense.
     #[error(
         "cannot arm trial {trial}: start {start_ns}, stop {stop_ns} and drain {drain_ns} must follow one another"
@@ -79,7 +84,8 @@ pub struct Trial {
     plan: Prepare,
     folder: PathBuf,
     captures: Vec<RunningCapture>,
-    generator: Option<Generator<PnetSender>>,
+    generator: Option<Generator<Box<dyn Sender>>>,
+    responders: Vec<RunningResponder>,
     prepared: ClockReading,
     alarm: Alarm,
     end: Stop,
@@ -110,16 +116,19 @@ impl Trial {
             .map_err(TrialError::from)
             .and_then(|captures| {
                 let generator = plan.generate.as_ref().map(Generator::open).transpose()?;
+                let responders = plan.respond.iter().map(RunningResponder::start);
+                let responders = responders.collect::<Result<Vec<_>, _>>()?;
                 // Said now rather than after the trial: an interface that is not there.
                 snapshot::take(&plan.counters, &[]).map_err(|e| system(io::Error::other(e)))?;
                 Ok((
                     captures,
                     generator,
+                    responders,
                     Alarm::new().map_err(system)?,
                     Stop::new().map_err(system)?,
                 ))
             });
-        let (captures, generator, alarm, end) = match opened {
+        let (captures, generator, responders, alarm, end) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 // The captures that were started have stopped by being dropped.
@@ -132,6 +141,7 @@ impl Trial {
             folder,
             captures,
             generator,
+            responders,
             prepared: read_clocks(),
             alarm,
             end,
@@ -190,6 +200,12 @@ impl Trial {
         let mut failures = Vec::new();
         if let Err(failure) = self.measure(arm, &mut result, running) {
             failures.push(failure);
+        }
+        for responder in std::mem::take(&mut self.responders) {
+            match responder.finish() {
+                Ok(done) => result.responded.push(done),
+                Err(error) => failures.push(error.to_string()),
+            }
         }
         for capture in &self.captures {
             failures.extend(capture.tell_to_stop().err().map(|error| error.to_string()));
@@ -345,8 +361,8 @@ impl Trial {
             let next = sampler.next_ns().min(until_ns);
             match self.alarm.until(next, &self.end) {
                 Ok(Woken::Stopped) => return Ok(Woken::Stopped),
-                Ok(Woken::Due) if next == until_ns => return Ok(Woken::Due),
-                Ok(Woken::Due) => sampler.sample_due(),
+                Ok(_) if next == until_ns => return Ok(Woken::Due),
+                Ok(_) => sampler.sample_due(),
                 Err(error) => return Err(format!("cannot wait for the trial's times: {error}")),
             }
         }
@@ -504,6 +520,7 @@ mod tests {
             trial: 3,
             captures: vec![],
             generate: None,
+            respond: vec![],
             counters: vec!["lo".into()],
             files: vec!["/proc/uptime".into()],
             domains: false,

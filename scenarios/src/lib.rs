@@ -3,9 +3,11 @@
 //! This room has no I/O beyond reading the files it is given, and depends on no other room.
 
 pub mod acknowledged;
+pub mod arrivals;
 pub mod file;
 pub mod fit;
 mod frame_size;
+mod holds;
 pub mod judge;
 pub mod lab;
 pub mod library;
@@ -15,6 +17,8 @@ pub mod progress;
 mod rules;
 pub mod scenario;
 pub mod search;
+mod send_by;
 mod simulated;
+pub mod timing;
 pub mod units;
 mod yaml;

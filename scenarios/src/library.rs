@@ -28,7 +28,7 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 12] = entries![
+const ENTRIES: [Entry; 13] = entries![
     "quickstart",
     "small-packets",
     "two-guests",
@@ -40,6 +40,7 @@ const ENTRIES: [Entry; 12] = entries![
     "paper-theory",
     "bursts",
     "mixed-sizes",
+    "tcp",
     "aa"
 ];
 

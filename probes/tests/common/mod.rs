@@ -12,8 +12,8 @@ use vifbench_probes::packet::FILTER;
 use vifbench_probes::protocol::{
     CaptureOptions, CaptureSpec, FlowSpec, Generate, Pace, Point, Prepare,
 };
-use vifbench_scenarios::scenario::Arrivals;
-use vifbench_scenarios::units::Rate;
+use vifbench_scenarios::scenario::{Arrivals, SendBy};
+use vifbench_scenarios::units::{Rate, Size};
 
 pub const TX: usize = 0;
 pub const RX: usize = 1;
@@ -94,6 +94,19 @@ impl Wire {
                     &format!("{}/30", ADDRESS[side]),
                     "dev",
                     INTERFACE[side],
+                ],
+            );
+            run(
+                "ip",
+                &[
+                    "-n",
+                    namespace,
+                    "addr",
+                    "add",
+                    &format!("{}/64", ADDRESS6[side]),
+                    "dev",
+                    INTERFACE[side],
+                    "nodad",
                 ],
             );
             run(
@@ -220,7 +233,7 @@ pub fn flow(flow: u16, v6: bool, size: u32, arrivals: Arrivals) -> FlowSpec {
         destination_mac: MAC[RX].into(),
         source: addresses[TX].parse().expect("an address"),
         destination: addresses[RX].parse().expect("an address"),
-        size,
+        size: Size::from_bytes(u64::from(size)).into(),
         arrivals,
         seed: 11,
     }
@@ -242,6 +255,8 @@ pub fn generate(flows: Vec<FlowSpec>) -> Generate {
     Generate {
         interface: INTERFACE[TX].into(),
         pace: Pace::Sleep,
+        sender: SendBy::Auto,
+        warmup_ns: 0,
         flows,
     }
 }
@@ -252,6 +267,7 @@ pub fn plan(captures: Vec<CaptureSpec>, generate: Option<Generate>) -> Prepare {
         trial: 1,
         captures,
         generate,
+        respond: vec![],
         counters: vec![],
         files: vec![],
         domains: false,

@@ -15,7 +15,7 @@ use vifbench_probes::pcap_file::{About, FileFormat, Writer};
 use vifbench_probes::protocol::FlowSpec;
 use vifbench_reports::analyze::PairAnalysis;
 use vifbench_scenarios::scenario::Arrivals;
-use vifbench_scenarios::units::Rate;
+use vifbench_scenarios::units::{Rate, Size};
 
 use super::Bench;
 use super::answer::Answer;
@@ -23,6 +23,8 @@ use super::error::BenchError;
 use super::tools::{Tool, shown, text_of};
 
 const PACKETS: u32 = 3_000_000;
+/// The smallest frame, with FCS.
+const FRAME: u32 = 64;
 /// 2026-11-22, in nanoseconds since 1970.
 const START_NS: u64 = 1_795_305_600_000_000_000;
 /// What tshark prints of each packet: the least that tells one from another.
@@ -329,13 +331,14 @@ impl Frames {
             destination_mac: "02:76:62:09:00:02".to_owned(),
             source: [198, 18, 9, 1].into(),
             destination: [198, 18, 9, 2].into(),
-            size: 64,
+            size: Size::from_bytes(u64::from(FRAME)).into(),
             arrivals: Arrivals::Cbr {
                 rate: Rate::per_sec(1_000_000),
             },
             seed: 1,
         };
-        let template = Template::new(&spec).map_err(|error| BenchError::Generator(error.into()))?;
+        let template =
+            Template::new(&spec, FRAME).map_err(|error| BenchError::Generator(error.into()))?;
         Ok(Self {
             kind,
             template,

@@ -2,15 +2,19 @@
 
 use std::process::Command;
 
-use vifbench_probes::generator::{GeneratorError, PnetSender, Sender as _};
+use vifbench_probes::generator::GeneratorError;
 use vifbench_probes::packet::Template;
 use vifbench_probes::protocol::FlowSpec;
+use vifbench_probes::senders::{PnetSender, Sender as _};
 use vifbench_scenarios::scenario::Arrivals;
-use vifbench_scenarios::units::Rate;
+use vifbench_scenarios::units::{Rate, Size};
 
 use super::error::BenchError;
 use super::tools::{self, Tool};
 use super::wire::{End, Wire, address, interface, mac};
+
+/// The smallest frame, with FCS.
+const FRAME: u32 = 64;
 
 /// Who sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,13 +68,12 @@ impl Load {
                     let mut sender = PnetSender::open(name)?;
                     for seq in 0..packets {
                         template.number(seq);
-                        sender
-                            .send(template.stamp(0))
-                            .map_err(|error| GeneratorError::Gone {
-                                interface: name.to_owned(),
-                                sent: u64::from(seq),
-                                error,
-                            })?;
+                        sender.push(template.stamp(0));
+                        sender.flush().map_err(|refused| GeneratorError::Gone {
+                            interface: name.to_owned(),
+                            sent: u64::from(seq),
+                            error: refused.error,
+                        })?;
                     }
                     Ok(())
                 })?
@@ -91,11 +94,11 @@ fn template() -> Result<Template, BenchError> {
         destination_mac: mac(End::Rx).to_owned(),
         source: ip(End::Tx)?,
         destination: ip(End::Rx)?,
-        size: 64,
+        size: Size::from_bytes(u64::from(FRAME)).into(),
         arrivals: Arrivals::Cbr {
             rate: Rate::per_sec(1_000_000),
         },
         seed: 1,
     };
-    Template::new(&spec).map_err(|error| BenchError::Generator(error.into()))
+    Template::new(&spec, FRAME).map_err(|error| BenchError::Generator(error.into()))
 }
