@@ -105,7 +105,8 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
         id: "differences",
         title: format!("Differences to {base}, all flows"),
         caption: format!(
-            "{}, other less base in percent of the base, paired by block; right is more. {ends} A difference counts when it \
+            "{}, other less base in percent of the base, or other as a multiple of the base where that is large, paired by block; right \
+             is more. {ends} A difference counts when it \
              is significant and lies outside the grey bar: what is too small to matter, or within bound and noise.",
             if judged { "Judged numbers" } else { "All numbers" }
         ),

@@ -25,7 +25,8 @@ pub(super) fn section(run: &Analysis) -> Markup {
                 div.scroll {
                     table {
                         caption { "By rate, guest and variant: " (link("median", html! { "median over the trials" }))
-                                  ", counts summed. " (link("measured", html! { "Measured packets" })) " only." }
+                                  ", counts summed. " (link("measured", html! { "Measured packets" })) " only. Raw: "
+                                  a href="trials.csv" { "trials.csv" } "." }
                         thead { tr {
                             th scope="col" { "rate" } th scope="col" { "to" } th scope="col" { "variant" }
                             th.n scope="col" { "trials" }
