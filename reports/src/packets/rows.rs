@@ -22,13 +22,11 @@ struct Flow {
 impl Rows {
     /// The row of a packet; `new` makes one where there is none yet.
     pub(super) fn find_or(&mut self, flow: u16, seq: u32, new: impl FnOnce() -> usize) -> usize {
-        let place = match self.flows.iter().position(|(of, _)| *of == flow) {
-            Some(place) => place,
-            None => {
-                self.flows.push((flow, Flow::default()));
-                self.flows.len() - 1
-            }
-        };
+        let known = self.flows.iter().position(|(of, _)| *of == flow);
+        let place = known.unwrap_or_else(|| {
+            self.flows.push((flow, Flow::default()));
+            self.flows.len() - 1
+        });
         self.flows[place].1.find_or(seq, new)
     }
 }
