@@ -85,12 +85,14 @@ pub enum Failure {
         why: String,
     },
     /// A sealed trial gave two different results.
-    #[error("trial {trial} is not exact: run twice from the same armed state, {} came out different; something from outside reached the lab", file.display())]
+    #[error("trial {trial} is not exact: {} came out different from {against}; something from outside reached the lab, or the lab is not the one it is taken for", file.display())]
     NotExact {
         /// Which trial.
         trial: u32,
         /// Which file of the results.
         file: PathBuf,
+        /// What it was compared with.
+        against: String,
     },
     /// A file of this machine.
     #[error("cannot {doing} {}: {source}{}", path.display(), room_hint(source))]
@@ -121,7 +123,7 @@ pub fn room_hint(source: &io::Error) -> &'static str {
 }
 
 impl Failure {
-    /// What a file operation failed at: for `map_err`.
+    /// For `map_err` after an operation on a file of this machine.
     pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io {

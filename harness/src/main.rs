@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, LabCommand};
 use error::Failure;
 use exit::Exit;
 use vifbench_scenarios::progress::Progress;
@@ -46,6 +46,10 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     // For as long as the process: a boot that Ctrl-C left behind may still talk.
     let progress: &'static dyn Progress = Box::leak(progress::for_stderr());
     match &cli.command {
+        Command::Lab(LabCommand::Verify(args)) => {
+            let cancel = interrupt::install()?;
+            commands::verify::run(args, format, progress, &cancel)
+        }
         Command::Lab(command) => commands::lab::run(command, format, progress),
         Command::Scenario(command) => commands::scenario::run(command, format),
         Command::Run(args) => {
