@@ -10,6 +10,7 @@ use crate::compare::{Comparison, Finding};
 use crate::metrics::containers::WouldBe;
 use crate::metrics::cpu::DomainUse;
 use crate::metrics::flow::FlowMetrics;
+use crate::metrics::transactions::Transactions;
 use crate::packets::CaptureCount;
 use crate::stats::median;
 use crate::store::RunRecord;
@@ -101,6 +102,9 @@ pub struct TrialSummary {
     pub domains: Vec<DomainUse>,
     /// Containers that would have formed, by vif; empty without shadow accounting.
     pub would_be: Vec<WouldBe>,
+    /// Flows that wait for answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transactions: Vec<Transactions>,
     /// What the generator says of itself.
     pub sent: Option<Sent>,
     /// What each capture held.
@@ -125,6 +129,7 @@ impl TrialSummary {
             total: None,
             domains: Vec::new(),
             would_be: Vec::new(),
+            transactions: Vec::new(),
             sent: None,
             captures: Vec::new(),
             warnings: Vec::new(),
@@ -372,13 +377,17 @@ impl RunSummary {
 
     /// The few comparisons that fit a terminal: those of all flows, without the hops.
     fn short_comparisons(&self) -> Vec<String> {
-        const SHOWN: [&str; 7] = [
+        const SHOWN: [&str; 11] = [
             "delay_p50",
             "delay_p99",
             "hop_vif_rx",
             "abs_ipdv_mean",
             "lost",
             "throughput",
+            "transactions",
+            "round_trip_p50",
+            "round_trip_p99",
+            "tcp_goodput",
             "dom0_cpu",
         ];
         let mut lines = Vec::new();
