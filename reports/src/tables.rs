@@ -9,6 +9,7 @@ use vifbench_scenarios::units::Rate;
 
 use crate::compare::Comparison;
 use crate::error::ReportError;
+use crate::metrics::containers::Costs;
 use crate::metrics::flow::FlowMetrics;
 use crate::packets::{Packet, index};
 use crate::stats::Stats;
@@ -154,9 +155,20 @@ fn trials_frame(path: &Path, summary: &RunSummary) -> Result<DataFrame, ReportEr
         None => t.dom0()?.ns_per_packet,
         Some(_) => None,
     });
-    table.both("packets_per_would_be_container", |t, m| {
+    table.both("packets_per_container", |t, m| {
         t.per_container(m.flow.map(|_| m.to.as_str()))
     });
+    let costs: [(&str, fn(&Costs) -> f64); 4] = [
+        ("slots_per_packet", |c| c.slots),
+        ("copies_per_packet", |c| c.copies),
+        ("hypercalls_per_packet", |c| c.hypercalls),
+        ("events_per_packet", |c| c.events),
+    ];
+    for (name, of) in costs {
+        table.both(name, |t, m| {
+            Some(of(&t.costs(m.flow.map(|_| m.to.as_str()))?))
+        });
+    }
     frame(path, table.rows.len(), table.columns)
 }
 

@@ -1,6 +1,6 @@
-//! What the model can answer and a lab cannot yet.
+//! What the model can answer and a lab cannot yet, and the other way round.
 
-use crate::scenario::{Arrivals, FrameSize, Scenario};
+use crate::scenario::{Arrivals, FrameSize, Patches, Regulator, Scenario};
 
 impl Scenario {
     /// What in this scenario only `vifbench simulate` honours, one phrase each; empty if a lab can run it all.
@@ -25,14 +25,6 @@ impl Scenario {
         }
         for variant in &self.variants {
             let name = &variant.name;
-            if let Some(regulator) = variant.regulator
-                && !regulator.is_in_the_patches()
-            {
-                found.push(format!(
-                    "variant `{name}` has `regulator: {}`",
-                    regulator.name()
-                ));
-            }
             for (key, given) in [
                 ("container", variant.container.is_some()),
                 ("framing", variant.framing.is_some()),
@@ -45,6 +37,21 @@ impl Scenario {
         }
         if self.service.is_some() {
             found.push("`service` is given".to_owned());
+        }
+        found
+    }
+
+    /// What in this scenario only a lab can answer, one phrase each; empty if the model can simulate it all.
+    pub fn only_measured(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for variant in &self.variants {
+            let name = &variant.name;
+            if variant.patches == Patches::Hold {
+                found.push(format!("variant `{name}` has `patches: hold`"));
+            }
+            if variant.regulator == Some(Regulator::Dim) {
+                found.push(format!("variant `{name}` has `regulator: dim`"));
+            }
         }
         found
     }

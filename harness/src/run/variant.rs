@@ -13,7 +13,7 @@ use vifbench_provisioning::modules::builder::BuiltModules;
 use vifbench_provisioning::modules::swap::Pair;
 use vifbench_reports::store::ModuleProof;
 use vifbench_scenarios::progress::Progress;
-use vifbench_scenarios::scenario::{Patches, Variant};
+use vifbench_scenarios::scenario::Variant;
 
 use super::bench::{BASE, Bench};
 use super::crew::Crew;
@@ -110,10 +110,8 @@ impl<'a> Variants<'a> {
         release: &str,
         progress: &dyn Progress,
     ) -> Result<Pair, Failure> {
-        let series = match variant.patches {
-            Patches::Stock => return Ok(Pair::Stock),
-            Patches::Shadow => "shadow",
-            Patches::Aggregation => "aggregation",
+        let Some(series) = variant.patches.series() else {
+            return Ok(Pair::Stock);
         };
         let key = (series.to_owned(), release.to_owned());
         let modules = if let Some(modules) = self.built.get(&key) {

@@ -57,6 +57,12 @@ impl Captures for NoCaptures {
 /// Why a scenario cannot be simulated.
 #[derive(Debug, Error)]
 pub enum SimulationError {
+    /// Something that only a lab has.
+    #[error("the model cannot answer this scenario: {}; run it in a lab, or leave that out", found.join(", "))]
+    OnlyMeasured {
+        /// Each in a phrase.
+        found: Vec<String>,
+    },
     /// It would take too long.
     #[error(
         "the scenario asks for {packets:.1e} packets in all: that would take about {hours:.0} hours; lower the duration, the rates or the blocks, to {MOST_PACKETS:.0e} packets at most"
@@ -250,6 +256,10 @@ fn run(
     mut tell: Option<Tell<'_>>,
 ) -> Result<Vec<Outcome>, SimulationError> {
     let scenario = question.scenario;
+    let found = scenario.only_measured();
+    if !found.is_empty() {
+        return Err(SimulationError::OnlyMeasured { found });
+    }
     let plan = Plan::new(scenario, question.seed, question.blocks);
     let cells = cells(scenario);
     let jobs: Vec<(usize, &TrialPlan)> = cells
@@ -350,7 +360,9 @@ fn cells(scenario: &Scenario) -> Vec<Cell<'_>> {
                 let matters = match variant.patches {
                     Patches::Stock => false,
                     Patches::Shadow => true,
-                    Patches::Aggregation => variant.regulator.is_none_or(Regulator::has_hold),
+                    Patches::Aggregation | Patches::Hold => {
+                        variant.regulator.is_none_or(Regulator::has_hold)
+                    }
                 };
                 cells.push(Cell {
                     variant,
@@ -435,7 +447,7 @@ fn model(scenario: &Scenario, variant: &Variant, hold: Option<Span>) -> (Model, 
         (Patches::Stock, _) => Handling::Stock,
         (Patches::Shadow, _) => Handling::Shadow,
         // A scenario without a regulator here does not pass its check.
-        (Patches::Aggregation, regulator) => {
+        (Patches::Aggregation | Patches::Hold, regulator) => {
             Handling::Containers(regulator.unwrap_or(Regulator::Static))
         }
     };
