@@ -9,7 +9,6 @@ use vifbench_scenarios::units::Rate;
 
 use crate::compare::Comparison;
 use crate::error::ReportError;
-use crate::metrics::containers::Costs;
 use crate::metrics::flow::FlowMetrics;
 use crate::packets::{Packet, index};
 use crate::stats::Stats;
@@ -158,17 +157,13 @@ fn trials_frame(path: &Path, summary: &RunSummary) -> Result<DataFrame, ReportEr
     table.both("packets_per_container", |t, m| {
         t.per_container(m.flow.map(|_| m.to.as_str()))
     });
-    let costs: [(&str, fn(&Costs) -> f64); 4] = [
-        ("slots_per_packet", |c| c.slots),
-        ("copies_per_packet", |c| c.copies),
-        ("hypercalls_per_packet", |c| c.hypercalls),
-        ("events_per_packet", |c| c.events),
-    ];
-    for (name, of) in costs {
-        table.both(name, |t, m| {
-            Some(of(&t.costs(m.flow.map(|_| m.to.as_str()))?))
-        });
-    }
+    let costs = |t: &TrialSummary, m: &FlowMetrics| t.costs(m.flow.map(|_| m.to.as_str()));
+    table.both("slots_per_packet", |t, m| Some(costs(t, m)?.slots));
+    table.both("copies_per_packet", |t, m| Some(costs(t, m)?.copies));
+    table.both("hypercalls_per_packet", |t, m| {
+        Some(costs(t, m)?.hypercalls)
+    });
+    table.both("events_per_packet", |t, m| Some(costs(t, m)?.events));
     frame(path, table.rows.len(), table.columns)
 }
 
