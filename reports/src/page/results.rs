@@ -154,6 +154,7 @@ fn waits(run: &Analysis, variant: &str, rate: Option<Rate>) -> Option<Waits> {
         .iter()
         .filter(|t| t.variant == variant && t.rate == rate)
         .flat_map(|t| &t.containers)
+        .filter(|vif| vif.containers > 0)
         .collect();
     let containers: u64 = vifs.iter().map(|v| v.containers).sum();
     let frames: u64 = vifs.iter().map(|v| v.frames).sum();
@@ -178,12 +179,13 @@ fn of_kind(formed: Formed) -> &'static str {
         Formed::Sent => "Containers",
         Formed::Held => "Groups of packets held together",
         Formed::WouldBe => "Would-be containers",
+        Formed::No => "No containers",
     }
 }
 
 fn waited(formed: Formed) -> &'static str {
     match formed {
-        Formed::Sent | Formed::Held => "waited",
+        Formed::Sent | Formed::Held | Formed::No => "waited",
         Formed::WouldBe => "would have waited",
     }
 }
