@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::run::bench::Repeat;
 use clap::{Parser, Subcommand, ValueEnum};
 use vifbench_scenarios::units::Span;
 
@@ -125,6 +126,9 @@ pub enum Command {
         /// Write CSV files and a configuration for Apache Otava into this folder.
         #[arg(long, value_name = "DIR")]
         otava: Option<PathBuf>,
+        /// Write `history/index.html` beside the runs: all nights with sparklines and changes. A night does so by itself.
+        #[arg(long)]
+        page: bool,
     },
     /// How far verdicts can be trusted: false alarms over simulated nights, and the shifts that are found.
     #[command(
@@ -226,6 +230,22 @@ pub enum LabCommand {
         #[arg(long, default_value_t = 50)]
         lines: usize,
     },
+    /// Prove on this machine that sealed trials are exact: run each again and again under different loads.
+    Verify(VerifyArgs),
+}
+
+/// `vifbench lab verify ...`
+#[derive(Debug, clap::Args)]
+pub struct VerifyArgs {
+    /// Library name or file of a sealed scenario; its first block is run.
+    #[arg(default_value = "quickstart")]
+    pub scenario: String,
+    /// How often each trial is run: while this machine is idle, has one core busy, all cores busy, and so on in turn.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..))]
+    pub times: u32,
+    /// Spaces the packets.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
 }
 
 /// `vifbench scenario ...`
@@ -265,12 +285,30 @@ pub struct RunArgs {
     /// Orders the blocks and spaces the packets.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Run every sealed trial twice from its armed state and compare all packets and counters, byte for byte.
+    /// So many blocks, each with packets, payloads and an arrival phase of its own, the same for every variant of the
+    /// block: the spread that one exact answer does not show.
+    #[arg(long, conflicts_with = "blocks", value_name = "N")]
+    pub seeds: Option<u32>,
+    /// Run sealed trials although their results are known, and compare with these, byte for byte.
+    #[arg(long)]
+    pub force: bool,
+    /// Run every sealed trial twice and compare all packets and counters, byte for byte.
     #[arg(long)]
     pub twice: bool,
     /// Leave the virtual lab up, so that the next run need not restore it.
     #[arg(long)]
     pub keep_lab: bool,
+}
+
+impl RunArgs {
+    /// How often sealed trials are run.
+    pub fn repeat(&self) -> Repeat {
+        match (self.twice, self.force) {
+            (true, _) => Repeat::Twice,
+            (false, true) => Repeat::Stored,
+            (false, false) => Repeat::Never,
+        }
+    }
 }
 
 /// `vifbench trust ...`
@@ -294,6 +332,9 @@ pub struct TrustArgs {
     /// The true shift to be found, in percent.
     #[arg(long, default_value_t = 5.0)]
     pub shift: f64,
+    /// Say how long trials must be, by number of blocks, to find the shift in 90 % of nights. Takes minutes.
+    #[arg(long)]
+    pub needed: bool,
 }
 
 /// `vifbench simulate ...`

@@ -1,7 +1,7 @@
 //! Every way a command can fail, and the exit code that says which kind it was.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use vifbench_model::experiment::SimulationError;
@@ -85,12 +85,14 @@ pub enum Failure {
         why: String,
     },
     /// A sealed trial gave two different results.
-    #[error("trial {trial} is not exact: run twice from the same armed state, {} came out different; something from outside reached the lab", file.display())]
+    #[error("trial {trial} is not exact: {} came out different from {against}; something from outside reached the lab, or the lab is not the one it is taken for", file.display())]
     NotExact {
         /// Which trial.
         trial: u32,
         /// Which file of the results.
         file: PathBuf,
+        /// What it was compared with.
+        against: String,
     },
     /// A file of this machine.
     #[error("cannot {doing} {}: {source}{}", path.display(), room_hint(source))]
@@ -121,6 +123,16 @@ pub fn room_hint(source: &io::Error) -> &'static str {
 }
 
 impl Failure {
+    /// For `map_err` after an operation on a file of this machine.
+    pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            doing,
+            path,
+            source,
+        }
+    }
+
     /// Is a disk of this machine full?
     pub fn is_out_of_room(&self) -> bool {
         match self {

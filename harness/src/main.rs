@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, LabCommand};
 use error::Failure;
 use exit::Exit;
 use vifbench_scenarios::progress::Progress;
@@ -46,6 +46,10 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     // For as long as the process: a boot that Ctrl-C left behind may still talk.
     let progress: &'static dyn Progress = Box::leak(progress::for_stderr());
     match &cli.command {
+        Command::Lab(LabCommand::Verify(args)) => {
+            let cancel = interrupt::install()?;
+            commands::verify::run(args, format, progress, &cancel)
+        }
         Command::Lab(command) => commands::lab::run(command, format, progress),
         Command::Scenario(command) => commands::scenario::run(command, format),
         Command::Run(args) => {
@@ -69,9 +73,19 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             b,
             although_different,
         } => commands::compare::run(a, b, *although_different, format, progress),
-        Command::History { out, only, otava } => {
-            commands::history::run(out, only.as_deref(), otava.as_deref(), format)
-        }
+        Command::History {
+            out,
+            only,
+            otava,
+            page,
+        } => commands::history::run(
+            out,
+            only.as_deref(),
+            otava.as_deref(),
+            *page,
+            format,
+            progress,
+        ),
         Command::Trust(args) => commands::trust::run(args, format, progress),
         Command::Patches(command) => commands::patches::run(command, format, progress),
         Command::Doctor { lab } => commands::doctor::run(lab.as_deref(), format),

@@ -241,7 +241,8 @@ pub fn freeze(from: &Path, to: &Path) -> Result<(), StoreError> {
     fs::rename(&part, to).map_err(io("rename into place", to))
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
+/// Reads a JSON file of a run.
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
     let text = fs::read(path).map_err(io("read", path))?;
     serde_json::from_slice(&text).map_err(|source| StoreError::Json {
         path: path.to_owned(),

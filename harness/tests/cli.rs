@@ -370,6 +370,47 @@ fn a_simulation_makes_a_report_that_says_what_it_is() {
     );
 }
 
+/// The counterparts of the paper's Table 1 and of its figures 5 and 6.
+#[test]
+fn closed_loops_have_a_table_and_a_figure_over_time() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    Command::cargo_bin("vifbench")
+        .expect("the binary")
+        .current_dir(folder.path())
+        .args(["simulate", "paper-table1", "--blocks", "1"])
+        .assert()
+        .success();
+    let report = folder.path().join("results/paper-table1-simulated-1");
+    let csv = fs::read_to_string(report.join("figures/over-time.csv")).expect("the figure");
+    // With T0 = 10 ms each sample of the static time-out takes 10.5 ms in each of two loops.
+    let last = csv
+        .lines()
+        .rfind(|line| line.starts_with("T0 = 10 ms,") && line.contains(",static,line,"))
+        .expect("a point");
+    let (_, place) = last.split_once(",static,line,").expect("x and y");
+    let so_far: f64 = place
+        .split(',')
+        .nth(1)
+        .expect("y")
+        .parse()
+        .expect("a number");
+    assert!((so_far - 2.0 / 0.0105).abs() < 3.0, "{last}");
+    let tex = fs::read_to_string(report.join("tables/simulated.tex")).expect("the table");
+    assert!(
+        tex.contains("\\toprule") && tex.contains("of static"),
+        "{tex}"
+    );
+    let row = tex
+        .lines()
+        .find(|line| line.contains("10.0 ms & literal"))
+        .expect("the formulas as printed");
+    assert!(row.contains("$\\times$"), "{row}");
+    for ending in [".pdf", ".svg"] {
+        let file = format!("figures/over-time-ieee-1col{ending}");
+        assert!(report.join(&file).exists(), "{file} is missing");
+    }
+}
+
 #[test]
 fn a_simulation_refuses_what_cannot_be() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -112,6 +112,8 @@ for machine in dom0 u1 u2 gen; do
     ssh-keygen -q -t ed25519 -N '' -C "$machine" -f "$work/host_keys/$machine"
     cp "$work/host_keys/$machine.pub" "$out/ssh/"
 done
+# dom0's own key: in a sealed trial it is dom0 that speaks to the guests.
+ssh-keygen -q -t ed25519 -N '' -C vifbench-dom0 -f "$work/dom0-client"
 
 # --- Roots -------------------------------------------------------------------------------------------
 
@@ -178,7 +180,7 @@ root() {
     rm "$root/files" "$root/modules"
     gcc -O2 -o "$root/usr/sbin/seed-random" "$recipe/seed-random.c"
     awk 'BEGIN { print "127.0.0.1 localhost" } !/^#/ { print $2, $1; print $3, $1 }' "$recipe/common/etc/machines" > "$root/etc/hosts"
-    cp "$out/ssh/controller.pub" "$root/etc/ssh/authorized_keys"
+    cat "$out/ssh/controller.pub" "$work/dom0-client.pub" > "$root/etc/ssh/authorized_keys"
     mkdir -m 700 "$root/etc/ssh/host_keys"
 }
 
@@ -195,6 +197,12 @@ for machine in u1 u2 gen; do cp "$work/host_keys/$machine" "$work/guest/etc/ssh/
 step "making dom0's root"
 root dom0
 cp "$work/host_keys/dom0" "$work/dom0/etc/ssh/host_keys/"
+gcc -O2 -o "$work/dom0/usr/sbin/rendezvous" "$recipe/rendezvous.c"
+cp "$work/dom0-client" "$work/dom0/etc/ssh/client_key"
+chmod 600 "$work/dom0/etc/ssh/client_key"
+for machine in u1 u2 gen; do
+    echo "$machine $(cut -d ' ' -f 1,2 "$work/host_keys/$machine.pub")"
+done > "$work/dom0/etc/ssh/ssh_known_hosts"
 mkdir "$work/dom0/boot"
 pack guest "$work/dom0/boot/guest.cpio"
 cp "$out/vmlinux" "$work/dom0/boot/"

@@ -221,6 +221,12 @@ pub trait Host: Send {
     ) -> Result<(), HostError>;
     /// Starts a program and keeps its stdin and stdout.
     fn open(&mut self, command: &str, deadline: Duration) -> Result<Box<dyn Channel>, HostError>;
+    /// Ends the connection, if there is one; the next step makes a new one.
+    fn disconnect(&mut self) {}
+    /// Ends the connection, if there is one, and waits until the host answers again.
+    fn reconnect(&mut self, _deadline: Duration) -> Result<(), HostError> {
+        Ok(())
+    }
 }
 
 /// What every host can do, built from the three operations.
@@ -271,6 +277,12 @@ impl<T: Host + ?Sized> Host for Box<T> {
     }
     fn open(&mut self, command: &str, deadline: Duration) -> Result<Box<dyn Channel>, HostError> {
         (**self).open(command, deadline)
+    }
+    fn disconnect(&mut self) {
+        (**self).disconnect();
+    }
+    fn reconnect(&mut self, deadline: Duration) -> Result<(), HostError> {
+        (**self).reconnect(deadline)
     }
 }
 

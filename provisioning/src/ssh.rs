@@ -272,6 +272,14 @@ fn unanswered(target: &Target, why: NoAnswer, doing: &str, deadline: Duration) -
 }
 
 impl Host for SshHost {
+    fn disconnect(&mut self) {
+        Self::disconnect(self);
+    }
+
+    fn reconnect(&mut self, deadline: Duration) -> Result<(), HostError> {
+        Self::reconnect(self, deadline)
+    }
+
     fn name(&self) -> &HostName {
         &self.target.host
     }

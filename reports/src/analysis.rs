@@ -1,12 +1,15 @@
 //! From a run on disk to its summary: every trial is read, joined, measured and written down.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 
 use vifbench_scenarios::plan::{FlowPlan, TrialPlan};
-use vifbench_scenarios::progress::Progress;
+use vifbench_scenarios::progress::{Progress, Task};
 
 use crate::compare::{self, Question};
 use crate::error::ReportError;
+use crate::metrics::containers::Histograms;
 use crate::metrics::flow::{self, FlowValues};
 use crate::metrics::rate::Series;
 use crate::metrics::{containers, cpu};
@@ -47,6 +50,8 @@ pub struct TrialValues {
     pub flows: Vec<FlowValues>,
     /// Rates over time.
     pub series: Series,
+    /// How full containers were, and how long they were held.
+    pub containers: Histograms,
 }
 
 /// Reads a run, writes `packets/<n>.parquet` and `trials.parquet`, and tells what it found.
@@ -69,15 +74,7 @@ pub fn analyze(run: &RunDir, progress: &dyn Progress) -> Result<Analysis, Report
     let events = run.read_events()?;
     let planned = record.plan.trials.len();
     let task = progress.start("analysis", Some(planned as u64));
-    let mut trials = Vec::new();
-    let mut summaries = Vec::new();
-    for (done, plan) in record.plan.trials.iter().enumerate() {
-        task.message(&format!("trial {} ({})", plan.number, plan.variant.name));
-        let (trial, summary) = one_trial(run, &record, plan)?;
-        trials.push(trial);
-        summaries.push(summary);
-        task.set(done as u64 + 1);
-    }
+    let (trials, summaries) = all_trials(run, &record, task.as_ref())?;
     task.finish(&format!("{planned} trials analysed"));
 
     let question = Question {
@@ -97,6 +94,48 @@ pub fn analyze(run: &RunDir, progress: &dyn Progress) -> Result<Analysis, Report
         trials,
         summary,
     })
+}
+
+/// Reads and measures all trials of the plan, several at once: each by itself says the same, in whatever order.
+fn all_trials(
+    run: &RunDir,
+    record: &RunRecord,
+    task: &dyn Task,
+) -> Result<(Vec<TrialAnalysis>, Vec<TrialSummary>), ReportError> {
+    let plans = &record.plan.trials;
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let mut found: Vec<Option<(TrialAnalysis, TrialSummary)>> = Vec::new();
+    found.resize_with(plans.len(), || None);
+    std::thread::scope(|scope| {
+        let (send, receive) = channel();
+        for _ in 0..workers.min(plans.len()) {
+            let (send, next) = (send.clone(), &next);
+            scope.spawn(move || {
+                while let Some((index, plan)) = take(plans, next) {
+                    // Nobody listens any more after an error.
+                    if send.send((index, one_trial(run, record, plan))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(send);
+        for (done, (index, trial)) in receive.iter().enumerate() {
+            let plan = &plans[index];
+            task.message(&format!("trial {} ({})", plan.number, plan.variant.name));
+            found[index] = Some(trial?);
+            task.set(done as u64 + 1);
+        }
+        Ok::<(), ReportError>(())
+    })?;
+    Ok(found.into_iter().flatten().unzip())
+}
+
+/// The next of the plans that nobody has taken.
+fn take<'p>(plans: &'p [TrialPlan], next: &AtomicUsize) -> Option<(usize, &'p TrialPlan)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    Some((index, plans.get(index)?))
 }
 
 fn one_trial(
@@ -206,15 +245,20 @@ fn measure(
     summary.containers = containers::containers(&read.results);
     summary.sent = read.results.iter().find_map(|(_, r)| r.sent.clone());
     warnings.extend(capture_warnings(&read.captures));
+    let containers = containers::histograms(&read.results);
     let series = Series::of(&read, record.plan.warmup.nanos() as i64);
     summary.captures = read.captures;
     summary.warnings = warnings;
-    let (metrics, values): (Vec<_>, Vec<_>) = flows.into_iter().unzip();
+    let (metrics, mut values): (Vec<_>, Vec<_>) = flows.into_iter().unzip();
+    for of_flow in &mut values {
+        of_flow.keep_for_figures();
+    }
     summary.flows = metrics;
     summary.total = Some(total);
     TrialValues {
         flows: values,
         series,
+        containers,
     }
 }
 

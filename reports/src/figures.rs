@@ -1,43 +1,56 @@
-//! Figures: each is laid out once as a [`scene::Scene`], and plotters draws that as SVG and as PNG.
+//! Figures: each is made once as data ([`chart`]), laid out for the page and for the columns of papers, and drawn as SVG,
+//! PNG and PDF. CSV and `PGFPlots` source come from the same data.
+//!
+//! ```text
+//! chart -> layout (on a sheet) -> scene -> draw (SVG, PNG), pdf
+//! chart -> csv, pgf, values under the pointer
+//! ```
 
+pub mod against_rate;
 pub mod axis;
+pub mod boxes;
 pub mod cdf;
+pub mod chart;
+pub mod containers;
 pub mod cpu;
+pub mod csv;
+mod curve;
+pub mod differences;
 pub mod draw;
+pub mod files;
 pub mod font;
-pub mod frame;
+pub mod front;
 pub mod hops;
+pub mod hover;
 pub mod jitter;
+pub mod layout;
+pub mod of_run;
+pub mod pdf;
+pub mod pgf;
+pub mod provenance;
 pub mod rates;
 pub mod scene;
+pub mod sheet;
 pub mod style;
+pub mod writing;
 
 use crate::analysis::Analysis;
-use crate::figures::scene::Scene;
-
-/// A figure with what a page says about it.
-#[derive(Debug, Clone)]
-pub struct Figure {
-    /// File name without its ending, and anchor in the page.
-    pub id: &'static str,
-    /// Heading.
-    pub title: String,
-    /// What is seen, on what it rests, and how to read it.
-    pub caption: String,
-    /// Entries of [`crate::definitions`] that it shows.
-    pub definitions: &'static [&'static str],
-    /// The drawing.
-    pub scene: Scene,
-}
+use crate::figures::chart::Figure;
 
 /// All figures that the run has data for. The font must be registered.
 pub fn figures(run: &Analysis) -> Vec<Figure> {
     [
+        differences::figure(run),
         cdf::figure(run),
+        cdf::tail(run),
+        boxes::figure(run),
+        against_rate::figure(run),
         hops::figure(run),
         jitter::figure(run),
         rates::figure(run),
+        containers::figure(run),
         cpu::figure(run),
+        front::figure(run),
     ]
     .into_iter()
     .flatten()

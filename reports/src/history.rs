@@ -4,6 +4,8 @@
 //! Change points over it are a second opinion: they see slow drift that no single night shows, but need several nights
 //! behind a change. The verdict of a night rests on that night alone.
 
+mod page;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
@@ -12,6 +14,7 @@ use std::path::{Path, PathBuf};
 use polars::prelude::*;
 use serde::Serialize;
 
+pub use self::page::write_page;
 use crate::compare::{self, Unit};
 use crate::error::ReportError;
 use crate::stats::changes::{Change, changes};
@@ -335,13 +338,8 @@ impl History {
         files
     }
 
-    /// The series that changed, newest change first, for a terminal.
-    pub fn to_text(&self) -> String {
-        let mut out = format!(
-            "{}, {} series\n",
-            text::plural(self.runs, "run"),
-            self.series.len()
-        );
+    /// Every change with its series, the newest first.
+    pub fn newest_changes(&self) -> Vec<(&Series, &Change)> {
         let mut found: Vec<(&Series, &Change)> = self
             .series
             .iter()
@@ -351,6 +349,17 @@ impl History {
             let at = |s: &Series, c: &Change| s.nights[c.at].started.clone();
             at(b, d).cmp(&at(a, c)).then_with(|| a.key.cmp(&b.key))
         });
+        found
+    }
+
+    /// The series that changed, newest change first, for a terminal.
+    pub fn to_text(&self) -> String {
+        let mut out = format!(
+            "{}, {} series\n",
+            text::plural(self.runs, "run"),
+            self.series.len()
+        );
+        let found = self.newest_changes();
         if found.is_empty() {
             out.push_str("no change point\n");
         }

@@ -1,10 +1,11 @@
 //! The floor of noise: how far a variant differs from itself, learned from runs in which nothing differed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use vifbench_scenarios::scenario::Scenario;
+use vifbench_scenarios::units::Span;
 
 use crate::compare::{Comparison, base};
 use crate::error::ReportError;
@@ -22,6 +23,9 @@ pub struct Noise {
     pub metrics: BTreeMap<String, Floor>,
     /// Runs that it was learned from.
     pub runs: Vec<String>,
+    /// How long their trials were; none where they differ.
+    #[serde(default)]
+    pub duration: Option<Span>,
 }
 
 /// The floor of one metric.
@@ -62,6 +66,7 @@ impl Noise {
     pub fn learn(runs: &[(String, &Scenario, &[Comparison])]) -> Self {
         let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
         let mut names = Vec::new();
+        let mut durations = BTreeSet::new();
         for (run, scenario, comparisons) in runs {
             let mut any = false;
             for c in comparisons.iter().filter(|c| is_twin(scenario, &c.other)) {
@@ -78,6 +83,7 @@ impl Noise {
             }
             if any {
                 names.push(run.clone());
+                durations.insert(scenario.duration);
             }
         }
         let metrics = seen
@@ -104,6 +110,7 @@ impl Noise {
         Self {
             metrics,
             runs: names,
+            duration: durations.pop_first().filter(|_| durations.is_empty()),
         }
     }
 }

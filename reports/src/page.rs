@@ -1,74 +1,66 @@
-//! `report/index.html`: one file, no script, nothing loaded from elsewhere.
+//! `report/index.html`: one file, nothing loaded from elsewhere.
 //!
 //! Every text that came from a host, a guest or a scenario goes through maud, which escapes it; figures are escaped by
-//! plotters. The page's own policy forbids scripts and loads, should anything slip through.
+//! plotters. The page's own policy ([`shell`]) forbids loads, and every script but its own, should anything slip through.
 
 mod provenance;
 mod results;
+pub(crate) mod shell;
 mod trials;
 
-use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
+use maud::{Markup, PreEscaped, Render, html};
 
 use crate::analysis::Analysis;
 use crate::definitions::{DEFINITIONS, Definition, definition};
-use crate::figures::Figure;
+use crate::figures::files::Drawn;
+use crate::figures::provenance::Origin;
+use crate::figures::sheet::PAPERS;
 use crate::verdict::Verdict;
 
-pub(crate) const STYLE: &str = include_str!("page/style.css");
-pub(crate) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
-
-/// The page, with each figure's SVG.
-pub(crate) fn page(run: &Analysis, figures: &[(Figure, String)]) -> String {
+/// The page, with its figures.
+pub(crate) fn page(run: &Analysis, figures: &[Drawn], origin: &Origin) -> String {
     let summary = &run.summary;
-    let markup = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="color-scheme" content="light dark";
-                title { (summary.scenario) " on " (summary.lab) ": " (summary.judgement.verdict) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                header {
-                    p.over { "vifbench report" }
-                    h1 { (summary.scenario) " on " (summary.lab) }
-                    p.about { (summary.about) }
-                    (verdict(run))
-                    @for mark in &summary.marks { p.mark { "▲ " (mark) } }
-                    nav {
-                        a href="#results" { "Results" } " "
-                        a href="#figures" { "Figures" } " "
-                        a href="#comparisons" { "Comparisons" } " "
-                        a href="#trials" { "Trials" } " "
-                        a href="#ruler" { "Ruler" } " "
-                        a href="#files" { "Files" } " "
-                        a href="#definitions" { "Definitions" }
-                    }
-                }
-                main {
-                    (results::section(run))
-                    section id="figures" {
-                        h2 { "Figures" }
-                        @if figures.is_empty() { p { "There is nothing to draw: no trial was measured." } }
-                        @for (figure, svg) in figures { (drawing(figure, svg)) }
-                    }
-                    (results::comparisons(run))
-                    (trials::section(run))
-                    (provenance::section(run))
-                    (files(run))
-                    (definitions())
-                }
-                footer {
-                    "Run " (summary.run) ", started " (summary.started) ", vifbench " (summary.vifbench)
-                    ". This page can be rebuilt from the run's folder: " code { "vifbench report" } "."
-                }
+    let linked = |id: &str| link(id, definition(id).map_or(id, |d| d.name));
+    let body = html! {
+        header {
+            p.over { "vifbench report" }
+            h1 { (summary.scenario) " on " (summary.lab) }
+            p.about { (summary.about) }
+            (verdict(run))
+            @for mark in &summary.marks { p.mark { "▲ " (mark) } }
+            nav {
+                a href="#results" { "Results" } " "
+                a href="#figures" { "Figures" } " "
+                a href="#comparisons" { "Comparisons" } " "
+                a href="#trials" { "Trials" } " "
+                a href="#ruler" { "Ruler" } " "
+                a href="#files" { "Files" } " "
+                a href="#definitions" { "Definitions" }
             }
         }
+        main {
+            (results::section(run))
+            section id="figures" {
+                h2 { "Figures" }
+                @if figures.is_empty() { p { "There is nothing to draw: no trial was measured." } }
+                @for drawn in figures { (drawing(drawn, &linked)) }
+            }
+            (results::comparisons(run))
+            (trials::section(run))
+            (provenance::section(run))
+            (files(run, origin))
+            (definitions())
+        }
+        footer {
+            "Run " (summary.run) ", started " (summary.started) ", vifbench " (summary.vifbench)
+            ". This page can be rebuilt from the run's folder: " code { "vifbench report" } "."
+        }
     };
-    markup.into_string()
+    let title = format!(
+        "{} on {}: {}",
+        summary.scenario, summary.lab, summary.judgement.verdict
+    );
+    shell::page(&title, &body)
 }
 
 /// So many findings stand under the verdict at once, the largest first; a run of many variants has dozens.
@@ -108,35 +100,48 @@ fn head(id: &str, text: &str) -> Markup {
     html! { th.n scope="col" { (link(id, html! { (text) })) } }
 }
 
-fn drawing(figure: &Figure, svg: &str) -> Markup {
+/// A figure with its caption; `linked` makes a definition's name a link to it.
+pub(crate) fn drawing(drawn: &Drawn, linked: &dyn Fn(&str) -> Markup) -> Markup {
+    let figure = &drawn.figure;
+    let file = |ending: &str, what: &str| {
+        html! { a href={ "figures/" (figure.id) (ending) } { (what) } }
+    };
     html! {
         figure id={ "figure-" (figure.id) } {
-            div.card role="img" aria-label=(figure.title) { (PreEscaped(svg)) }
+            div.card role="img" aria-label=(figure.title) { (PreEscaped(&drawn.svg)) }
+            script type="application/json" data-figure=(figure.id) { (PreEscaped(&drawn.values)) }
             figcaption {
                 strong { (figure.title) ". " } (figure.caption) " "
                 span.links {
                     "Definitions: "
                     @for (n, id) in figure.definitions.iter().enumerate() {
                         @if n > 0 { ", " }
-                        (link(id, html! { (definition(id).map_or(*id, |d| d.name)) }))
+                        (linked(id))
                     }
-                    ". Files: "
-                    a href={ "figures/" (figure.id) ".svg" } { "SVG" } ", "
-                    a href={ "figures/" (figure.id) ".png" } { "PNG" } "."
+                    ". Its numbers: " (file(".csv", "CSV")) ". Files: "
+                    (file(".svg", "SVG")) ", " (file(".png", "PNG")) ", " (file(".tex", "PGFPlots")) ", PDF for "
+                    @for (n, sheet) in PAPERS.iter().enumerate() {
+                        @if n > 0 { "; " }
+                        (file(&format!("{}.pdf", sheet.suffix), sheet.name))
+                    }
+                    "."
                 }
             }
         }
     }
 }
 
-fn files(run: &Analysis) -> Markup {
+fn files(run: &Analysis, origin: &Origin) -> Markup {
     html! {
         section id="files" {
             h2 { "Files" }
+            p { "Made from the data " code { (origin.data) } "." }
             ul {
                 li { a href="trials.csv" { "trials.csv" } " and " a href="../trials.parquet" { "trials.parquet" }
                      ": every metric, one row a trial and flow" }
                 li { a href="comparisons.csv" { "comparisons.csv" } ": every pair of every comparison" }
+                li { a href="tables/results.tex" { "results.tex" } " and "
+                     a href="tables/comparisons.tex" { "comparisons.tex" } ": tables for a paper (LaTeX, booktabs)" }
                 li { a href="summary.json" { "summary.json" } ": all of this page's numbers" }
                 li { a href="junit.xml" { "junit.xml" } " and " a href="verdict.md" { "verdict.md" }
                      ": the verdict for test dashboards and for GitHub" }
@@ -144,8 +149,9 @@ fn files(run: &Analysis) -> Markup {
                      a href="../events.jsonl" { "events.jsonl" } ": what happened when" }
                 @for trial in &run.summary.trials {
                     @if !trial.captures.is_empty() {
-                        li {
+                        li id={ "files-" (trial.number) } {
                             "Trial " (trial.number) ": "
+                            a href={ "../trials/" (trial.number) "/trial.json" } { "trial.json" } ", "
                             a href={ "../packets/" (trial.number) ".parquet" } { "packets" }
                             "; raw captures "
                             @for (n, capture) in trial.captures.iter().enumerate() {

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use vifbench_scenarios::progress::{Progress, Task};
+use vifbench_scenarios::progress::Progress;
 
-use crate::analysis::analyze;
-use crate::ci;
+use crate::analysis::{Analysis, analyze};
 use crate::error::ReportError;
-use crate::figures::{Figure, draw, figures, font};
-use crate::page;
+use crate::figures::files::write_all;
+use crate::figures::provenance::Origin;
+use crate::figures::{figures, font, of_run};
 use crate::rundir::RunDir;
 use crate::summary::RunSummary;
 use crate::tables;
+use crate::{ci, data_hash, page, tex_tables};
 
 /// What [`render`] made.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,8 +25,9 @@ pub struct Rendered {
     pub files: Vec<PathBuf>,
 }
 
-/// Analyses a run and writes its report: `index.html`, `figures/*.svg` and `*.png`, `trials.csv`,
-/// `comparisons.csv`, `summary.json`, `junit.xml` and `verdict.md`; beside it `packets/<n>.parquet` and `trials.parquet`.
+/// Analyses a run and writes its report: `index.html`, `figures/` (each as SVG, PNG, PDF, CSV and `PGFPlots` source),
+/// `tables/*.tex`, `trials.csv`, `comparisons.csv`, `summary.json`, `junit.xml` and `verdict.md`; beside it
+/// `packets/<n>.parquet` and `trials.parquet`.
 ///
 /// # Errors
 /// The run cannot be read, a file cannot be written, or there is no font to draw with.
@@ -34,12 +36,13 @@ pub fn render(run_dir: &Path, progress: &dyn Progress) -> Result<Rendered, Repor
     let analysis = analyze(&run, progress)?;
     font::register()?;
     let figures = figures(&analysis);
+    let origin = origin(&run, &analysis)?;
 
     let report = run.report();
     let task = progress.start("report", Some(figures.len() as u64 + 1));
     let index = report.join("index.html");
     let mut files = vec![index.clone()];
-    let drawn = draw_all(&report, figures, &mut files, task.as_ref())?;
+    let drawn = write_all(&report, figures, &origin, &mut files, task.as_ref())?;
 
     let trials_csv = report.join("trials.csv");
     tables::write_trials_csv(&trials_csv, &analysis.summary)?;
@@ -56,6 +59,16 @@ pub fn render(run_dir: &Path, progress: &dyn Progress) -> Result<Rendered, Repor
     write(&junit_xml, ci::junit(&analysis.summary).as_bytes())?;
     let verdict_md = report.join("verdict.md");
     write(&verdict_md, ci::markdown(&analysis.summary).as_bytes())?;
+    let tables = report.join("tables");
+    std::fs::create_dir_all(&tables).map_err(ReportError::write(&tables))?;
+    for table in [
+        tex_tables::results(&analysis.summary),
+        tex_tables::comparisons(&analysis.summary),
+    ] {
+        let path = tables.join(format!("{}.tex", table.label));
+        write(&path, table.tex(&origin).as_bytes())?;
+        files.push(path);
+    }
     files.extend([
         trials_csv,
         comparisons_csv,
@@ -64,7 +77,7 @@ pub fn render(run_dir: &Path, progress: &dyn Progress) -> Result<Rendered, Repor
         verdict_md,
     ]);
 
-    write(&index, page::page(&analysis, &drawn).as_bytes())?;
+    write(&index, page::page(&analysis, &drawn, &origin).as_bytes())?;
     task.finish(&format!("report in {}", index.display()));
     Ok(Rendered {
         summary: analysis.summary,
@@ -73,32 +86,29 @@ pub fn render(run_dir: &Path, progress: &dyn Progress) -> Result<Rendered, Repor
     })
 }
 
-/// Draws every figure into `figures/`, as SVG and as PNG.
-pub(crate) fn draw_all(
-    report: &Path,
-    figures: Vec<Figure>,
-    files: &mut Vec<PathBuf>,
-    task: &dyn Task,
-) -> Result<Vec<(Figure, String)>, ReportError> {
-    let folder = report.join("figures");
-    // Figures of an earlier version must not stay beside those of this one.
-    if folder.try_exists().map_err(ReportError::read(&folder))? {
-        std::fs::remove_dir_all(&folder).map_err(ReportError::write(&folder))?;
-    }
-    std::fs::create_dir_all(&folder).map_err(ReportError::write(&folder))?;
-    let mut drawn = Vec::new();
-    for (done, figure) in figures.into_iter().enumerate() {
-        task.message(figure.id);
-        let svg_path = folder.join(format!("{}.svg", figure.id));
-        let png_path = folder.join(format!("{}.png", figure.id));
-        let svg = draw::svg(&figure.scene, &svg_path)?;
-        write(&svg_path, svg.as_bytes())?;
-        draw::png(&figure.scene, &png_path)?;
-        files.extend([svg_path, png_path]);
-        drawn.push((figure, svg));
-        task.set(done as u64 + 1);
-    }
-    Ok(drawn)
+/// What every figure says of where it comes from.
+fn origin(run: &RunDir, analysis: &Analysis) -> Result<Origin, ReportError> {
+    let mut modules: Vec<String> = analysis
+        .trials
+        .iter()
+        .filter_map(|t| t.record.as_ref())
+        .flat_map(|record| &record.modules)
+        .map(|m| {
+            format!(
+                "{} {} ({}) build-id {}",
+                m.host, m.module, m.series, m.build_id
+            )
+        })
+        .collect();
+    modules.sort();
+    modules.dedup();
+    Ok(Origin {
+        run: analysis.summary.run.clone(),
+        basis: of_run::basis(analysis).join("; "),
+        modules,
+        vifbench: analysis.summary.vifbench.clone(),
+        data: data_hash::of_run(run)?,
+    })
 }
 
 /// Writes beside the file and renames, so that a reader never sees half of it.

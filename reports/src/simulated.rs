@@ -14,11 +14,15 @@ use vifbench_model::experiment::{Outcome, Row};
 use vifbench_model::pareto::Choice;
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Scenario;
+use vifbench_scenarios::units::{Rate, Span};
 
 pub use self::fit::{ServiceFitError, service_of};
+use crate::data_hash;
 use crate::error::ReportError;
+use crate::figures::files::write_all;
 use crate::figures::font;
-use crate::report::{draw_all, write};
+use crate::figures::provenance::Origin;
+use crate::report::write;
 
 /// Mark on everything that the model says.
 pub const SIMULATED_MARK: &str = "simulated: what the model says, nothing was measured";
@@ -36,6 +40,21 @@ pub struct Simulation<'s> {
     pub outcomes: &'s [Outcome],
     /// Every regulator with every hold on the same traffic, where that was asked for.
     pub choices: &'s [Choice],
+    /// When each request of closed loops came to its guest, in the first block; of other traffic nothing.
+    pub answers: &'s [Answers],
+}
+
+/// When requests of closed loops came to their guests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answers {
+    /// The variant.
+    pub variant: String,
+    /// The rate, where it was swept.
+    pub rate: Option<Rate>,
+    /// T0, where it matters.
+    pub hold: Option<Span>,
+    /// Nanoseconds of the simulation, in any order.
+    pub delivered_ns: Vec<u64>,
 }
 
 /// What [`render`] made.
@@ -57,7 +76,8 @@ struct Summary<'s> {
     choices: &'s [Choice],
 }
 
-/// Writes `index.html`, `figures/`, `simulated.csv`, `summary.json` and, with choices, `pareto.csv` into a folder.
+/// Writes `index.html`, `figures/`, `simulated.csv`, `tables/simulated.tex`, `summary.json` and, with choices, `pareto.csv`
+/// into a folder.
 ///
 /// # Errors
 /// A file cannot be written, or there is no font to draw with.
@@ -73,18 +93,6 @@ pub fn render(
     let task = progress.start("report", Some(figures.len() as u64 + 1));
     let index = report.join("index.html");
     let mut files = vec![index.clone()];
-    let drawn = draw_all(report, figures, &mut files, task.as_ref())?;
-    let csv = report.join("simulated.csv");
-    tables::write_rows(&csv, simulation, &rows)?;
-    files.push(csv);
-    let pareto = report.join("pareto.csv");
-    if !simulation.choices.is_empty() {
-        tables::write_choices(&pareto, simulation)?;
-        files.push(pareto);
-    } else if pareto.try_exists().map_err(ReportError::read(&pareto))? {
-        // Of an earlier simulation into the same folder.
-        std::fs::remove_file(&pareto).map_err(ReportError::write(&pareto))?;
-    }
     let summary = report.join("summary.json");
     let json = serde_json::to_vec_pretty(&Summary {
         scenario: simulation.scenario,
@@ -98,9 +106,37 @@ pub fn render(
         path: summary.clone(),
         source,
     })?;
+    let origin = Origin {
+        run: format!("{}, seed {}", simulation.scenario.name, simulation.seed),
+        basis: figures::basis(simulation).join("; "),
+        modules: Vec::new(),
+        vifbench: simulation.vifbench.to_owned(),
+        data: data_hash::of_bytes(&json),
+    };
+    let drawn = write_all(report, figures, &origin, &mut files, task.as_ref())?;
+    let folder = report.join("tables");
+    std::fs::create_dir_all(&folder).map_err(ReportError::write(&folder))?;
+    let table = tables::paper_table(simulation, &rows);
+    let path = folder.join(format!("{}.tex", table.label));
+    write(&path, table.tex(&origin).as_bytes())?;
+    files.push(path);
+    let csv = report.join("simulated.csv");
+    tables::write_rows(&csv, simulation, &rows)?;
+    files.push(csv);
+    let pareto = report.join("pareto.csv");
+    if !simulation.choices.is_empty() {
+        tables::write_choices(&pareto, simulation)?;
+        files.push(pareto);
+    } else if pareto.try_exists().map_err(ReportError::read(&pareto))? {
+        // Of an earlier simulation into the same folder.
+        std::fs::remove_file(&pareto).map_err(ReportError::write(&pareto))?;
+    }
     write(&summary, &json)?;
     files.push(summary);
-    write(&index, page::page(simulation, &rows, &drawn).as_bytes())?;
+    write(
+        &index,
+        page::page(simulation, &rows, &drawn, &origin).as_bytes(),
+    )?;
     task.finish(&format!("report in {}", index.display()));
     Ok(Rendered { index, files })
 }

@@ -13,7 +13,7 @@ use vifbench_reports::analysis::analyze;
 use vifbench_reports::analyze::Options;
 use vifbench_reports::compare::{Comparison, Finding, Meaning};
 use vifbench_reports::error::ReportError;
-use vifbench_reports::figures::{self, font, scene};
+use vifbench_reports::figures::{self, font, layout::lay_out, scene, sheet};
 use vifbench_reports::rundir::RunDir;
 use vifbench_reports::stats::Stats;
 use vifbench_reports::store::Outcome;
@@ -312,7 +312,7 @@ fn without_a_clock_bound_only_variations_are_claimed() {
     let ids: Vec<_> = figures_of(folder.path()).iter().map(|f| f.id).collect();
     assert_eq!(
         ids,
-        ["hops", "jitter", "rates", "cpu"],
+        ["differences", "hops", "jitter", "rates", "cpu"],
         "no delay, no figure of it"
     );
 }
@@ -684,7 +684,7 @@ fn hostile_names_stay_text() {
     {
         let text = std::fs::read_to_string(file).unwrap();
         assert!(
-            !text.contains("<script") && !text.contains("<img"),
+            !text.contains("<script>alert") && !text.contains("<img"),
             "{}",
             file.display()
         );
@@ -695,7 +695,11 @@ fn hostile_names_stay_text() {
                 "the host's command line too"
             );
             assert!(text.contains("default-src 'none'"));
-            assert_eq!(text.matches("</svg>").count(), 5, "one for each figure");
+            let figures = figures_of(folder.path()).len();
+            assert_eq!(text.matches("</svg>").count(), figures, "one for each");
+            // Ours, and the values of each figure, in which no `<` stands.
+            assert_eq!(text.matches("<script").count(), figures + 1);
+            assert_eq!(text.matches("</script").count(), figures + 1);
         }
     }
 }
@@ -725,7 +729,14 @@ fn no_link_is_dead_and_nothing_comes_from_elsewhere() {
             ),
         }
     }
-    for elsewhere in ["src=", "url(", "@import", "<script", "<link", "http://"] {
+    for elsewhere in [
+        "src=",
+        "url(",
+        "@import",
+        "<link",
+        "http://",
+        "<script>alert",
+    ] {
         let svg_namespace = "http://www.w3.org/2000/svg";
         assert!(
             !page.replace(svg_namespace, "").contains(elsewhere),
@@ -767,10 +778,12 @@ fn rendering_twice_gives_the_same_bytes() {
         first.keys().collect::<Vec<_>>(),
         second.keys().collect::<Vec<_>>()
     );
+    let figures = figures_of(folder.path()).len();
+    assert!(figures >= 9, "{figures}");
     assert_eq!(
         first.len(),
-        1 + 8 + 6 + 10,
-        "tables, packets, page and data, figures"
+        1 + 8 + 6 + 2 + figures * 12,
+        "tables, packets, page and data, LaTeX, figures"
     );
     for (path, bytes) in &first {
         assert!(
@@ -804,7 +817,71 @@ fn the_summary_as_json() {
     assert_eq!(back, summary);
 }
 
-fn figures_of(root: &Path) -> Vec<figures::Figure> {
+/// Every file of a figure says where its numbers come from; other data have another name.
+#[test]
+fn figures_carry_their_origin() {
+    let folder = written(&World::default());
+    render(folder.path(), &Silent).unwrap();
+    let data = |root: &Path| -> String {
+        let page = std::fs::read_to_string(root.join("report/index.html")).unwrap();
+        let from = page.find("blake3:").expect("the page names its data");
+        page[from..from + 39].to_owned()
+    };
+    let name = data(folder.path());
+    let build_id = "00112233445566778899aabbccddeeff00112233";
+    let report = folder.path().join("report");
+    for figure in figures_of(folder.path()) {
+        for ending in [
+            ".svg",
+            ".png",
+            ".tex",
+            "-ieee-1col.svg",
+            "-ieee-2col.pdf",
+            "-acm-1col.pdf",
+        ] {
+            let path = report
+                .join("figures")
+                .join(format!("{}{ending}", figure.id));
+            let bytes = std::fs::read(&path).unwrap();
+            for fact in [
+                "20261123T000000-test",
+                build_id,
+                &name,
+                "virtual lab",
+                "2 trials",
+                "0.1.0",
+            ] {
+                // A PDF's texts are UTF-16 in hex where one character asks for it.
+                let hex: Vec<String> = fact.encode_utf16().map(|c| format!("{c:04X}")).collect();
+                let hex = hex.concat();
+                let holds = |what: &[u8]| bytes.windows(what.len()).any(|w| w == what);
+                assert!(
+                    holds(fact.as_bytes()) || holds(hex.as_bytes()),
+                    "{}: {fact}",
+                    path.display()
+                );
+            }
+        }
+        let csv =
+            std::fs::read_to_string(report.join(format!("figures/{}.csv", figure.id))).unwrap();
+        assert!(csv.lines().count() > 2 && csv.lines().skip(1).all(|l| l.ends_with(&name)));
+    }
+    for table in ["results", "comparisons"] {
+        let tex = std::fs::read_to_string(report.join(format!("tables/{table}.tex"))).unwrap();
+        assert!(tex.contains(&name) && tex.contains(build_id) && tex.contains("2 trials"));
+    }
+    let event = folder.path().join("events.jsonl");
+    std::fs::write(&event, "").unwrap();
+    render(folder.path(), &Silent).unwrap();
+    assert_eq!(data(folder.path()), name, "events are no data");
+    let trial = folder.path().join("trials/1/trial.json");
+    let text = std::fs::read_to_string(&trial).unwrap();
+    std::fs::write(&trial, format!("{text} ")).unwrap();
+    render(folder.path(), &Silent).unwrap();
+    assert_ne!(data(folder.path()), name);
+}
+
+fn figures_of(root: &Path) -> Vec<figures::chart::Figure> {
     font::register().unwrap();
     figures::figures(&analyze(&RunDir::new(root), &Silent).unwrap())
 }
@@ -845,33 +922,32 @@ fn figures_are_readable() {
         let all = figures_of(folder.path());
         assert!(all.len() >= 4);
         for figure in all {
-            let boxes = text_boxes(&figure.scene);
-            for (i, (a, text)) in boxes.iter().enumerate() {
-                assert!(
-                    a.0 >= 0.0
-                        && a.1 >= 0.0
-                        && a.2 <= figure.scene.width
-                        && a.3 <= figure.scene.height,
-                    "{}: {text:?} leaves the picture: {a:?}",
-                    figure.id
-                );
-                for (b, other) in &boxes[..i] {
-                    let apart = a.2 <= b.0 || b.2 <= a.0 || a.3 <= b.1 || b.3 <= a.1;
-                    assert!(apart, "{}: {text:?} lies on {other:?}", figure.id);
-                }
+            for on in sheet::PAPERS.iter().chain([&sheet::PAGE]) {
+                is_readable(&figure, on);
             }
-            assert!(
-                boxes.iter().any(|(_, t)| t.contains("virtual lab")),
-                "{}",
-                figure.id
-            );
-            assert!(
-                boxes.iter().any(|(_, t)| t.contains("measured packets")),
-                "{}",
-                figure.id
-            );
         }
     }
+}
+
+fn is_readable(figure: &figures::chart::Figure, on: &sheet::Sheet) {
+    let drawing = lay_out(figure, on).scene;
+    let boxes = text_boxes(&drawing);
+    let place = format!("{} ({})", figure.id, on.name);
+    for (i, (a, text)) in boxes.iter().enumerate() {
+        assert!(
+            a.0 >= 0.0 && a.1 >= 0.0 && a.2 <= drawing.width && a.3 <= drawing.height,
+            "{place}: {text:?} leaves the picture: {a:?}"
+        );
+        for (b, other) in &boxes[..i] {
+            let apart = a.2 <= b.0 || b.2 <= a.0 || a.3 <= b.1 || b.3 <= a.1;
+            assert!(apart, "{place}: {text:?} lies on {other:?}");
+        }
+    }
+    let all: Vec<&str> = boxes.iter().map(|(_, text)| text.as_str()).collect();
+    let all = all.join(" ");
+    // The mark of the lab, and on how much the figure rests.
+    assert!(all.contains("virtual lab"), "{place}: {all}");
+    assert!(all.contains("measured packets"), "{place}: {all}");
 }
 
 type TextBox = ((f64, f64, f64, f64), String);

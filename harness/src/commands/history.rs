@@ -1,8 +1,10 @@
 //! `vifbench history`: all nights, and where something changed.
 
+use std::fs;
 use std::path::Path;
 
 use vifbench_reports::history;
+use vifbench_scenarios::progress::Progress;
 
 use crate::cli::Format;
 use crate::error::Failure;
@@ -13,28 +15,24 @@ pub fn run(
     out: &Path,
     only: Option<&str>,
     otava: Option<&Path>,
+    page: bool,
     format: Format,
+    progress: &dyn Progress,
 ) -> Result<Exit, Failure> {
     let mut history = history::read(out)?;
     if let Some(only) = only {
         history.series.retain(|s| s.key.title().contains(only));
     }
     if let Some(folder) = otava {
-        let write = |path: &Path, text: &str| {
-            std::fs::write(path, text).map_err(|source| Failure::Io {
-                doing: "write",
-                path: path.to_owned(),
-                source,
-            })
-        };
-        std::fs::create_dir_all(folder).map_err(|source| Failure::Io {
-            doing: "create the folder",
-            path: folder.to_owned(),
-            source,
-        })?;
+        fs::create_dir_all(folder).map_err(Failure::io("create the folder", folder))?;
         for (name, text) in history.otava() {
-            write(&folder.join(name), &text)?;
+            let path = folder.join(name);
+            fs::write(&path, text).map_err(Failure::io("write", &path))?;
         }
+    }
+    if page {
+        let index = history::write_page(out, &history)?;
+        progress.note(&format!("page: {}", index.display()));
     }
     match format {
         Format::Json => println!("{}", serde_json::json!(history)),

@@ -26,6 +26,8 @@ pub fn run(command: &LabCommand, format: Format, progress: &dyn Progress) -> Res
             Ok(Exit::Pass)
         }
         LabCommand::Status => status(format),
+        // It needs Ctrl-C: main hands it to `verify`.
+        LabCommand::Verify(_) => Err(Failure::Usage("verify is a command of its own".to_owned())),
         LabCommand::Ssh { host, command } => ssh(host, command),
         LabCommand::Console { host, lines } => {
             let lab = attached()?;

@@ -15,3 +15,4 @@ pub mod shell_help;
 pub mod simulate;
 pub mod trust;
 pub mod undo;
+pub mod verify;

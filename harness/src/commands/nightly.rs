@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::Value;
 use vifbench_provisioning::wait::Cancel;
-use vifbench_reports::history;
+use vifbench_reports::history::{self, History};
 use vifbench_scenarios::lab::Lab;
 use vifbench_scenarios::night::{Night, NightRun};
 use vifbench_scenarios::progress::Progress;
@@ -77,7 +77,7 @@ pub fn run(
             scenario::fits(&asked, &Lab::load(lab)?)?;
         }
     }
-    fs::create_dir_all(out).map_err(io("create the folder", out))?;
+    fs::create_dir_all(out).map_err(Failure::io("create the folder", out))?;
     let began = jiff::Timestamp::now();
     let clock = Clock {
         began: Instant::now(),
@@ -112,18 +112,20 @@ pub fn run(
         task.set(done as u64 + 1);
     }
     told.runs.sort_by_key(|run| run.attempts == 0);
-    told.notes.extend(changed(out)?);
+    let history = history::read(out)?;
+    history::write_page(out, &history)?;
+    told.notes.extend(changed(&history));
     task.finish(&format!(
         "{} of {} begun",
         told.runs.iter().filter(|r| r.attempts > 0).count(),
         night.runs.len()
     ));
     let folder = out.join("nights");
-    fs::create_dir_all(&folder).map_err(io("create the folder", &folder))?;
+    fs::create_dir_all(&folder).map_err(Failure::io("create the folder", &folder))?;
     let name = format!("{}-{}", began.strftime("%Y%m%d-%H%M%S"), night.night);
     let text = told.to_text();
     let path = folder.join(format!("{name}.txt"));
-    fs::write(&path, &text).map_err(io("write", &path))?;
+    fs::write(&path, &text).map_err(Failure::io("write", &path))?;
     write_json(&folder.join(format!("{name}.json")), &told)?;
     match format {
         Format::Text => print!("{text}"),
@@ -133,15 +135,6 @@ pub fn run(
         return Err(Failure::Interrupted);
     }
     Ok(worst.exit())
-}
-
-fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Failure + use<> {
-    let path = path.to_owned();
-    move |source| Failure::Io {
-        doing,
-        path,
-        source,
-    }
 }
 
 /// The night's time.
@@ -219,7 +212,8 @@ fn attempt(
     began: jiff::Timestamp,
     cancel: &Cancel,
 ) -> Result<(Exit, String, String, Option<PathBuf>), Failure> {
-    let program = std::env::current_exe().map_err(io("find the path of", Path::new("vifbench")))?;
+    let program =
+        std::env::current_exe().map_err(Failure::io("find the path of", Path::new("vifbench")))?;
     let answer = out.join("nights.answer.part");
     let errors = out.join("nights.errors.part");
     let mut command = Command::new(program);
@@ -239,16 +233,16 @@ fn attempt(
     }
     let mut child = command
         .stdin(Stdio::null())
-        .stdout(File::create(&answer).map_err(io("create", &answer))?)
-        .stderr(File::create(&errors).map_err(io("create", &errors))?)
+        .stdout(File::create(&answer).map_err(Failure::io("create", &answer))?)
+        .stderr(File::create(&errors).map_err(Failure::io("create", &errors))?)
         .spawn()
-        .map_err(io("start", Path::new("vifbench")))?;
+        .map_err(Failure::io("start", Path::new("vifbench")))?;
     let started = Instant::now();
     let mut told_to_end: Option<Instant> = None;
     let status: Option<ExitStatus> = loop {
         if let Some(status) = child
             .try_wait()
-            .map_err(io("wait for", Path::new("vifbench")))?
+            .map_err(Failure::io("wait for", Path::new("vifbench")))?
         {
             break Some(status);
         }
@@ -259,19 +253,21 @@ fn attempt(
                 interrupt(&child)?;
             }
             Some(since) if since.elapsed() >= GRACE => {
-                child.kill().map_err(io("end", Path::new("vifbench")))?;
+                child
+                    .kill()
+                    .map_err(Failure::io("end", Path::new("vifbench")))?;
                 child
                     .wait()
-                    .map_err(io("wait for", Path::new("vifbench")))?;
+                    .map_err(Failure::io("wait for", Path::new("vifbench")))?;
                 break None;
             }
             _ => std::thread::sleep(LOOK),
         }
     };
-    let text = fs::read_to_string(&answer).map_err(io("read", &answer))?;
-    let said = fs::read_to_string(&errors).map_err(io("read", &errors))?;
+    let text = fs::read_to_string(&answer).map_err(Failure::io("read", &answer))?;
+    let said = fs::read_to_string(&errors).map_err(Failure::io("read", &errors))?;
     for part in [&answer, &errors] {
-        fs::remove_file(part).map_err(io("remove", part))?;
+        fs::remove_file(part).map_err(Failure::io("remove", part))?;
     }
     let value: Value = serde_json::from_str(&text).unwrap_or_default();
     let report = value["report"].as_str().map(PathBuf::from);
@@ -313,7 +309,9 @@ fn interrupt(child: &std::process::Child) -> Result<(), Failure> {
     match rustix::process::kill_process(pid, rustix::process::Signal::INT) {
         // It has ended by itself in between.
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(error) => Err(io("interrupt", Path::new("vifbench"))(error.into())),
+        Err(error) => Err(Failure::io("interrupt", Path::new("vifbench"))(
+            error.into(),
+        )),
     }
 }
 
@@ -334,10 +332,9 @@ fn make_room(
 }
 
 /// Series whose newest change is among their last nights.
-fn changed(out: &Path) -> Result<Vec<String>, Failure> {
+fn changed(history: &History) -> Vec<String> {
     const RECENT: usize = 10;
-    let history = history::read(out)?;
-    Ok(history
+    history
         .series
         .iter()
         .filter_map(|series| {
@@ -352,7 +349,7 @@ fn changed(out: &Path) -> Result<Vec<String>, Failure> {
                 )
             })
         })
-        .collect())
+        .collect()
 }
 
 impl Told {

@@ -16,7 +16,7 @@ use super::{report, scenario};
 use crate::cli::{Format, RunArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::run::bench::Bench;
+use crate::run::bench::{Bench, Repeat};
 use crate::store::RunDir;
 
 /// The name of the lab that vifbench builds itself: `virtual`, or `$VIFBENCH_LAB_NAME`, so that several can stand
@@ -45,7 +45,7 @@ pub fn run(
     if let Some(lab) = &given {
         scenario::fits(&asked, lab)?;
     }
-    let plan = Plan::new(&asked, args.seed, args.blocks);
+    let plan = Plan::new(&asked, args.seed, args.seeds.or(args.blocks));
     let (lab, virtual_lab, was_up) = bring_up(given, progress, cancel)?;
     let result = scenario::fits(&asked, &lab)
         .and_then(|()| Ok(RunDir::create(&args.out, asked, lab.clone(), plan)?));
@@ -58,7 +58,7 @@ pub fn run(
     };
     let end = End {
         keep_lab: was_up || args.keep_lab,
-        twice: args.twice,
+        repeat: args.repeat(),
     };
     go_on(&mut run, lab, virtual_lab, end, format, progress, cancel)
 }
@@ -115,8 +115,8 @@ fn put_away(lab: Option<VirtualLab>, keep: bool) -> Result<(), Failure> {
 pub struct End {
     /// The virtual lab stays up afterwards.
     keep_lab: bool,
-    /// Every sealed trial runs twice from its armed state, and must come out the same.
-    twice: bool,
+    /// How often sealed trials are run.
+    repeat: Repeat,
 }
 
 /// Runs what is not finished, restores the lab whatever happened, and reports.
@@ -133,7 +133,7 @@ pub fn go_on(
     // One run at a time on a lab; the kernel lets go of it however this process ends.
     let _lab = LabLock::take(&state::folder()?, &lab.name, &format!("run {name}"))?;
     run.event("run-started", None, &name)?;
-    let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), &name, end.twice)?;
+    let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), &name, end.repeat)?;
     let result = crate::run::until_decided(run, &mut bench, progress);
     let restored = bench.restore(end.keep_lab, progress);
     // What could not be restored matters more than why the run ended.
@@ -157,7 +157,7 @@ pub fn resume(
     let (lab, virtual_lab, was_up) = bring_up(given, progress, cancel)?;
     let end = End {
         keep_lab: was_up,
-        twice: false,
+        repeat: Repeat::Never,
     };
     go_on(&mut run, lab, virtual_lab, end, format, progress, cancel)
 }

@@ -12,10 +12,10 @@ use vifbench_model::experiment::{
 };
 use vifbench_model::pareto::{self, Choice};
 use vifbench_probes::pcap_file::Reader;
-use vifbench_reports::simulated::{Simulation, render, service_of};
+use vifbench_reports::simulated::{Answers, Simulation, render, service_of};
 use vifbench_reports::text::{three_digits, time};
 use vifbench_scenarios::progress::{Progress, Task};
-use vifbench_scenarios::scenario::Scenario;
+use vifbench_scenarios::scenario::{Arrivals, Scenario};
 
 use super::scenario;
 use crate::cli::{Format, SimulateArgs};
@@ -36,6 +36,7 @@ pub fn run(args: &SimulateArgs, format: Format, progress: &dyn Progress) -> Resu
         asked.service = Some(service);
     }
     let captures = Folder(folder_of(&args.scenario));
+    let mut answers = Vec::new();
     let outcomes = with_progress(
         "simulation",
         &asked,
@@ -43,8 +44,9 @@ pub fn run(args: &SimulateArgs, format: Format, progress: &dyn Progress) -> Resu
         &captures,
         progress,
         |question| match &args.trace {
-            None => Ok(experiment::simulate(question)?),
-            Some(path) => traced(question, path),
+            None if !closed(&asked) => Ok(experiment::simulate(question)?),
+            None => Ok(experiment::trace(question, |t| note(&mut answers, t))?),
+            Some(path) => traced(question, path, |t| note(&mut answers, t)),
         },
     )?;
     let choices = if args.pareto {
@@ -73,6 +75,7 @@ pub fn run(args: &SimulateArgs, format: Format, progress: &dyn Progress) -> Resu
         vifbench: env!("CARGO_PKG_VERSION"),
         outcomes: &outcomes,
         choices: &choices,
+        answers: if closed(&asked) { &answers } else { &[] },
     };
     let rendered = render(&simulation, &report, progress)?;
     if format == Format::Text {
@@ -147,8 +150,36 @@ fn with_progress<T>(
     Ok(answer)
 }
 
-/// Simulates with every delivery written as a line of CSV.
-fn traced(question: &Question<'_>, path: &Path) -> Result<Vec<Outcome>, Failure> {
+/// Its loops are closed: they have answers over time.
+fn closed(asked: &Scenario) -> bool {
+    let is_closed = |a: &Arrivals| matches!(a, Arrivals::ClosedLoop { .. });
+    asked.traffic.iter().all(|t| is_closed(&t.arrivals))
+}
+
+/// Keeps when the requests of the first block came.
+fn note(answers: &mut Vec<Answers>, t: Traced<'_>) {
+    if t.block != 1 {
+        return;
+    }
+    let same = |a: &&mut Answers| a.variant == t.variant && a.rate == t.rate && a.hold == t.hold;
+    if let Some(of) = answers.iter_mut().rev().find(same) {
+        of.delivered_ns.push(t.delivery.delivered);
+        return;
+    }
+    answers.push(Answers {
+        variant: t.variant.to_owned(),
+        rate: t.rate,
+        hold: t.hold,
+        delivered_ns: vec![t.delivery.delivered],
+    });
+}
+
+/// Simulates with every delivery written as a line of CSV, and told to `also`.
+fn traced(
+    question: &Question<'_>,
+    path: &Path,
+    mut also: impl FnMut(Traced<'_>),
+) -> Result<Vec<Outcome>, Failure> {
     let failed = |source| Failure::Io {
         doing: "write the trace",
         path: path.to_owned(),
@@ -159,6 +190,7 @@ fn traced(question: &Question<'_>, path: &Path) -> Result<Vec<Outcome>, Failure>
         "variant,rate,hold,block,flow,guest,arrived_ns,released_ns,extracted_ns,delivered_ns";
     let mut written = writeln!(file, "{head}");
     let outcomes = experiment::trace(question, |t: Traced<'_>| {
+        also(t);
         if written.is_ok() {
             let d = t.delivery;
             let rate = t.rate.map(|r| r.to_string()).unwrap_or_default();

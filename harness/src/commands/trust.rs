@@ -6,7 +6,9 @@ use serde::Serialize;
 use vifbench_reports::analyze_run;
 use vifbench_reports::noise::{Noise, is_twin, least_percent};
 use vifbench_reports::rundir::RunDir;
-use vifbench_reports::stats::simulate::{Nights, Number, Trust, assumed, simulate};
+use vifbench_reports::stats::simulate::{
+    ENOUGH, Needed, Nights, Number, Trust, assumed, needed, simulate,
+};
 use vifbench_scenarios::judge::{Extend, Judge};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::units::Span;
@@ -36,7 +38,10 @@ struct Answer {
     looks: Vec<u32>,
     numbers: usize,
     learned: Option<Noise>,
+    /// Length of the trials that the noise is of.
+    recorded: Option<Span>,
     trust: Trust,
+    needed: Vec<Needed>,
 }
 
 /// Carries out the command.
@@ -46,7 +51,12 @@ pub fn run(args: &TrustArgs, format: Format, progress: &dyn Progress) -> Result<
             "at least one night and one block are needed to count anything".to_owned(),
         ));
     }
-    let (numbers, source, learned) = if args.runs.is_empty() {
+    let Source {
+        numbers,
+        noise,
+        learned,
+        recorded,
+    } = if args.runs.is_empty() {
         recorded()?
     } else {
         learn(args, progress)?
@@ -67,16 +77,29 @@ pub fn run(args: &TrustArgs, format: Format, progress: &dyn Progress) -> Result<
     let task = progress.start("nights", None);
     task.message(&format!("simulating {}", args.nights));
     let trust = simulate(&nights, args.shift);
+    let needed = if args.needed {
+        task.message("trying longer trials and more blocks");
+        // Half a percent of the nights decides nothing here.
+        let fewer = Nights {
+            nights: nights.nights.min(NEEDED_NIGHTS),
+            ..nights.clone()
+        };
+        needed(&fewer, args.shift, &NEEDED_BLOCKS)
+    } else {
+        Vec::new()
+    };
     task.finish("simulated");
     if let (Some(path), Some(noise)) = (&args.learn, &learned) {
         write_json(path, noise)?;
     }
     let answer = Answer {
-        noise: source,
+        noise,
         looks: nights.looks,
         numbers: nights.numbers.len(),
         learned,
+        recorded,
         trust,
+        needed,
     };
     match format {
         Format::Json => println!("{}", serde_json::json!(answer)),
@@ -85,7 +108,19 @@ pub fn run(args: &TrustArgs, format: Format, progress: &dyn Progress) -> Result<
     Ok(Exit::Pass)
 }
 
-type Source = (Vec<Number>, String, Option<Noise>);
+/// Noise to be simulated.
+struct Source {
+    numbers: Vec<Number>,
+    /// Of what it is, for a person.
+    noise: String,
+    learned: Option<Noise>,
+    recorded: Option<Span>,
+}
+
+/// Nights a length of trials.
+const NEEDED_NIGHTS: u32 = 200;
+/// Numbers of blocks for which lengths are told.
+const NEEDED_BLOCKS: [u32; 5] = [6, 8, 12, 16, 24];
 
 fn recorded() -> Result<Source, Failure> {
     let noise: Noise = serde_json::from_str(RECORDED)
@@ -107,7 +142,12 @@ fn recorded() -> Result<Source, Failure> {
         })
         .collect();
     let source = format!("as wide as in {} runs of the virtual lab", noise.runs.len());
-    Ok((numbers, source, None))
+    Ok(Source {
+        numbers,
+        recorded: noise.duration,
+        noise: source,
+        learned: None,
+    })
 }
 
 /// Differences of twins, block by block, with what the numbers of a block have in common.
@@ -151,7 +191,12 @@ fn learn(args: &TrustArgs, progress: &dyn Progress) -> Result<Source, Failure> {
         ));
     }
     let source = format!("blocks of {} runs", learned.runs.len());
-    Ok((numbers.into_values().collect(), source, Some(learned)))
+    Ok(Source {
+        numbers: numbers.into_values().collect(),
+        noise: source,
+        recorded: learned.duration,
+        learned: Some(learned),
+    })
 }
 
 fn print(answer: &Answer) {
@@ -188,6 +233,7 @@ fn print(answer: &Answer) {
         "95 % intervals hold the truth in {:.1} %",
         t.coverage * 100.0
     );
+    print_needed(answer);
     if let Some(noise) = &answer.learned {
         for (metric, floor) in &noise.metrics {
             println!(
@@ -195,5 +241,40 @@ fn print(answer: &Answer) {
                 floor.deviation_percent, floor.percent
             );
         }
+    }
+}
+
+/// A line a metric, a column a number of blocks.
+fn print_needed(answer: &Answer) {
+    if answer.needed.is_empty() {
+        return;
+    }
+    println!(
+        "trials must be so long to find it in {:.0} % of nights, if noise falls with the square root of the length:",
+        ENOUGH * 100.0
+    );
+    let blocks: Vec<String> = NEEDED_BLOCKS.iter().map(|b| format!("{b:>8}")).collect();
+    println!("  {:<22}{}  blocks", "", blocks.join(" "));
+    for of_metric in answer
+        .needed
+        .iter()
+        .filter(|n| n.blocks == NEEDED_BLOCKS[0])
+    {
+        let cells: Vec<String> = answer
+            .needed
+            .iter()
+            .filter(|n| n.metric == of_metric.metric)
+            .map(|n| {
+                let text = match (n.times, answer.recorded) {
+                    (None, _) => "more".to_owned(),
+                    (Some(times), Some(length)) => {
+                        Span::from_nanos(length.nanos() * u64::from(times)).to_string()
+                    }
+                    (Some(times), None) => format!("x{times}"),
+                };
+                format!("{text:>8}")
+            })
+            .collect();
+        println!("  {:<22}{}", of_metric.metric, cells.join(" "));
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
+use vifbench_provisioning::host::Host;
 use vifbench_provisioning::lab::VirtualLab;
 use vifbench_provisioning::lease::LabLock;
 use vifbench_provisioning::ssh::{SshHost, SshOptions};
@@ -40,7 +41,7 @@ pub fn run(
             netns: netns.clone(),
             ..SshOptions::default()
         };
-        Ok(SshHost::new(spec, options)?)
+        Ok(Box::new(SshHost::new(spec, options)?) as Box<dyn Host>)
     })?;
     let names = crew.names();
     if !names.contains(&HostName(host.to_owned())) {
@@ -70,7 +71,6 @@ pub fn run(
 /// A trial that was cut short may have left the virtual lab sealed or paused.
 fn reopen(lab: &VirtualLab) -> Result<(), Failure> {
     lab.unseal()?;
-    lab.cont()?;
     for host in &lab.lab().hosts {
         lab.await_ssh(&host.name.0, STEP)?;
     }

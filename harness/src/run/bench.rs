@@ -1,11 +1,12 @@
 //! Where trials run: the virtual lab, or machines of flesh and copper. The only place that knows the difference.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use vifbench_probes::protocol::Request;
-use vifbench_provisioning::host::{Host, HostError};
-use vifbench_provisioning::lab::{CrashWatch, LabError, Sighting, VirtualLab};
+use vifbench_provisioning::host::{Host, HostError, HostExt as _};
+use vifbench_provisioning::lab::{CrashWatch, SealedHost, Shared, Sighting, VirtualLab};
 use vifbench_provisioning::local::LocalHost;
 use vifbench_provisioning::ssh::{SshHost, SshOptions};
 use vifbench_provisioning::wait::Cancel;
@@ -16,16 +17,11 @@ use vifbench_scenarios::scenario::Mode;
 
 use super::crew::Crew;
 use super::leases::Leases;
-use super::machines::{Machine, on_all};
+use super::machines::{Machine, STEP, on_all};
 use crate::error::Failure;
 
 /// The state that the virtual lab booted into.
 pub const BASE: &str = "base";
-/// The state in which a sealed trial is armed.
-const ARMED: &str = "armed";
-/// A sealed trial may take this long by the wall, beyond what its virtual time would.
-const SEALED_PATIENCE: Duration = Duration::from_secs(300);
-
 /// A login's cryptography takes an emulated machine seconds, and more where the controller is busy.
 const EMULATED_LOGIN: Duration = Duration::from_secs(40);
 
@@ -43,6 +39,18 @@ pub enum Timing {
     Loose,
 }
 
+/// How often a sealed trial is run, which always gives the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Repeat {
+    /// Once in all; after that its results are looked up.
+    #[default]
+    Never,
+    /// Again, although its results are stored; they must be the same.
+    Stored,
+    /// Twice in this run; both must be the same, and the same as stored ones.
+    Twice,
+}
+
 /// A lab that trials run on.
 pub struct Bench {
     lab: Lab,
@@ -52,14 +60,13 @@ pub struct Bench {
     /// Ctrl-C, or a crash of a machine of the lab in the trial: what every wait of a trial ends by.
     trouble: Cancel,
     run: String,
-    /// How long dom0's console was when the trial began.
-    console_from: u64,
+    /// The way into the sealed virtual lab, while a sealed trial is made.
+    agent: Option<Shared>,
     /// Who looks out for a crash since then.
     watch: Option<CrashWatch>,
     /// Machines that others can reach are held.
     leases: Leases,
-    /// Sealed trials are run twice from their armed state.
-    twice: bool,
+    repeat: Repeat,
 }
 
 impl Bench {
@@ -69,7 +76,7 @@ impl Bench {
         virtual_lab: Option<VirtualLab>,
         cancel: Cancel,
         run: &str,
-        twice: bool,
+        repeat: Repeat,
     ) -> Result<Self, Failure> {
         let trouble = cancel.child().map_err(events)?;
         Ok(Self {
@@ -78,10 +85,10 @@ impl Bench {
             cancel,
             trouble,
             run: run.to_owned(),
-            console_from: 0,
+            agent: None,
             watch: None,
             leases: Leases::none(),
-            twice,
+            repeat,
         })
     }
 
@@ -123,7 +130,38 @@ impl Bench {
 
     /// dom0 and its guests, with their undo stacks.
     pub fn crew(&self) -> Result<Crew, Failure> {
-        Crew::open(&self.lab, |spec| Ok(self.connect(spec)?))
+        Crew::open(&self.lab, |spec| self.way(spec))
+    }
+
+    /// Puts the virtual lab into a saved state: sealed for a sealed trial, else with its cable plugged in.
+    pub fn load(&mut self, tag: &str, mode: Mode) -> Result<(), Failure> {
+        let Some(lab) = &self.virtual_lab else {
+            return Ok(());
+        };
+        self.agent = None;
+        if mode == Mode::Sealed {
+            let agent = lab.restore_sealed(tag, Some(self.trouble.clone()))?;
+            self.agent = Some(Arc::new(Mutex::new(agent)));
+        } else {
+            lab.restore(tag)?;
+        }
+        Ok(())
+    }
+
+    /// The way to a machine of the lab: through the rendezvous while it is sealed, else over SSH.
+    pub fn way(&self, spec: &HostSpec) -> Result<Box<dyn Host>, Failure> {
+        Ok(match &self.agent {
+            None => Box::new(self.connect(spec)?),
+            Some(agent) if spec.role == Role::Dom0 => {
+                Box::new(SealedHost::dom0(spec.name.clone(), agent.clone()))
+            }
+            Some(agent) => Box::new(SealedHost::guest(spec.name.clone(), agent.clone())),
+        })
+    }
+
+    /// How often sealed trials are to be run.
+    pub fn repeat(&self) -> Repeat {
+        self.repeat
     }
 
     /// A connection to a machine of the lab; nothing is sent before it is used.
@@ -157,11 +195,11 @@ impl Bench {
     }
 
     fn machine(&self, spec: &HostSpec) -> Result<Machine, Failure> {
-        let host: Box<dyn Host> = Box::new(self.connect(spec)?);
         Ok(Machine {
             spec: spec.clone(),
-            host,
+            host: self.way(spec)?,
             probe: None,
+            in_turn: self.agent.is_some(),
         })
     }
 
@@ -202,6 +240,7 @@ impl Bench {
                     spec,
                     host: Box::new(local),
                     probe: None,
+                    in_turn: false,
                 })
             }
             _ => Err(Failure::Usage(format!(
@@ -234,7 +273,6 @@ impl Bench {
         self.watch = None;
         self.trouble.reset().map_err(events)?;
         if let Some(lab) = &self.virtual_lab {
-            self.console_from = lab.console_len("dom0")?;
             self.watch = Some(lab.watch(self.trouble.clone())?);
         }
         self.leases.renew(|spec| Ok(self.connect(spec)?))
@@ -250,26 +288,36 @@ impl Bench {
         Some((format!("{host} crashed: {why}"), tail))
     }
 
-    /// Lets an armed trial run to its end.
-    pub fn run_armed(&mut self, plan: &TrialPlan, machines: &mut [Machine]) -> Result<(), Failure> {
+    /// Lets an armed trial run to its end, which is so far away by the machines' clocks.
+    pub fn run_armed(
+        &mut self,
+        plan: &TrialPlan,
+        machines: &mut [Machine],
+        until_end: Duration,
+    ) -> Result<(), Failure> {
         let length = plan.warmup.duration() + plan.duration.duration();
-        match (self.timing(plan), &self.virtual_lab) {
-            (Timing::Sealed, Some(lab)) => {
-                lab.seal()?;
-                if self.twice {
-                    // Both runs start from the loaded state: frames that still lie in QEMU's own queues at the
-                    // seal belong to no state, and would reach the first run only.
-                    lab.save(ARMED)?;
-                    lab.restore(ARMED)?;
-                }
-                await_end(lab, plan.number, self.console_from, length, &self.trouble)
+        match self.timing(plan) {
+            Timing::Sealed => {
+                let seconds = until_end.as_secs() + 1;
+                let dom0 = machines
+                    .iter_mut()
+                    .find(|machine| machine.spec.role == Role::Dom0)
+                    .filter(|_| self.agent.is_some())
+                    .ok_or_else(|| {
+                        Failure::Usage(
+                            "a sealed trial needs the virtual lab: set `mode: open` for machines"
+                                .to_owned(),
+                        )
+                    })?;
+                dom0.host.check(
+                    &format!("echo 'vifbench: a trial is armed' > /dev/kmsg; sleep {seconds}"),
+                    STEP + Duration::from_secs(seconds),
+                )?;
+                Ok(())
             }
-            (Timing::Sealed, None) => Err(Failure::Usage(
-                "a sealed trial needs the virtual lab: set `mode: open` for machines".to_owned(),
-            )),
             // Silent until the end: no control traffic while packets are timed.
-            (Timing::Clocked, _) => self.wait(length + Duration::from_secs(2)),
-            (Timing::Loose, _) => {
+            Timing::Clocked => self.wait(length + Duration::from_secs(2)),
+            Timing::Loose => {
                 self.wait(length + Duration::from_secs(2))?;
                 on_all(machines, |machine| {
                     if machine.sends_from_outside() {
@@ -282,19 +330,6 @@ impl Bench {
                 Ok(())
             }
         }
-    }
-
-    /// Runs a sealed trial again from the state in which it was armed; false if this run does not ask for it.
-    pub fn again(&self, plan: &TrialPlan) -> Result<bool, Failure> {
-        let (true, Timing::Sealed, Some(lab)) = (self.twice, self.timing(plan), &self.virtual_lab)
-        else {
-            return Ok(false);
-        };
-        let from = lab.console_len("dom0")?;
-        let length = plan.warmup.duration() + plan.duration.duration();
-        lab.restore(ARMED)?;
-        await_end(lab, plan.number, from, length, &self.trouble)?;
-        Ok(true)
     }
 
     fn wait(&self, time: Duration) -> Result<(), Failure> {
@@ -310,8 +345,9 @@ impl Bench {
         self.watch = None;
         // Ctrl-C must not keep things from being put right: these connections do not carry the token.
         let leases = std::mem::replace(&mut self.leases, Leases::none());
+        self.agent = None;
         let connect = |spec: &HostSpec| Ok(self.connect_with(spec, None)?);
-        let mut crew = Crew::open(&self.lab, connect)?;
+        let mut crew = Crew::open(&self.lab, |spec| Ok(Box::new(connect(spec)?)))?;
         match &self.virtual_lab {
             Some(lab) => {
                 if keep {
@@ -339,31 +375,4 @@ fn events(source: std::io::Error) -> Failure {
         path: PathBuf::from("eventfd"),
         source,
     }
-}
-
-/// Lets a sealed lab run, waits for dom0's probe to announce the end on the console, and opens the lab again.
-fn await_end(
-    lab: &VirtualLab,
-    trial: u32,
-    from: u64,
-    length: Duration,
-    cancel: &Cancel,
-) -> Result<(), Failure> {
-    /// Ctrl-C is looked for this often.
-    const SLICE: Duration = Duration::from_millis(500);
-    lab.cont()?;
-    let ended = format!("vifbench: trial {trial} ended");
-    let end = Instant::now() + SEALED_PATIENCE + 60 * length;
-    loop {
-        match lab.wait_console("dom0", &|line| line.contains(&ended), from, SLICE) {
-            Ok(_) => break,
-            Err(LabError::ConsoleDeadline { .. }) if cancel.is_cancelled() => {
-                return Err(Failure::Interrupted);
-            }
-            Err(LabError::ConsoleDeadline { .. }) if Instant::now() < end => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    lab.unseal()?;
-    Ok(())
 }

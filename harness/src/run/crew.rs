@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use vifbench_provisioning::enrol;
-use vifbench_provisioning::host::{Host as _, HostExt as _};
+use vifbench_provisioning::host::{Host, HostExt as _};
 use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::swap::{Deadlines, Guest, ModuleSwap, Pair};
-use vifbench_provisioning::ssh::SshHost;
 use vifbench_provisioning::state;
 use vifbench_provisioning::undo::{Lasting, UndoReport, UndoStack, folder_inverse, undo_host};
 use vifbench_reports::store::ModuleProof;
@@ -23,7 +22,7 @@ const UNDO: Duration = Duration::from_secs(180);
 /// A member: its way, its stack, and whether its netfront is swapped.
 struct Member {
     spec: HostSpec,
-    host: SshHost,
+    host: Box<dyn Host>,
     stack: UndoStack,
 }
 
@@ -37,7 +36,7 @@ impl Crew {
     /// Opens the undo stacks; the machines are connected when first used.
     pub fn open(
         lab: &Lab,
-        connect: impl Fn(&HostSpec) -> Result<SshHost, Failure>,
+        connect: impl Fn(&HostSpec) -> Result<Box<dyn Host>, Failure>,
     ) -> Result<Self, Failure> {
         let spec = lab
             .of_role(Role::Dom0)
@@ -68,8 +67,8 @@ impl Crew {
     }
 
     /// The way to dom0.
-    pub fn dom0(&mut self) -> &mut SshHost {
-        &mut self.dom0.host
+    pub fn dom0(&mut self) -> &mut dyn Host {
+        self.dom0.host.as_mut()
     }
 
     /// Checks that every machine is the enrolled one. Nothing is changed on any before.
@@ -99,10 +98,11 @@ impl Crew {
         let steps = self.swap_of().undo_steps();
         let wipe = folder_inverse(probe_folder);
         for member in self.members() {
+            // Asked in any case: what is said to a sealed machine must not depend on what was run before.
+            let boot = Lasting::Boot(member.host.boot_id(STEP)?);
             if !member.stack.entries().is_empty() {
                 continue;
             }
-            let boot = Lasting::Boot(member.host.boot_id(STEP)?);
             // The last step of a host goes to the bottom of its stack.
             for step in steps
                 .iter()
@@ -170,13 +170,6 @@ impl Crew {
                 features: proof.features,
             })
             .collect())
-    }
-
-    /// Connections from before a save are dead after a restore.
-    pub fn hang_up(&mut self) {
-        for member in self.members() {
-            member.host.disconnect();
-        }
     }
 
     /// Undoes everything on every stack. Any order does; a guest's network is whole again when dom0's vifs are.

@@ -109,6 +109,8 @@ pub struct Machine {
     pub host: Box<dyn Host>,
     /// Its probe, once started.
     pub probe: Option<Probe>,
+    /// Asked in turn with the others, always in the same order, so that the same happens in each run.
+    pub in_turn: bool,
 }
 
 impl Machine {
@@ -152,7 +154,7 @@ impl Machine {
     }
 }
 
-/// Does the same on all machines at once and waits for all; the first failure counts.
+/// Does the same on all machines, at once where they may be, and waits for all; the first failure counts.
 pub fn on_all<T: Send>(
     machines: &mut [Machine],
     work: impl Fn(&mut Machine) -> Result<T, Failure> + Sync,
@@ -167,6 +169,10 @@ pub fn on_all_with<I: Send, T: Send>(
     own: Vec<I>,
     work: impl Fn(&mut Machine, I) -> Result<T, Failure> + Sync,
 ) -> Result<Vec<T>, Failure> {
+    if machines.iter().any(|machine| machine.in_turn) {
+        let pairs = machines.iter_mut().zip(own);
+        return pairs.map(|(machine, own)| work(machine, own)).collect();
+    }
     let work = &work;
     let results: Vec<Result<T, Failure>> = std::thread::scope(|scope| {
         let threads: Vec<_> = machines

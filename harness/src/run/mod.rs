@@ -1,13 +1,15 @@
 //! A run: every trial of a plan on a lab, each kept when it is whole; then the report.
 
+pub mod again;
 pub mod bench;
 mod clocks;
 pub mod crew;
 mod leases;
 pub mod machines;
+pub mod sealed;
 mod settings;
-mod trial;
-mod variant;
+pub mod trial;
+pub mod variant;
 
 use std::path::{Path, PathBuf};
 
@@ -19,12 +21,14 @@ use vifbench_reports::store::{FORMAT, Outcome, TrialRecord};
 use vifbench_reports::verdict::Verdict;
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
+use vifbench_scenarios::scenario::Mode;
 
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::store::RunDir;
-use bench::Bench;
+use bench::{Bench, Repeat};
 use crew::Crew;
+use sealed::Found;
 use variant::Variants;
 
 /// A trial that failed for the lab's sake is tried again from a restored machine this often in all.
@@ -91,7 +95,11 @@ pub fn execute(
     let total = trials.len() as u64;
     let mut variants = Variants::new(&vifprobe);
     bench.lease(&run.record().plan, progress)?;
-    let mut crew = bench.crew()?;
+    // A virtual lab's machines are known only once a state is loaded.
+    let mut crew = match bench.virtual_lab() {
+        None => Some(bench.crew()?),
+        Some(_) => None,
+    };
     let task = progress.start("trials", Some(total));
     let mut done = finished.len() as u64;
     task.set(done);
@@ -103,7 +111,15 @@ pub fn execute(
         task.message(&what);
         run.event("trial-started", Some(plan.number), &what)?;
         let part = run.begin_trial(plan.number)?;
-        let result = attempt(run, bench, &mut crew, &mut variants, plan, &part, progress);
+        let result = attempt(
+            run,
+            bench,
+            crew.as_mut(),
+            &mut variants,
+            plan,
+            &part,
+            progress,
+        );
         let record = match result {
             Ok(record) => record,
             // Whatever a wait that was cut short calls itself.
@@ -132,11 +148,107 @@ pub fn execute(
     Ok(())
 }
 
-/// One trial, again from a restored machine where the lab failed it.
+/// One trial: looked up where its results are known, else run, again from a restored machine where the lab failed it.
 fn attempt(
     run: &mut RunDir,
     bench: &mut Bench,
-    crew: &mut Crew,
+    crew: Option<&mut Crew>,
+    variants: &mut Variants<'_>,
+    plan: &TrialPlan,
+    part: &Path,
+    progress: &dyn Progress,
+) -> Result<TrialRecord, Failure> {
+    if plan.mode != Mode::Sealed || bench.virtual_lab().is_none() {
+        return until_it_works(run, bench, crew, variants, plan, part, progress);
+    }
+    let results = sealed::Results::of_this_machine();
+    let name = variants.name(bench, plan, progress)?;
+    let repeat = bench.repeat();
+    let (stored, second_part) = (part.with_extension("stored"), part.with_extension("again"));
+    fresh(&stored)?;
+    let known = match results.find(
+        &name,
+        if repeat == Repeat::Never {
+            part
+        } else {
+            &stored
+        },
+    )? {
+        Found::Nothing => None,
+        Found::Damaged(why) => {
+            progress.note(&why);
+            run.event("damaged", Some(plan.number), &why)?;
+            None
+        }
+        Found::Results(record) if repeat == Repeat::Never => {
+            let text = format!("its results are known: {name}");
+            run.event("looked-up", Some(plan.number), &text)?;
+            remove(&stored)?;
+            return Ok(TrialRecord {
+                plan: plan.clone(),
+                ..*record
+            });
+        }
+        Found::Results(record) => Some(record),
+    };
+    let first = until_it_works(run, bench, None, variants, plan, part, progress)?;
+    if repeat == Repeat::Twice {
+        fresh(&second_part)?;
+        let second = until_it_works(run, bench, None, variants, plan, &second_part, progress)?;
+        same(
+            plan,
+            (&first, part),
+            (&second, &second_part),
+            "its first run",
+        )?;
+    }
+    if let Some(known) = known {
+        let against = format!("the stored results {name}");
+        same(plan, (&known, &stored), (&first, part), &against)?;
+    } else {
+        results.keep(&name, part, &first)?;
+    }
+    remove(&stored)?;
+    remove(&second_part)?;
+    Ok(first)
+}
+
+/// An empty folder there, whatever was left by a run that was killed.
+fn fresh(folder: &Path) -> Result<(), Failure> {
+    remove(folder)?;
+    std::fs::create_dir(folder).map_err(Failure::io("create the folder", folder))
+}
+
+fn remove(folder: &Path) -> Result<(), Failure> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io("remove", folder)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn same(
+    plan: &TrialPlan,
+    first: again::Results<'_>,
+    second: again::Results<'_>,
+    against: &str,
+) -> Result<(), Failure> {
+    match again::difference(first, second)? {
+        None => Ok(()),
+        Some(file) => Err(Failure::NotExact {
+            trial: plan.number,
+            file,
+            against: against.to_owned(),
+        }),
+    }
+}
+
+/// Runs the trial, again from a restored machine where the lab failed it.
+fn until_it_works(
+    run: &mut RunDir,
+    bench: &mut Bench,
+    mut crew: Option<&mut Crew>,
     variants: &mut Variants<'_>,
     plan: &TrialPlan,
     part: &Path,
@@ -147,7 +259,7 @@ fn attempt(
         number += 1;
         bench.begin()?;
         let result = variants
-            .live(bench, crew, &plan.variant, progress)
+            .live(bench, crew.as_deref_mut(), plan, progress)
             .and_then(|modules| {
                 let need = trial::Need {
                     modules,
@@ -161,7 +273,7 @@ fn attempt(
             Err(failure) if number < TRIES && may_retry(&failure) && bench.crash().is_none() => {
                 progress.note(&format!("trial {}: {failure}; trying again", plan.number));
                 run.event("retry", Some(plan.number), &failure.to_string())?;
-                run.begin_trial(plan.number)?;
+                fresh(part)?;
             }
             other => return other,
         }
@@ -221,7 +333,7 @@ fn describe(plan: &TrialPlan, total: u64) -> String {
 }
 
 /// The probe is built beside vifbench.
-fn read_vifprobe() -> Result<Vec<u8>, Failure> {
+pub fn read_vifprobe() -> Result<Vec<u8>, Failure> {
     let here = std::env::current_exe().map_err(|source| Failure::Io {
         doing: "find the path of",
         path: PathBuf::from("vifbench"),

@@ -34,8 +34,10 @@ const RING: u32 = 4 << 20;
 const EXCHANGES: u32 = 20;
 /// From the arming to the start, where all clocks are real: every probe has answered by then.
 const LEAD_NS: u64 = 1_000_000_000;
-/// The same in a sealed trial, by virtual time, which races ahead while the lab idles; doubled at each attempt.
-const SEALED_LEAD_NS: u64 = 20_000_000_000;
+/// The same in a sealed trial, whose time stands still between two questions; doubled at each attempt.
+const SEALED_LEAD_NS: u64 = 2_000_000_000;
+/// A period of a kernel's clock tick at 100 Hz, the longest that is common.
+const PHASES_NS: u64 = 10_000_000;
 /// The same for the machines of an open trial in the virtual lab: they have only to be told in time.
 const LOOSE_LEAD_NS: u64 = 5_000_000_000;
 /// In an open trial of the virtual lab the machines capture until they are told to finish: an hour of theirs.
@@ -58,6 +60,7 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
     let began = Instant::now();
     let mut machines = bench.machines(plan)?;
     let mut warnings = Vec::new();
+    let number = number(bench, plan);
 
     let binary = bench.probe_path();
     on_all(&mut machines, |machine| {
@@ -79,7 +82,7 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
     let before = on_all(&mut machines, |machine| exchange(machine, &peer))?;
 
     on_all(&mut machines, |machine| {
-        let prepare = wires.prepare(machine, plan);
+        let prepare = wires.prepare(machine, number);
         match machine.ask(&Request::Prepare(prepare))? {
             Reply::Prepared { .. } => Ok(()),
             other => Err(odd(machine, "prepare the trial", &other)),
@@ -92,18 +95,12 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
     let part = need.part;
     let cancel = bench.trouble().clone();
     let results = on_all(&mut machines, |machine| {
-        fetch(machine, plan.number, part, &cancel)
+        fetch(machine, number, part, &cancel)
     })?;
-    let folder = bench.probe_folder().join(format!("trial-{}", plan.number));
-    if bench.again(plan)? {
-        // The probes' channels died with the restore; what they stored has not.
-        compare_again(bench, plan, &folder, part)?;
-    } else {
-        on_all(&mut machines, |machine| match machine.probe.take() {
-            Some(probe) => probe.bye(),
-            None => Ok(()),
-        })?;
-    }
+    on_all(&mut machines, |machine| match machine.probe.take() {
+        Some(probe) => probe.bye(),
+        None => Ok(()),
+    })?;
 
     let mut seen = Vec::new();
     for ((before, after), result) in before.into_iter().zip(after).zip(&results) {
@@ -150,52 +147,11 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
     })
 }
 
-/// Fetches the results of the second run of an armed trial and compares every file with the first's.
-fn compare_again(
-    bench: &Bench,
-    plan: &TrialPlan,
-    folder: &Path,
-    part: &Path,
-) -> Result<(), Failure> {
-    let again = part.join("again");
-    let mut machines = bench.machines(plan)?;
-    on_all(&mut machines, |machine| {
-        fetch_folder(machine, folder, &again).map(drop)
-    })?;
-    for machine in &machines {
-        let name = machine.name();
-        let (first, second) = (part.join(&name), again.join(&name));
-        for entry in read_dir(&first)? {
-            let (one, two) = (read(&first.join(&entry))?, read(&second.join(&entry))?);
-            if one != two {
-                return Err(Failure::NotExact {
-                    trial: plan.number,
-                    file: Path::new(&name).join(&entry),
-                });
-            }
-        }
-    }
-    fs::remove_dir_all(&again).map_err(io("remove", &again))
-}
-
-fn read_dir(path: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(path).map_err(io("list", path))? {
-        names.push(PathBuf::from(entry.map_err(io("list", path))?.file_name()));
-    }
-    Ok(names)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(io("read", path))
-}
-
-fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Failure + use<> {
-    let path = path.to_owned();
-    move |source| Failure::Io {
-        doing,
-        path,
-        source,
+/// By which number the machines know the trial. A sealed one must not depend on its place in the plan.
+fn number(bench: &Bench, plan: &TrialPlan) -> u32 {
+    match bench.timing(plan) {
+        Timing::Sealed => 1,
+        Timing::Clocked | Timing::Loose => plan.number,
     }
 }
 
@@ -237,6 +193,18 @@ impl Armed {
     }
 }
 
+/// Where within [`PHASES_NS`] a trial begins: another place for every block, the same for its variants, so that
+/// nobody's timers always stand the same way to the packets.
+fn phase(plan: &TrialPlan) -> u64 {
+    let mut hash = blake3::Hasher::new();
+    for flow in &plan.flows {
+        hash.update(&flow.seed.to_le_bytes());
+    }
+    let mut word = [0; 8];
+    word.copy_from_slice(&hash.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(word) % PHASES_NS
+}
+
 /// Tells every probe its times and lets the trial run.
 fn arm_and_run(
     bench: &mut Bench,
@@ -251,7 +219,7 @@ fn arm_and_run(
     let sender = machines
         .iter()
         .position(|machine| machine.spec.role == Role::Generator);
-    let trial = plan.number;
+    let trial = number(bench, plan);
     let cancel = bench.trouble().clone();
     if timing == Timing::Loose {
         // Those whose clocks race ahead capture from now until they are told; then the sender is given its times.
@@ -278,7 +246,7 @@ fn arm_and_run(
         let now = read_clock(&mut machines[index])?.realtime_ns;
         armed[index] = Armed::new(now + LEAD_NS, length);
         arm(&mut machines[index], armed[index].arm(trial))?;
-        bench.run_armed(plan, machines)?;
+        bench.run_armed(plan, machines, Duration::ZERO)?;
         return Ok(Times {
             timing,
             measured: armed[index],
@@ -292,6 +260,7 @@ fn arm_and_run(
     } else {
         LEAD_NS
     };
+    let lead = lead + phase(plan);
     let start = read_clock(&mut machines[dom0])?.realtime_ns + lead;
     // Offsets of the exchanges just made: good enough to start together; the report uses better ones.
     let armed: Vec<Armed> = before
@@ -317,7 +286,8 @@ fn arm_and_run(
     });
     let arms: Vec<Arm> = arms.collect();
     on_all_with(machines, arms, arm)?;
-    bench.run_armed(plan, machines)?;
+    let until_end = Duration::from_nanos(lead + length + DRAIN_NS);
+    bench.run_armed(plan, machines, until_end)?;
     Ok(Times {
         timing,
         measured: armed[dom0],
@@ -437,7 +407,7 @@ impl Wires {
         all
     }
 
-    fn prepare(&self, machine: &Machine, plan: &TrialPlan) -> Prepare {
+    fn prepare(&self, machine: &Machine, number: u32) -> Prepare {
         let capture = |point, guest: Option<&HostName>, interface: &str| CaptureSpec {
             point,
             guest: guest.map(ToString::to_string),
@@ -468,7 +438,7 @@ impl Wires {
             Vec::new()
         };
         Prepare {
-            trial: plan.number,
+            trial: number,
             captures,
             generate: (machine.spec.role == Role::Generator).then(|| Generate {
                 interface: interface.clone(),
@@ -622,7 +592,7 @@ pub fn fetch_folder(
     part: &Path,
 ) -> Result<ProbeResult, Failure> {
     let here = part.join(machine.name());
-    fs::create_dir_all(&here).map_err(io("create the folder", &here))?;
+    fs::create_dir_all(&here).map_err(Failure::io("create the folder", &here))?;
     let text = machine.host.fetch(&folder.join("result.json"), STEP)?;
     let result: ProbeResult = serde_json::from_slice(&text).map_err(|error| Failure::Probe {
         host: machine.name(),
@@ -644,10 +614,10 @@ pub fn fetch_folder(
         }
         let bytes = machine.host.fetch(&folder.join(name), STEP)?;
         let file = here.join(name);
-        fs::write(&file, bytes).map_err(io("write", &file))?;
+        fs::write(&file, bytes).map_err(Failure::io("write", &file))?;
     }
     let file = here.join("result.json");
-    fs::write(&file, text).map_err(io("write", &file))?;
+    fs::write(&file, text).map_err(Failure::io("write", &file))?;
     match &result.failed {
         None => Ok(result),
         Some(why) => Err(Failure::Probe {

@@ -5,19 +5,22 @@
 //! the variant's settings.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use vifbench_provisioning::host::{Host, HostExt as _};
+use vifbench_provisioning::host::HostExt as _;
 use vifbench_provisioning::lab::VirtualLab;
 use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::builder::BuiltModules;
 use vifbench_provisioning::modules::swap::Pair;
 use vifbench_reports::store::ModuleProof;
+use vifbench_scenarios::plan::TrialPlan;
 use vifbench_scenarios::progress::Progress;
-use vifbench_scenarios::scenario::Variant;
+use vifbench_scenarios::scenario::{Mode, Variant};
 
 use super::bench::{BASE, Bench};
 use super::crew::Crew;
 use super::machines::{Machine, STEP};
+use super::sealed::Name;
 use super::settings::Settings;
 use crate::commands::patches;
 use crate::error::Failure;
@@ -26,6 +29,8 @@ use crate::error::Failure;
 pub struct Variants<'a> {
     vifprobe: &'a [u8],
     built: BTreeMap<(String, String), BuiltModules>,
+    /// The hash of this very program, once it is asked for.
+    program: Option<String>,
 }
 
 impl<'a> Variants<'a> {
@@ -34,6 +39,7 @@ impl<'a> Variants<'a> {
         Self {
             vifprobe,
             built: BTreeMap::new(),
+            program: None,
         }
     }
 
@@ -42,16 +48,21 @@ impl<'a> Variants<'a> {
         self.vifprobe
     }
 
-    /// Brings the variant up with freshly loaded modules and proves it.
+    /// Brings the variant up with freshly loaded modules and proves it. `crew` are the machines, but for a virtual
+    /// lab, whose machines are known only once its state is loaded.
     pub fn live(
         &mut self,
-        bench: &Bench,
-        crew: &mut Crew,
-        variant: &Variant,
+        bench: &mut Bench,
+        crew: Option<&mut Crew>,
+        plan: &TrialPlan,
         progress: &dyn Progress,
     ) -> Result<Vec<ModuleProof>, Failure> {
+        let variant = &plan.variant;
         let folder = bench.probe_folder();
         let Some(lab) = bench.virtual_lab() else {
+            let crew = crew.ok_or_else(|| {
+                Failure::Usage("the lab's machines were not connected".to_owned())
+            })?;
             crew.verify()?;
             let release = crew.dom0().check("uname -r", STEP)?.text();
             let pair = self.pair(variant, &release, progress)?;
@@ -62,41 +73,82 @@ impl<'a> Variants<'a> {
         // The kernel is the images': it need not be asked of a machine that may not even be there.
         let pair = self.pair(variant, &lab.images().kernel()?, progress)?;
         let tag = self.tag(&pair);
-        crew.hang_up();
-        if lab.has(&tag)? {
-            lab.restore(&tag)?;
-            crew.record(&folder)?;
-        } else {
-            let task = progress.start(&format!("variant {}", variant.name), None);
-            task.message("restoring the booted machine");
-            lab.restore(BASE)?;
-            crew.verify()?;
-            crew.swap(&pair, &folder, progress)?;
-            task.message("sending the probe");
-            self.send_probe(bench)?;
-            crew.prove(&pair)?;
-            crew.hang_up();
-            task.message("saving the machine");
-            lab.save(&tag)?;
-            lab.keep_state(&tag)?;
-            forget_old(lab, &tag)?;
-            // The first trial begins like every later one.
-            lab.restore(&tag)?;
-            task.finish("live, proved and saved");
+        if !lab.has(&tag)? {
+            self.save_live(bench, &pair, &tag, progress)?;
         }
+        bench.load(&tag, plan.mode)?;
+        let mut crew = bench.crew()?;
+        crew.record(&folder)?;
         crew.set(&Settings::of(variant))?;
         crew.prove(&pair)
+    }
+
+    /// Saves the machine with that pair live. It is made sealed, so that it is the same wherever it is made.
+    fn save_live(
+        &self,
+        bench: &mut Bench,
+        pair: &Pair,
+        tag: &str,
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
+        let task = progress.start(&format!("the modules of {}", pair.series()), None);
+        task.message("restoring the booted machine");
+        bench.load(BASE, Mode::Sealed)?;
+        let mut crew = bench.crew()?;
+        crew.verify()?;
+        crew.swap(pair, &bench.probe_folder(), progress)?;
+        task.message("sending the probe");
+        self.send_probe(bench)?;
+        crew.prove(pair)?;
+        task.message("saving the machine");
+        let lab = bench.virtual_lab().ok_or_else(|| {
+            Failure::Usage("only a virtual lab's machine can be saved".to_owned())
+        })?;
+        lab.save(tag)?;
+        lab.keep_state(tag)?;
+        forget_old(lab, tag)?;
+        task.finish("live, proved and saved");
+        Ok(())
+    }
+
+    /// What names a sealed trial by content.
+    pub fn name(
+        &mut self,
+        bench: &Bench,
+        plan: &TrialPlan,
+        progress: &dyn Progress,
+    ) -> Result<Name, Failure> {
+        let Some(lab) = bench.virtual_lab() else {
+            return Err(Failure::Usage(
+                "only a virtual lab can be sealed".to_owned(),
+            ));
+        };
+        let pair = self.pair(&plan.variant, &lab.images().kernel()?, progress)?;
+        if self.program.is_none() {
+            let here = std::env::current_exe()
+                .map_err(Failure::io("find the path of", Path::new("vifbench")))?;
+            let bytes = std::fs::read(&here).map_err(Failure::io("read", &here))?;
+            self.program = Some(blake3::hash(&bytes).to_hex().to_string());
+        }
+        let program = self.program.as_deref().unwrap_or_default();
+        let machine = lab.machine_id()?;
+        Name::new(&machine, &self.tag(&pair), program, plan).map_err(|error| {
+            Failure::Usage(format!(
+                "the plan of trial {} has no name: {error}",
+                plan.number
+            ))
+        })
     }
 
     /// The probe is part of the saved state: sending it takes seconds under emulation.
     fn send_probe(&self, bench: &Bench) -> Result<(), Failure> {
         let path = bench.probe_path();
         for spec in &bench.lab().hosts {
-            let host: Box<dyn Host> = Box::new(bench.connect(spec)?);
             let mut machine = Machine {
                 spec: spec.clone(),
-                host,
+                host: bench.way(spec)?,
                 probe: None,
+                in_turn: true,
             };
             machine.bring(self.vifprobe, &path)?;
         }

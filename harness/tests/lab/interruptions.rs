@@ -68,11 +68,11 @@ fn undo_restores_a_host_after_sigkill() {
         .join("labs")
         .join(&lab.name)
         .join("console-dom0.log");
-    // In the middle of the trial: armed and sealed, before its end is announced.
-    await_some("the seal", || {
+    // In the middle of the trial: armed, before its end is announced.
+    await_some("the arming", || {
         let text = std::fs::read(&console).unwrap_or_default();
         String::from_utf8_lossy(&text)
-            .contains("Link is Down")
+            .contains("vifbench: a trial is armed")
             .then_some(())
     });
     signal(&child, "-KILL");

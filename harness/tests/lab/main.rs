@@ -3,5 +3,6 @@
 
 mod faults;
 mod interruptions;
+mod nights;
 mod runs;
 mod support;

@@ -24,6 +24,9 @@ const LINUX: &str = "console=hvc0 nokaslr xen_timer_slop=1000 mitigations=off no
 /// Xen's own: the same granularity, the console on the first serial line, and after a crash it stands still.
 const XEN: &str = "console=com1 com1=115200,8n1 dom0_mem=768M,max:768M dom0_max_vcpus=1 timer_slop=1000 spec-ctrl=no noreboot";
 
+/// Bytes of the memory that the controller and dom0's agent share; `images/rendezvous.c` has the same number.
+pub const MAILBOX: u64 = 16 << 20;
+
 /// How long writing or reading a machine's memory may take on a busy controller.
 const MIGRATION: Duration = Duration::from_secs(180);
 
@@ -87,7 +90,12 @@ impl Machine {
         ))
     }
 
-    /// Starts the machine inside the namespace. Returns when QEMU is ready.
+    /// The memory that the controller and dom0's agent share ([`super::rendezvous`]).
+    pub fn mailbox(&self) -> PathBuf {
+        self.folder.join("mailbox")
+    }
+
+    /// Starts the machine inside the namespace. Returns when QEMU is ready; it stands still, but for a power-on.
     pub fn start(
         &self,
         netns: &str,
@@ -101,7 +109,10 @@ impl Machine {
             .args(arguments(images.path(), self, seed))
             .arg("-daemonize");
         match from {
-            From::PowerOn => {}
+            // The cable is pulled before the first instruction: nothing comes in while it boots.
+            From::PowerOn => {
+                command.arg("-S");
+            }
             From::State(tag) => {
                 command.args(["-S", "-loadvm", tag]);
             }
@@ -111,11 +122,15 @@ impl Machine {
             }
         }
         check("start QEMU", &mut command)?;
+        if matches!(from, From::PowerOn) {
+            self.set_link(false)?;
+            self.resume()?;
+        }
         if matches!(from, From::File(_)) {
             self.await_migration("load the machine from a file", "query-status", |status| {
                 match status["status"].as_str() {
                     Some("inmigrate") => None,
-                    Some("paused" | "prelaunch") => Some(true),
+                    Some("paused" | "prelaunch" | "watchdog") => Some(true),
                     _ => Some(false),
                 }
             })?;
@@ -248,6 +263,12 @@ impl Machine {
         self.qmp()?.execute("cont", &json!({})).map(drop)
     }
 
+    /// Does the machine stand still because its agent asks for the next request?
+    pub fn is_waiting(&self) -> Result<bool, LabError> {
+        let status = self.qmp()?.execute("query-status", &json!({}))?;
+        Ok(status["status"] == Value::String("watchdog".to_owned()))
+    }
+
     pub fn is_running(&self) -> Result<bool, LabError> {
         let status = self.qmp()?.execute("query-status", &json!({}))?;
         Ok(status["running"] == Value::Bool(true))
@@ -321,6 +342,18 @@ fn arguments(images: &Path, machine: &Machine, seed: u64) -> Vec<String> {
         ]);
     }
     all.extend([
+        "-object".to_owned(),
+        format!(
+            "memory-backend-file,id=mailbox,size={MAILBOX},share=on,mem-path={}",
+            machine.mailbox().display()
+        ),
+        "-device".to_owned(),
+        "ivshmem-plain,memdev=mailbox,master=on,addr=0x10".to_owned(),
+        // The agent stops the machine by letting the watchdog fire.
+        "-device".to_owned(),
+        "ib700".to_owned(),
+        "-action".to_owned(),
+        "watchdog=pause".to_owned(),
         "-netdev".to_owned(),
         format!("tap,id=net,ifname={},script=no,downscript=no", network::TAP),
         "-device".to_owned(),

@@ -12,10 +12,13 @@ mod machine;
 mod machines;
 mod network;
 mod qmp;
+mod rendezvous;
 mod virtual_lab;
 mod watch;
 
 pub use error::LabError;
+pub use files::cache_root;
 pub use images::{Images, build as build_images};
+pub use rendezvous::{Rendezvous, SealedHost, Shared};
 pub use virtual_lab::{HostStatus, LabStatus, UpOptions, UpTimes, VirtualLab};
 pub use watch::{CrashWatch, Sighting};

@@ -1,13 +1,30 @@
 //! QEMU's control socket: one connection a command sequence, because QEMU serves one client at a time.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::LabError;
+
+/// Why a machine that was to stop by itself did not.
+#[derive(Debug)]
+pub enum Unstopped {
+    /// The token was cancelled: by Ctrl-C, or by a crash that a console told of.
+    Cancelled,
+    /// It ran longer than it was given.
+    Late,
+    /// QEMU failed.
+    Failed(LabError),
+}
+
+impl From<LabError> for Unstopped {
+    fn from(error: LabError) -> Self {
+        Self::Failed(error)
+    }
+}
 
 /// A connection to a running QEMU.
 #[derive(Debug)]
@@ -61,6 +78,51 @@ impl Qmp {
             }
             if let Some(value) = answer.get_mut("return") {
                 return Ok(value.take());
+            }
+        }
+    }
+
+    /// Lets the machine run and waits until it stops by itself; looks every `look` whether to give up.
+    pub fn resume_until_stop(
+        &mut self,
+        look: Duration,
+        patience: Duration,
+        cancelled: impl Fn() -> bool,
+    ) -> Result<(), Unstopped> {
+        self.execute("cont", &json!({}))?;
+        let failed = |why: String| LabError::Qmp {
+            doing: "run until it stops".to_owned(),
+            why,
+        };
+        let stream = self.reader.get_ref();
+        stream
+            .set_read_timeout(Some(look))
+            .map_err(|error| failed(error.to_string()))?;
+        let end = Instant::now() + patience;
+        let mut line = String::new();
+        loop {
+            match self.reader.read_line(&mut line) {
+                Ok(0) => return Err(failed("it has ended".to_owned()).into()),
+                Ok(_) => {
+                    let event: Value = serde_json::from_str(&line)
+                        .map_err(|error| failed(format!("{error}: {line}")))?;
+                    line.clear();
+                    if event["event"] == "STOP" {
+                        return Ok(());
+                    }
+                }
+                // A part of a line stays in `line`.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    if cancelled() {
+                        return Err(Unstopped::Cancelled);
+                    }
+                    if Instant::now() > end {
+                        return Err(Unstopped::Late);
+                    }
+                }
+                Err(error) => return Err(failed(error.to_string()).into()),
             }
         }
     }

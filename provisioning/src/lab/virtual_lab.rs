@@ -1,6 +1,6 @@
 //! Bringing the virtual lab up and down, and what can be done with it while it runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -16,6 +16,7 @@ use vifbench_scenarios::progress::Progress;
 use super::console::{self, Follower};
 use super::images::need_program;
 use super::machine::{From, HOSTS, LOOK, Machine};
+use super::rendezvous::Rendezvous;
 use super::watch::CrashWatch;
 use super::{Images, LabError, files, images, machines, network};
 use crate::wait::Cancel;
@@ -119,8 +120,8 @@ struct Record {
     times: UpTimes,
     /// Is the cable pulled now?
     sealed: bool,
-    /// Saved states, and whether the cable was pulled in them.
-    states: BTreeMap<String, bool>,
+    /// Saved states. In each the cable is pulled and the machine's agent waits.
+    states: BTreeSet<String>,
 }
 
 /// A lab whose machine was started.
@@ -208,7 +209,7 @@ impl VirtualLab {
             machine: machine_hash,
             times,
             sealed: false,
-            states: BTreeMap::from([(BASE.to_owned(), false)]),
+            states: BTreeSet::from([BASE.to_owned()]),
         })?;
         Ok(this)
     }
@@ -289,6 +290,7 @@ impl VirtualLab {
             folder.join("lab.yaml"),
             folder.join("controller"),
             folder.join("qmp"),
+            machine.mailbox(),
         ] {
             files::remove(&file)?;
         }
@@ -309,8 +311,8 @@ impl VirtualLab {
             cold: true,
             ..UpTimes::default()
         };
+        // Only looked at: a question over the network would make each boot another one.
         self.await_line("dom0", "dom0", "vifbench: dom0 is up")?;
-        self.await_ssh("dom0", PATIENCE)?;
         times.dom0_s = power_on.elapsed().as_secs_f64();
         for (done, guest) in HOSTS.iter().skip(1).enumerate() {
             task.set(done as u64 + 1);
@@ -319,12 +321,12 @@ impl VirtualLab {
             let created = Instant::now();
             self.await_creation(guest)?;
             self.await_line(guest, guest, &format!("vifbench: {guest} is up"))?;
-            self.await_ssh(guest, PATIENCE)?;
             times
                 .guests_s
                 .insert((*guest).to_owned(), created.elapsed().as_secs_f64());
         }
         self.await_line("dom0", "dom0", "vifbench: the lab is up")?;
+        self.await_agent()?;
         task.message("saving the booted state");
         self.machine.save(BASE)?;
         self.machine.quit()?;
@@ -334,7 +336,7 @@ impl VirtualLab {
             .map(|(guest, s)| format!("{guest} {s:.1} s after its creation"))
             .collect();
         task.finish(&format!(
-            "dom0 answers {:.1} s after power-on, {}",
+            "dom0 is up {:.1} s after power-on, {}",
             times.dom0_s,
             guests.join(", ")
         ));
@@ -373,6 +375,7 @@ impl VirtualLab {
         }
         self.machine
             .start(&self.netns, &self.images, seed, &From::State(BASE))?;
+        self.machine.set_link(true)?;
         self.machine.resume()?;
         let mut times = UpTimes::default();
         for (done, host) in HOSTS.iter().enumerate() {
@@ -408,6 +411,18 @@ impl VirtualLab {
             Err(LabError::ConsoleDeadline { deadline, .. }) => Err(self.not_up(host, deadline)?),
             other => other.map(drop),
         }
+    }
+
+    /// Waits for the machine to stand still because dom0's agent asks for a request.
+    fn await_agent(&self) -> Result<(), LabError> {
+        let begun = Instant::now();
+        while !self.machine.is_waiting()? {
+            if begun.elapsed() > PATIENCE {
+                return Err(self.not_up("dom0", PATIENCE)?);
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(())
     }
 
     /// Waits in the boot for dom0 to have created a guest.
@@ -557,7 +572,7 @@ impl VirtualLab {
             folder: self.folder.clone(),
             kernel: self.images.kernel()?,
             sealed: record.sealed,
-            states: record.states.into_keys().collect(),
+            states: record.states.into_iter().collect(),
             hosts,
         })
     }
@@ -577,55 +592,64 @@ impl VirtualLab {
         self.machine.resume()
     }
 
-    /// Stops virtual time and pulls the cable, at both ends: from here on nothing outside touches the machine.
-    /// It goes on with [`Self::cont`].
-    pub fn seal(&self) -> Result<(), LabError> {
-        self.machine.pause()?;
-        self.machine.set_link(false)?;
-        self.change(|record| record.sealed = true)
-    }
-
-    /// Plugs the cable in again. dom0's NIC takes its time to see the link; [`Self::await_ssh`] waits for it.
+    /// Makes a machine that may be sealed, or stand still, one that is reached over its network. dom0's NIC takes its
+    /// time to see the link; [`Self::await_ssh`] waits for it.
     pub fn unseal(&self) -> Result<(), LabError> {
+        Rendezvous::open(&self.machine, None)?.leave()?;
         self.machine.set_link(true)?;
-        self.change(|record| record.sealed = false)
+        self.change(|record| record.sealed = false)?;
+        self.machine.resume()
     }
 
-    /// Saves the machine as it is now, under a name; virtual time goes on or stands as before.
+    /// Saves the machine as it is now, under a name: sealed, while its agent waits.
     pub fn save(&self, tag: &str) -> Result<(), LabError> {
         files::need_space(&self.folder, 1024, "VIFBENCH_STATE")?;
         self.machine.save(tag)?;
         self.change(|record| {
-            record.states.insert(tag.to_owned(), record.sealed);
+            record.states.insert(tag.to_owned());
         })
     }
 
-    /// Puts the machine into a saved state and lets virtual time run. SSH connections from before are dead.
-    /// Starts QEMU again if it has ended.
+    /// Puts the machine into a saved state and lets virtual time run, with the cable plugged in. SSH connections from
+    /// before are dead. Starts QEMU again if it has ended.
     pub fn restore(&self, tag: &str) -> Result<(), LabError> {
-        let record = self.record()?;
-        let Some(&sealed) = record.states.get(tag) else {
-            return self.restore_kept(tag, &record);
-        };
-        if self.machine.pid().is_none() {
-            self.machine
-                .start(&self.netns, &self.images, record.seed, &From::State(tag))?;
-        } else {
-            self.machine.pause()?;
-            self.machine.load(tag)?;
-        }
-        self.go_on(sealed)
-    }
-
-    fn go_on(&self, sealed: bool) -> Result<(), LabError> {
-        // The NIC's end is part of the state, the tap's is not.
-        self.machine.set_tap(!sealed)?;
-        self.change(|record| record.sealed = sealed)?;
+        self.load(tag)?;
+        self.machine.set_link(true)?;
+        self.change(|record| record.sealed = false)?;
         self.machine.resume()
     }
 
-    /// As [`Self::restore`], from the cache: the machine starts anew in that state and saves it beside the others.
-    fn restore_kept(&self, tag: &str, record: &Record) -> Result<(), LabError> {
+    /// Puts the machine into a saved state in which its agent waits. Time stands still but while a request is served,
+    /// and nothing else ever comes in.
+    pub fn restore_sealed(
+        &self,
+        tag: &str,
+        cancel: Option<Cancel>,
+    ) -> Result<Rendezvous, LabError> {
+        self.load(tag)?;
+        // The NIC's end is part of the state, the tap's is not.
+        self.machine.set_tap(false)?;
+        self.change(|record| record.sealed = true)?;
+        Rendezvous::open(&self.machine, cancel)
+    }
+
+    /// The machine stands still in the saved state.
+    fn load(&self, tag: &str) -> Result<(), LabError> {
+        let record = self.record()?;
+        if !record.states.contains(tag) {
+            return self.load_kept(tag, &record);
+        }
+        if self.machine.pid().is_none() {
+            self.machine
+                .start(&self.netns, &self.images, record.seed, &From::State(tag))
+        } else {
+            self.machine.pause()?;
+            self.machine.load(tag)
+        }
+    }
+
+    /// As [`Self::load`], from the cache: the machine starts anew in that state and saves it beside the others.
+    fn load_kept(&self, tag: &str, record: &Record) -> Result<(), LabError> {
         let file = kept_state(&record.machine, tag);
         if !file.is_file() {
             return Err(LabError::NoSuchState {
@@ -639,9 +663,8 @@ impl VirtualLab {
             .start(&self.netns, &self.images, record.seed, &From::File(&file))?;
         self.machine.save(tag)?;
         self.change(|record| {
-            record.states.insert(tag.to_owned(), false);
-        })?;
-        self.go_on(false)
+            record.states.insert(tag.to_owned());
+        })
     }
 
     /// Keeps the machine as it is now in the cache, under a name that tells its content, for every lab of the same
@@ -659,12 +682,12 @@ impl VirtualLab {
     /// Is there a saved state of that name, beside the machine or in the cache?
     pub fn has(&self, tag: &str) -> Result<bool, LabError> {
         let record = self.record()?;
-        Ok(record.states.contains_key(tag) || kept_state(&record.machine, tag).is_file())
+        Ok(record.states.contains(tag) || kept_state(&record.machine, tag).is_file())
     }
 
     /// Deletes a saved state.
     pub fn forget(&self, tag: &str) -> Result<(), LabError> {
-        if !self.record()?.states.contains_key(tag) {
+        if !self.record()?.states.contains(tag) {
             return Err(LabError::NoSuchState {
                 lab: self.name.clone(),
                 tag: tag.to_owned(),

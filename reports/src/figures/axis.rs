@@ -174,6 +174,21 @@ fn label(value: f64, step: f64) -> String {
     out
 }
 
+/// A value with four significant digits, as it is told under the pointer: `61.23`, `0.9901`, `1234`.
+pub fn label_of(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return "0".to_owned();
+    }
+    let digits = value.abs().log10().floor() as i32;
+    let decimals = (3 - digits).clamp(0, 9) as usize;
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
 /// The unit that suits times up to `greatest_ns`: its length in nanoseconds and its name.
 pub fn time_unit(greatest_ns: f64) -> (f64, &'static str) {
     match greatest_ns.abs() {

@@ -1,4 +1,4 @@
-//! The font of all figures: found on the system, never bundled.
+//! The font of all figures: found on the system, never shipped; PDF files embed the glyphs that they show.
 
 use std::sync::OnceLock;
 
@@ -20,25 +20,36 @@ const FOLDERS: [&str; 4] = [
     "/usr/share/fonts/TTF",
 ];
 
+/// Regular and bold as they lie on disk, read once a process; else the paths that were tried.
+fn files() -> &'static Result<[&'static [u8]; 2], Vec<String>> {
+    static FILES: OnceLock<Result<[&'static [u8]; 2], Vec<String>>> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let read = |file: &str| -> Result<&'static [u8], Vec<String>> {
+            let paths: Vec<String> = FOLDERS.iter().map(|f| format!("{f}/{file}")).collect();
+            let found = paths.iter().find_map(|path| std::fs::read(path).ok());
+            // Plotters keeps fonts for ever; this happens once a process.
+            found.map(|bytes| &*bytes.leak()).ok_or(paths)
+        };
+        Ok([read("DejaVuSans.ttf")?, read("DejaVuSans-Bold.ttf")?])
+    })
+}
+
+/// The font's files, regular and bold; none where there are none.
+pub fn bytes() -> Option<[&'static [u8]; 2]> {
+    files().as_ref().ok().copied()
+}
+
 /// Makes the font known to plotters, once a process.
 pub fn register() -> Result<(), ReportError> {
     static REGISTERED: OnceLock<Result<(), Vec<String>>> = OnceLock::new();
     let registered = REGISTERED.get_or_init(|| {
-        let mut tried = Vec::new();
-        for (file, style) in [
-            ("DejaVuSans.ttf", FontStyle::Normal),
-            ("DejaVuSans-Bold.ttf", FontStyle::Bold),
-        ] {
-            let paths: Vec<String> = FOLDERS.iter().map(|f| format!("{f}/{file}")).collect();
-            let found = paths.iter().find_map(|path| std::fs::read(path).ok());
-            // Plotters keeps fonts for ever; this happens once a process.
-            let known =
-                found.is_some_and(|bytes| register_font(FAMILY, style, Vec::leak(bytes)).is_ok());
-            if !known {
-                tried.extend(paths);
+        let [regular, bold] = files().clone()?;
+        for (bytes, style) in [(regular, FontStyle::Normal), (bold, FontStyle::Bold)] {
+            if register_font(FAMILY, style, bytes).is_err() {
+                return Err(vec![format!("DejaVu Sans ({})", style.as_str())]);
             }
         }
-        if tried.is_empty() { Ok(()) } else { Err(tried) }
+        Ok(())
     });
     registered
         .clone()

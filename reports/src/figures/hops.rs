@@ -4,24 +4,15 @@ use vifbench_probes::protocol::Point;
 use vifbench_scenarios::units::Rate;
 
 use crate::analysis::Analysis;
-use crate::figures::Figure;
 use crate::figures::axis::{Scale, time_unit};
-use crate::figures::font;
-use crate::figures::frame::{
-    Frame, Key, MARGIN, WIDTH, fit, panel_title, panels, plain, trials_of,
-};
-use crate::figures::scene::{Across, Scene, Text};
-use crate::figures::style::{GRID, INK, PARTS, SMALL, SOFT, TEXT};
+use crate::figures::chart::{Axis, Bar, Draw, Figure, Key, Layer, Plot};
+use crate::figures::of_run::{basis, panel_title, panels, trials_of};
+use crate::figures::style::{Look, PARTS};
 use crate::metrics::delay::Hop;
 use crate::text::{self, three_digits};
 
-const BAR: f64 = 24.0;
-const GAP: f64 = 8.0;
-const GROUP: f64 = 30.0;
-const LABELS: f64 = 130.0;
-
-/// One bar: mean time of each hop, over the trials of a variant.
-struct Bar {
+/// Mean time of each hop, over the trials of a variant.
+struct Path {
     variant: String,
     parts: Vec<Part>,
     bound_ns: Option<i64>,
@@ -36,18 +27,18 @@ struct Part {
 /// None where no hop has a time.
 pub fn figure(run: &Analysis) -> Option<Figure> {
     let variants = run.summary.variant_names();
-    let groups: Vec<(String, Vec<Bar>)> = panels(run)
+    let groups: Vec<(String, Vec<Path>)> = panels(run)
         .into_iter()
         .map(|(rate, flow, to)| {
-            let bars = variants
+            let paths = variants
                 .iter()
-                .filter_map(|v| bar(run, rate, flow, v))
+                .filter_map(|v| path(run, rate, flow, v))
                 .collect();
-            (panel_title(rate, &to), bars)
+            (panel_title(rate, &to), paths)
         })
-        .filter(|(_, bars): &(String, Vec<Bar>)| !bars.is_empty())
+        .filter(|(_, paths): &(String, Vec<Path>)| !paths.is_empty())
         .collect();
-    let all = || groups.iter().flat_map(|(_, bars)| bars);
+    let all = || groups.iter().flat_map(|(_, paths)| paths);
     let mut hops: Vec<(Point, Point)> = Vec::new();
     for part in all().flat_map(|b| &b.parts).filter(|p| p.mean_ns.is_some()) {
         if !hops.contains(&part.hop) {
@@ -57,76 +48,85 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
     if hops.is_empty() {
         return None;
     }
-    let longest = all().map(Bar::length).fold(0.0, f64::max);
-    let (unit, unit_name) = time_unit(longest);
+    let (unit, unit_name) = time_unit(all().map(Path::length).fold(0.0, f64::max));
     let keys: Vec<Key> = hops
         .iter()
         .enumerate()
-        .map(|(i, (from, to))| Key {
-            name: format!("{} to {}", name(*from), name(*to)),
-            look: None,
-            area: Some(PARTS[i % PARTS.len()].0),
+        .map(|(i, hop)| Key {
+            name: hop_name(*hop),
+            look: part_look(i),
+            area: true,
         })
         .collect();
-    let bars: usize = groups.iter().map(|(_, b)| b.len()).sum();
-    let plot = bars as f64 * (BAR + GAP) + groups.len() as f64 * GROUP;
-    let title = "Where the time goes: mean time from hop to hop";
-    let mut frame = Frame::new(title, run, &keys, plot + 48.0);
-    let sums = all()
-        .map(|bar| font::width(&bar.sum(unit, unit_name), TEXT, false))
-        .fold(0.0, f64::max)
-        .min(WIDTH / 2.0);
-    let (left, right) = (MARGIN + LABELS, WIDTH - MARGIN - sums - 18.0);
-    // Ends with the longest bar, so that no grid line runs through the sums behind the bars.
-    let scale = Scale::Linear {
-        from: 0.0,
-        to: (longest / unit).max(1e-9),
-    };
-    let (top, bottom) = (frame.top, frame.top + plot);
-    let scene = &mut frame.scene;
-    axis(scene, scale, (left, right), (top, bottom), unit_name);
-    let mut y = top;
-    for (group, bars) in &groups {
-        scene.text(Text {
-            text: fit(group, TEXT * 1.08, right - MARGIN),
-            x: MARGIN,
-            y: y + GROUP / 2.0 + 2.0,
-            size: TEXT,
-            colour: INK,
-            across: Across::Left,
-            bold: true,
-            upright: false,
-        });
-        y += GROUP;
-        for bar in bars {
-            let middle = y + BAR / 2.0;
-            let label = fit(&bar.variant, TEXT, LABELS - 14.0);
-            plain(
-                scene,
-                &label,
-                (left - 8.0, middle),
-                Across::Right,
-                TEXT,
-                INK,
-            );
-            parts(scene, bar, &hops, scale, unit, (left, right), y);
-            let sum = fit(&bar.sum(unit, unit_name), TEXT, sums + 4.0);
-            plain(scene, &sum, (right + 14.0, middle), Across::Left, TEXT, INK);
-            y += BAR + GAP;
+    let plot = |(title, paths): &(String, Vec<Path>)| {
+        let longest = paths.iter().map(Path::length).fold(0.0, f64::max);
+        // Ends with the longest bar: the sums stand behind it.
+        let scale = Scale::Linear {
+            from: 0.0,
+            to: (longest / unit).max(1e-9),
+        };
+        Plot {
+            title: title.clone(),
+            x: Axis::values(format!("mean time ({unit_name})"), scale),
+            y: Axis::list(paths.iter().map(|p| p.variant.clone()).collect()),
+            layers: layers(paths, &hops, unit, unit_name),
+            note: None,
         }
-    }
+    };
     Some(Figure {
         id: "hops",
-        title: title.to_owned(),
+        title: "Where the time goes: mean time from hop to hop".to_owned(),
         caption: "Mean over the measured packets of each trial, then over the trials. Hops within dom0 need no clock \
-                  estimate; a hop between two hosts carries the bound of their clocks."
+                  estimate; a hop between two hosts carries the bound of their clocks. A hop without a bound is not shown."
             .to_owned(),
         definitions: &["points", "hop", "bound"],
-        scene: frame.scene,
+        basis: basis(run),
+        keys,
+        panels: groups.iter().map(plot).collect(),
     })
 }
 
-fn bar(run: &Analysis, rate: Option<Rate>, flow: u16, variant: &str) -> Option<Bar> {
+fn hop_name((from, to): (Point, Point)) -> String {
+    format!("{} to {}", name(from), name(to))
+}
+
+fn part_look(i: usize) -> Look {
+    Look {
+        colour: PARTS[i % PARTS.len()].0,
+        dash: &[],
+        marker: None,
+    }
+}
+
+/// One layer a hop; the sum stands behind the last part of each bar.
+fn layers(paths: &[Path], hops: &[(Point, Point)], unit: f64, unit_name: &str) -> Vec<Layer> {
+    let mut layers: Vec<(usize, Vec<Bar>)> = (0..hops.len()).map(|i| (i, Vec::new())).collect();
+    for (row, path) in paths.iter().enumerate() {
+        let mut done = 0.0;
+        let last = path.parts.iter().rposition(|p| p.mean_ns.is_some());
+        for (n, part) in path.parts.iter().enumerate() {
+            let Some(mean) = part.mean_ns.map(|m| m.max(0.0) / unit) else {
+                continue;
+            };
+            let which = hops.iter().position(|h| *h == part.hop).unwrap_or(0);
+            layers[which].1.push(Bar {
+                at: row as f64,
+                thick: 0.68,
+                from: done,
+                to: done + mean,
+                inside: Some((three_digits(mean), PARTS[which % PARTS.len()].1)),
+                behind: (last == Some(n)).then(|| path.sum(unit, unit_name)),
+            });
+            done += mean;
+        }
+    }
+    layers
+        .into_iter()
+        .map(|(i, bars)| Layer::new(hop_name(hops[i]), part_look(i), Draw::Bars(bars)))
+        .collect()
+}
+
+fn path(run: &Analysis, rate: Option<Rate>, flow: u16, variant: &str) -> Option<Path> {
     let flows: Vec<_> = trials_of(run, rate, variant)
         .filter_map(|i| {
             run.summary.trials[i]
@@ -164,14 +164,14 @@ fn bar(run: &Analysis, rate: Option<Rate>, flow: u16, variant: &str) -> Option<B
         .iter()
         .map(|m| m.delay_bound_ns)
         .try_fold(0, |w, b| Some(w.max(b?)));
-    Some(Bar {
+    Some(Path {
         variant: variant.to_owned(),
         parts,
         bound_ns,
     })
 }
 
-impl Bar {
+impl Path {
     fn length(&self) -> f64 {
         self.parts
             .iter()
@@ -180,28 +180,16 @@ impl Bar {
             .sum()
     }
 
-    /// `12.1 + 8.0 + 41.2 = 61.3 µs, ±1.2 µs`.
+    /// `61.3 µs ±1.2 µs`, or that parts of it are not known.
     fn sum(&self, unit: f64, unit_name: &str) -> String {
-        let parts: Vec<String> = self
-            .parts
-            .iter()
-            .map(|p| {
-                p.mean_ns
-                    .map_or_else(|| "?".to_owned(), |m| three_digits(m / unit))
-            })
-            .collect();
         let whole: Option<f64> = self.parts.iter().map(|p| p.mean_ns).sum();
         match (whole, self.bound_ns) {
             (Some(whole), Some(bound)) => format!(
-                "{} = {} {unit_name}, ±{}",
-                parts.join(" + "),
+                "{} {unit_name} ±{}",
                 three_digits(whole / unit),
                 text::time(bound as f64)
             ),
-            _ => format!(
-                "{} {unit_name}  (?: no bound, not shown)",
-                parts.join(" + ")
-            ),
+            _ => format!("{} {unit_name} + ?", three_digits(self.length() / unit)),
         }
     }
 }
@@ -212,66 +200,5 @@ fn name(point: Point) -> &'static str {
         Point::Nic => "nic",
         Point::Vif => "vif",
         Point::Rx => "rx",
-    }
-}
-
-fn axis(
-    scene: &mut Scene,
-    scale: Scale,
-    (left, right): (f64, f64),
-    (top, bottom): (f64, f64),
-    unit: &str,
-) {
-    for (value, label) in scale.ticks(6.0) {
-        let x = left + scale.place(value) * (right - left);
-        scene.line(vec![(x, top), (x, bottom)], GRID, 1.0, &[]);
-        plain(
-            scene,
-            &label,
-            (x, bottom + 12.0),
-            Across::Middle,
-            SMALL,
-            SOFT,
-        );
-    }
-    scene.line(vec![(left, top), (left, bottom)], SOFT, 1.0, &[]);
-    let middle = f64::midpoint(left, right);
-    let title = format!("mean time ({unit})");
-    plain(
-        scene,
-        &title,
-        (middle, bottom + 34.0),
-        Across::Middle,
-        TEXT,
-        INK,
-    );
-}
-
-/// Draws the parts of a bar, with their values where there is room.
-fn parts(
-    scene: &mut Scene,
-    bar: &Bar,
-    hops: &[(Point, Point)],
-    scale: Scale,
-    unit: f64,
-    (left, right): (f64, f64),
-    top: f64,
-) {
-    let place = |ns: f64| left + scale.place(ns / unit) * (right - left);
-    let mut done = 0.0;
-    for part in &bar.parts {
-        let Some(mean) = part.mean_ns.map(|m| m.max(0.0)) else {
-            continue;
-        };
-        let which = hops.iter().position(|h| *h == part.hop).unwrap_or(0);
-        let (colour, ink) = PARTS[which % PARTS.len()];
-        let (from, to) = (place(done), place(done + mean));
-        scene.rect(from, top, to, top + BAR, colour);
-        let value = three_digits(mean / unit);
-        if font::width(&value, SMALL, false) + 8.0 < to - from {
-            let at = (f64::midpoint(from, to), top + BAR / 2.0);
-            plain(scene, &value, at, Across::Middle, SMALL, ink);
-        }
-        done += mean;
     }
 }

@@ -1,4 +1,4 @@
-//! A drawing as a list of shapes, before any pixel: what both back ends draw, and what tests can check.
+//! A drawing as a list of shapes, before any pixel: what all back ends draw, and what tests can check.
 
 use crate::figures::style::Colour;
 
@@ -34,7 +34,7 @@ pub struct Text {
     pub upright: bool,
 }
 
-/// Something to draw. Lengths are in pixels of the figure.
+/// Something to draw. Lengths are those of the sheet: pixels on the page, points on paper.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Shape {
     /// Text.
@@ -48,7 +48,7 @@ pub enum Shape {
         /// Thickness.
         width: f64,
         /// Dashes.
-        dash: &'static [f64],
+        dash: Vec<f64>,
     },
     /// A filled area.
     Polygon {
@@ -56,15 +56,17 @@ pub enum Shape {
         points: Vec<(f64, f64)>,
         /// Colour.
         colour: Colour,
+        /// 1 hides what lies below.
+        opacity: f64,
     },
 }
 
 /// A whole drawing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scene {
-    /// Pixels across.
+    /// Length across.
     pub width: f64,
-    /// Pixels down.
+    /// Length down.
     pub height: f64,
     /// In the order of drawing.
     pub shapes: Vec<Shape>,
@@ -86,13 +88,7 @@ impl Scene {
     }
 
     /// Adds a line.
-    pub fn line(
-        &mut self,
-        points: Vec<(f64, f64)>,
-        colour: Colour,
-        width: f64,
-        dash: &'static [f64],
-    ) {
+    pub fn line(&mut self, points: Vec<(f64, f64)>, colour: Colour, width: f64, dash: Vec<f64>) {
         if points.len() > 1 {
             self.shapes.push(Shape::Line {
                 points,
@@ -106,11 +102,22 @@ impl Scene {
     /// Adds a filled rectangle.
     pub fn rect(&mut self, left: f64, top: f64, right: f64, bottom: f64, colour: Colour) {
         let points = vec![(left, top), (right, top), (right, bottom), (left, bottom)];
-        self.shapes.push(Shape::Polygon { points, colour });
+        self.polygon(points, colour);
     }
 
     /// Adds a filled area.
     pub fn polygon(&mut self, points: Vec<(f64, f64)>, colour: Colour) {
-        self.shapes.push(Shape::Polygon { points, colour });
+        self.area(points, colour, 1.0);
+    }
+
+    /// Adds a filled area that lets through what lies below.
+    pub fn area(&mut self, points: Vec<(f64, f64)>, colour: Colour, opacity: f64) {
+        if points.len() > 2 {
+            self.shapes.push(Shape::Polygon {
+                points,
+                colour,
+                opacity,
+            });
+        }
     }
 }

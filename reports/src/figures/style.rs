@@ -17,12 +17,10 @@ pub const SHADE: Colour = Colour(0xf1, 0xf1, 0xf1);
 /// Background.
 pub const PAPER: Colour = Colour(0xff, 0xff, 0xff);
 
-/// Height of an em of ordinary text.
-pub const TEXT: f64 = 13.0;
-/// Of small text.
-pub const SMALL: f64 = 12.0;
-/// Of a figure's heading.
-pub const HEADING: f64 = 17.0;
+/// Opacity of bands and boxes: what lies below shows through.
+pub const PALE: f64 = 0.25;
+/// Lines that only lead the eye.
+pub const FAINT: Colour = Colour(0xb5, 0xb5, 0xb5);
 
 /// How one series looks: colour, dash and marker all differ.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -33,6 +33,90 @@ const WAIT_NS: &str = "wait_ns";
 /// debugfs `xen-netback/vifX.Y/agg_qN`: what is done with frames.
 const MODE: &str = "mode";
 
+/// debugfs: histograms, one line a bucket that is not empty: name, lowest and highest value, count.
+const FILL: &str = "hist_used";
+const IN_EACH: &str = "hist_frames";
+const HOLD: &str = "hist_hold_ns";
+
+/// How full containers were and how long they were held, all vifs and queues of a host together, over the whole trial
+/// with its warm-up. Of would-be containers under shadow accounting.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Histograms {
+    /// Bytes in a container.
+    pub fill_bytes: Vec<Bucket>,
+    /// Frames in a container.
+    pub frames: Vec<Bucket>,
+    /// From the opening of a container to its release, in nanoseconds.
+    pub hold_ns: Vec<Bucket>,
+}
+
+/// How many values lay between two values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// Lowest value.
+    pub from: u64,
+    /// Highest value.
+    pub to: u64,
+    /// How many.
+    pub count: u64,
+}
+
+/// From the counters of all hosts; empty where no vif has them.
+pub fn histograms(results: &[(String, ProbeResult)]) -> Histograms {
+    let of = |name: &str| {
+        let mut buckets: Vec<Bucket> = Vec::new();
+        for (_, result) in results {
+            let before = buckets_of(&result.before, name);
+            for (path, bucket) in buckets_of(&result.after, name) {
+                let was = before
+                    .iter()
+                    .find(|(p, b)| *p == path && (b.from, b.to) == (bucket.from, bucket.to))
+                    .map_or(0, |(_, b)| b.count);
+                add(
+                    &mut buckets,
+                    Bucket {
+                        count: bucket.count.saturating_sub(was),
+                        ..bucket
+                    },
+                );
+            }
+        }
+        buckets.retain(|b| b.count > 0);
+        buckets
+    };
+    Histograms {
+        fill_bytes: of(FILL),
+        frames: of(IN_EACH),
+        hold_ns: of(HOLD),
+    }
+}
+
+/// Adds a bucket's count to the bucket of the same values.
+pub fn add(buckets: &mut Vec<Bucket>, more: Bucket) {
+    match buckets.binary_search_by_key(&more.from, |b| b.from) {
+        Ok(place) => buckets[place].count = buckets[place].count.saturating_add(more.count),
+        Err(place) => buckets.insert(place, more),
+    }
+}
+
+/// A histogram's lines in all files of queues; lines that are none are left out, as they are not ours.
+fn buckets_of<'c>(counters: &'c Counters, name: &str) -> Vec<(&'c std::path::Path, Bucket)> {
+    let mut found = Vec::new();
+    for (path, text) in &counters.files {
+        for line in text.iter().flat_map(|text| text.lines()) {
+            let mut words = line.split_ascii_whitespace();
+            if words.next() != Some(name) {
+                continue;
+            }
+            let numbers: Vec<u64> = words.filter_map(|w| w.parse().ok()).collect();
+            if let [from, to, count] = numbers[..] {
+                found.push((path.as_path(), Bucket { from, to, count }));
+            }
+        }
+    }
+    found
+}
+
 /// Whether the containers were there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -46,6 +130,7 @@ pub enum Formed {
     /// There were none: the vif does as the packaged drivers do.
     No,
 }
+
 
 /// What one vif did, over the whole trial with its warm-up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -297,6 +382,22 @@ mod tests {
         assert!((costs.copies - 0.1).abs() < 1e-12);
         assert!((costs.hypercalls - 0.05).abs() < 1e-12);
         assert!((costs.events - 1.0 / 60.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn histograms_grow_by_bucket() {
+        let result = |after: &str| ProbeResult {
+            before: counters(0, 0, "1\nhist_used 64 127 7\nhist_hold_ns 0 1 2"),
+            after: counters(0, 0, after),
+            ..ProbeResult::default()
+        };
+        let text = "1\nhist_used 64 127 10\nhist_used 32 63 1\nhist_used 1 2\nhist_hold_ns 0 1 2";
+        let found = histograms(&[("dom0".into(), result(text)), ("d2".into(), result(text))]);
+        let bucket = |from, to, count| Bucket { from, to, count };
+        assert_eq!(found.fill_bytes, [bucket(32, 63, 2), bucket(64, 127, 6)]);
+        assert!(found.hold_ns.is_empty(), "nothing was held in the trial");
+        // The helper's own line of every file: `hist_used 0 1 2`, the same before and after.
+        assert!(found.frames.is_empty());
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub struct FlowValues {
     pub delay: Vec<i64>,
     /// |IPDV|, sorted.
     pub abs_ipdv: Vec<i64>,
-    /// Signed IPDV, sorted.
+    /// Signed IPDV.
     ipdv: Vec<i64>,
     /// PDV, sorted.
     pub pdv: Vec<i64>,
@@ -65,6 +65,19 @@ pub struct FlowValues {
     hops: Vec<Vec<i64>>,
     /// Packets that moved the jitter filter.
     jitter_packets: u64,
+}
+
+impl FlowValues {
+    /// Lets go of what no figure shows: of ten million packets it would be half a gigabyte.
+    pub(crate) fn keep_for_figures(&mut self) {
+        *self = Self {
+            delay: std::mem::take(&mut self.delay),
+            abs_ipdv: std::mem::take(&mut self.abs_ipdv),
+            pdv: std::mem::take(&mut self.pdv),
+            jitter_packets: self.jitter_packets,
+            ..Self::default()
+        };
+    }
 }
 
 /// Metrics of one flow. `only_flow`: its guest receives no other.
@@ -98,13 +111,14 @@ pub fn of_flow(
         .collect();
     let jitter: Option<Jitter> = rfc3550(&transits);
 
+    let changes = ipdv(&raw);
     let mut values = FlowValues {
         delay: match delay_bound_ns {
             Some(_) => raw.iter().map(|d| d.1).collect(),
             None => Vec::new(),
         },
-        ipdv: ipdv(&raw),
-        abs_ipdv: ipdv(&raw).into_iter().map(i64::abs).collect(),
+        abs_ipdv: changes.iter().copied().map(i64::abs).collect(),
+        ipdv: changes,
         pdv: pdv(&raw),
         gap_error: gap_errors(packets),
         send_to_tx: packets
@@ -126,7 +140,7 @@ pub fn of_flow(
         hops.push(Hop {
             from,
             to,
-            time: Stats::of(&mut times),
+            time: Stats::select(&mut times),
             bound_ns,
             negative,
             lost: lost_between(packets, from, to),
@@ -143,12 +157,12 @@ pub fn of_flow(
             plan.arrivals.rate().map_or(0.0, Rate::per_sec_f64),
             trial.window_ns,
         ),
-        gap_error: Stats::of(&mut values.gap_error),
-        send_to_tx: Stats::of(&mut values.send_to_tx),
+        gap_error: Stats::select(&mut values.gap_error),
+        send_to_tx: Stats::select(&mut values.send_to_tx),
         delay: Stats::of(&mut values.delay),
         delay_bound_ns,
         resolution_ns: resolution(&[trial.end(guest, Point::Tx), trial.end(guest, Point::Rx)]),
-        ipdv: Stats::of(&mut values.ipdv),
+        ipdv: Stats::select(&mut values.ipdv),
         abs_ipdv: Stats::of(&mut values.abs_ipdv),
         pdv: Stats::of(&mut values.pdv),
         jitter_mean_ns: jitter.map(|j| j.mean_ns),
@@ -198,7 +212,7 @@ pub fn total(trial: &TrialPackets, flows: &[(FlowMetrics, FlowValues)]) -> FlowM
     counts.corrupt = Some(corrupt(trial, None));
     let pool = |pick: fn(&FlowValues) -> &Vec<i64>| {
         let mut all: Vec<i64> = flows.iter().flat_map(|(_, v)| pick(v)).copied().collect();
-        Stats::of(&mut all)
+        Stats::select(&mut all)
     };
     let delay_bound_ns = flows
         .iter()
@@ -252,7 +266,7 @@ fn total_hops(flows: &[(FlowMetrics, FlowValues)]) -> Vec<Hop> {
             Hop {
                 from: first.hops[i].from,
                 to: first.hops[i].to,
-                time: bound_ns.and_then(|_| Stats::of(&mut all)),
+                time: bound_ns.and_then(|_| Stats::select(&mut all)),
                 bound_ns,
                 negative: flows.iter().map(|(m, _)| of(m).negative).sum(),
                 lost: flows.iter().map(|(m, _)| of(m).lost).sum(),

@@ -211,7 +211,8 @@ pub(super) fn comparisons(run: &Analysis) -> Markup {
     html! {
         section id="comparisons" {
             h2 { "Comparisons" }
-            p { "Other less base, " (link("pair", html! { "paired by block" })) ". All pairs are listed." }
+            p { "Other less base, " (link("pair", html! { "paired by block" })) ". All pairs are listed; raw: "
+                a href="comparisons.csv" { "comparisons.csv" } "." }
             (marks(run))
             @if all.is_empty() {
                 p { "There is no pair: a variant has no measured trial in the same block as the base." }

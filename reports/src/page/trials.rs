@@ -55,7 +55,11 @@ fn table(rows: &Markup) -> Markup {
 
 fn first(trial: &TrialSummary) -> Markup {
     html! {
-        td.n { (trial.number) } td.n { (trial.block) } td { (trial.variant) }
+        td.n {
+            @if trial.captures.is_empty() { (trial.number) }
+            @else { a href={ "#files-" (trial.number) } title="raw data" { (trial.number) } }
+        }
+        td.n { (trial.block) } td { (trial.variant) }
         td { (trial.rate.map_or_else(|| "–".to_owned(), |r| r.to_string())) }
         td class={ "state " (state_class(&trial.state)) } { (trial.state.word()) }
     }

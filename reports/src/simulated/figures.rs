@@ -5,19 +5,19 @@ use vifbench_model::pareto::Choice;
 use vifbench_scenarios::scenario::Regulator;
 use vifbench_scenarios::units::{Rate, Span};
 
-use crate::figures::Figure;
 use crate::figures::axis::{Scale, time_unit};
-use crate::figures::frame::{Cell, Frame, Key, Panel, grid, plain, rows};
-use crate::figures::scene::{Across, Scene};
-use crate::figures::style::{Look, SMALL, SOFT, look};
+use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Note, Plot, Point};
+use crate::figures::front::front as front_of;
+use crate::figures::style::{FAINT, Look, look};
 use crate::simulated::{SIMULATED_MARK, Simulation};
-use crate::text::count;
+use crate::text::{count, plural};
 
 /// Points of a drawn distribution.
-const STEPS: usize = 400;
+const STEPS: usize = 240;
+/// Points of a line over samples.
+const SAMPLES: usize = 120;
 /// Distributions are drawn for so many points of the sweep at most: the first, the last, and some between.
 const DISTRIBUTIONS: usize = 6;
-const ROW: f64 = 330.0;
 /// Waits below this many nanoseconds are drawn at this: a logarithm has no zero.
 const LEAST_WAIT: f64 = 100.0;
 
@@ -25,8 +25,10 @@ const LEAST_WAIT: f64 = 100.0;
 pub fn figures(simulation: &Simulation<'_>) -> Vec<Figure> {
     [
         distributions(simulation),
+        tails(simulation),
         against_rate(simulation),
         against_hold(simulation),
+        over_time(simulation),
         front(simulation),
     ]
     .into_iter()
@@ -34,19 +36,22 @@ pub fn figures(simulation: &Simulation<'_>) -> Vec<Figure> {
     .collect()
 }
 
-fn frame(simulation: &Simulation<'_>, title: &str, keys: &[Key], height: f64) -> Frame {
+/// On what the figures rest, and the mark that goes on every one.
+pub fn basis(simulation: &Simulation<'_>) -> Vec<String> {
     let packets: u64 = simulation
         .outcomes
         .iter()
         .map(|o| o.measure.packets())
         .sum();
+    let blocks = simulation.outcomes.first().map_or(0, |o| o.blocks);
     let basis = format!(
-        "{} simulated packets  ·  scenario {}, seed {}",
+        "{} simulated packets, {}  ·  scenario {}, seed {}",
         count(packets),
+        plural(blocks as usize, "block"),
         simulation.scenario.name,
         simulation.seed
     );
-    Frame::with_lines(title, &[basis, format!("▲ {SIMULATED_MARK}")], keys, height)
+    vec![basis, format!("▲ {SIMULATED_MARK}")]
 }
 
 fn variants<'s>(simulation: &Simulation<'s>) -> Vec<&'s str> {
@@ -98,10 +103,14 @@ fn some<T: Copy>(all: &[T], most: usize) -> Vec<T> {
         .collect()
 }
 
-fn distributions(simulation: &Simulation<'_>) -> Option<Figure> {
+/// A variant's distribution of waits: each wait with the share of packets that are not above it.
+type Waits = (usize, Vec<(u64, f64)>);
+
+/// Distributions at some points of the sweep: heading and series.
+fn some_waits(simulation: &Simulation<'_>) -> Vec<(String, Vec<Waits>)> {
     let names = variants(simulation);
     let swept_hold = !simulation.scenario.sweep.hold.is_empty();
-    let drawn = |(rate, hold): (Option<Rate>, Option<Span>)| -> Vec<(usize, Vec<(u64, f64)>)> {
+    let drawn = |(rate, hold): (Option<Rate>, Option<Span>)| -> Vec<Waits> {
         names
             .iter()
             .enumerate()
@@ -113,113 +122,143 @@ fn distributions(simulation: &Simulation<'_>) -> Option<Figure> {
             })
             .collect()
     };
-    let panels: Vec<_> = some(&points(simulation.outcomes, swept_hold), DISTRIBUTIONS)
+    some(&points(simulation.outcomes, swept_hold), DISTRIBUTIONS)
         .into_iter()
         .map(|point| (point_title(point.0, point.1), drawn(point)))
         .filter(|(_, series)| !series.is_empty())
-        .collect();
-    if panels.is_empty() {
-        return None;
-    }
-    let columns = panels.len().min(2);
-    let title = "Waits: distribution by variant";
-    let height = rows(columns, panels.len()) * ROW;
-    let mut frame = frame(simulation, title, &Key::variants(&names), height);
-    for ((name, series), cell) in panels
-        .iter()
-        .zip(grid(frame.top, columns, panels.len(), ROW))
-    {
-        let ends = series
-            .iter()
-            .flat_map(|(_, points)| [points.first(), points.last()])
-            .flatten();
-        let ends: Vec<f64> = ends
-            .map(|(wait, _)| (*wait as f64).max(LEAST_WAIT))
-            .collect();
-        let (unit, unit_name) = time_unit(ends.iter().copied().fold(0.0, f64::max));
-        let scale = Scale::log(ends).in_unit(unit);
-        let panel = Panel::in_cell(cell, scale, Scale::Linear { from: 0.0, to: 1.0 });
-        let x_title = format!("wait ({unit_name}, log; left edge: none)");
-        panel.draw(
-            &mut frame.scene,
-            name,
-            (&x_title, "share of packets not above"),
-            true,
-        );
-        for (i, points) in series {
-            let look = look(*i);
-            let at = |wait: u64, share: f64| panel.at((wait as f64).max(LEAST_WAIT) / unit, share);
-            let mut line = vec![at(points[0].0, 0.0)];
-            let mut before = 0.0;
-            for (wait, share) in points {
-                // Steps, so that a share that waits equally long stands upright.
-                line.push(at(*wait, before));
-                line.push(at(*wait, *share));
-                before = *share;
+        .collect()
+}
+
+/// Panels of distributions; `line` makes a line of a distribution whose waits are in the axis' unit.
+fn wait_plots(
+    simulation: &Simulation<'_>,
+    y: &Axis,
+    line: impl Fn(&[Point], f64) -> Draw,
+) -> Vec<Plot> {
+    let names = variants(simulation);
+    some_waits(simulation)
+        .into_iter()
+        .map(|(title, series)| {
+            let ends: Vec<f64> = series
+                .iter()
+                .flat_map(|(_, points)| [points.first(), points.last()])
+                .flatten()
+                .map(|(wait, _)| (*wait as f64).max(LEAST_WAIT))
+                .collect();
+            let (unit, unit_name) = time_unit(ends.iter().copied().fold(0.0, f64::max));
+            let scale = Scale::log(ends).in_unit(unit);
+            let right = match scale {
+                Scale::Linear { to, .. } | Scale::Log { to, .. } => to,
+            };
+            let layers = series.iter().map(|(i, points)| {
+                let points: Vec<Point> = points
+                    .iter()
+                    .map(|(wait, share)| ((*wait as f64).max(LEAST_WAIT) / unit, *share))
+                    .collect();
+                Layer::new(names[*i], look(*i), line(&points, right))
+            });
+            Plot {
+                title,
+                x: Axis::values(format!("wait ({unit_name}, log; left edge: none)"), scale),
+                y: y.clone(),
+                layers: layers.collect(),
+                note: None,
             }
-            line.push((panel.right, panel.at(1.0, before).1));
-            line.dedup();
-            frame.scene.line(line, look.colour, 2.2, look.dash);
-            for share in [0.1, 0.5, 0.9, 0.99] {
-                if let Some((wait, _)) = points.iter().find(|(_, s)| *s >= share) {
-                    look.mark(&mut frame.scene, at(*wait, share), 9.0);
-                }
-            }
+        })
+        .collect()
+}
+
+fn distributions(simulation: &Simulation<'_>) -> Option<Figure> {
+    let y = Axis::values(
+        "share of packets not above",
+        Scale::Linear { from: 0.0, to: 1.0 },
+    );
+    let panels = wait_plots(simulation, &y, |points, right| {
+        let mut line: Vec<Point> = points.first().map(|p| (p.0, 0.0)).into_iter().collect();
+        let mut before = 0.0;
+        for (wait, share) in points {
+            // Steps, so that a share that waits equally long stands upright.
+            line.extend([(*wait, before), (*wait, *share)]);
+            before = *share;
         }
-    }
-    Some(Figure {
+        line.push((right, before));
+        line.dedup();
+        let marked = [0.1, 0.5, 0.9, 0.99].into_iter().filter_map(|share| {
+            let (wait, _) = points.iter().find(|(_, s)| *s >= share)?;
+            Some((*wait, share))
+        });
+        Draw::Line {
+            points: line,
+            marked: marked.collect(),
+        }
+    });
+    (!panels.is_empty()).then(|| Figure {
         id: "waits",
-        title: title.to_owned(),
+        title: "Waits: distribution by variant".to_owned(),
         caption: "Every measured packet of all blocks. A curve further left is faster; a steeper one varies less. \
                   Markers stand at p10, p50, p90 and p99."
             .to_owned(),
         definitions: &["wait", "simulated"],
-        scene: frame.scene,
+        basis: basis(simulation),
+        keys: Key::variants(&variants(simulation)),
+        panels,
     })
 }
 
-/// One line: a variant's values along an axis.
-type Line = (usize, Vec<(f64, f64)>);
+/// The smallest share that a tail is drawn to: what comes after rests on few packets.
+const LEAST_SHARE: f64 = 1e-4;
 
-/// A panel of lines over a logarithmic axis.
-struct Plot<'p> {
-    name: &'p str,
-    x_title: &'p str,
-    y_title: String,
-    y: Scale,
-    lines: Vec<Line>,
-}
-
-impl Plot<'_> {
-    fn draw(&self, scene: &mut Scene, cell: Cell) {
-        let xs = self
-            .lines
-            .iter()
-            .flat_map(|(_, points)| points.iter().map(|p| p.0));
-        let panel = Panel::in_cell(cell, Scale::log(xs), self.y);
-        panel.draw(scene, self.name, (self.x_title, &self.y_title), true);
-        for (i, points) in &self.lines {
-            let look = look(*i);
-            let places: Vec<_> = points.iter().map(|(x, y)| panel.at(*x, *y)).collect();
-            scene.line(places.clone(), look.colour, 2.2, look.dash);
-            for at in places {
-                look.mark(scene, at, 9.0);
-            }
+fn tails(simulation: &Simulation<'_>) -> Option<Figure> {
+    let scale = Scale::Log {
+        from: LEAST_SHARE,
+        to: 1.0,
+    };
+    let y = Axis::values("share of packets above (log)", scale);
+    let panels = wait_plots(simulation, &y, |points, _| {
+        let mut line: Vec<Point> = Vec::new();
+        let mut before = 1.0;
+        for (wait, share) in points {
+            let above = (1.0 - share).max(LEAST_SHARE);
+            line.extend([(*wait, before), (*wait, above)]);
+            before = above;
         }
-    }
+        line.dedup();
+        let marked = [0.5, 0.1, 0.01, 0.001].into_iter().filter_map(|above| {
+            let (wait, _) = points.iter().find(|(_, s)| 1.0 - *s <= above)?;
+            Some((*wait, above))
+        });
+        Draw::Line {
+            points: line,
+            marked: marked.collect(),
+        }
+    });
+    (!panels.is_empty()).then(|| Figure {
+        id: "wait-tails",
+        title: "Waits: the tail by variant".to_owned(),
+        caption: "The share of packets that wait longer, on two logarithmic axes, down to one in 10,000. Markers stand at \
+                  p50, p90, p99 and p99.9."
+            .to_owned(),
+        definitions: &["wait", "simulated"],
+        basis: basis(simulation),
+        keys: Key::variants(&variants(simulation)),
+        panels,
+    })
 }
+
+/// One line: a variant's values along an axis: x, and the smallest block, the mean and the largest block.
+type Line = (usize, Vec<(f64, [f64; 3])>);
 
 /// Lines of all variants: `x` of an outcome, and `y` where it has one.
 fn lines(
     simulation: &Simulation<'_>,
     x: impl Fn(&Outcome) -> Option<f64>,
-    y: impl Fn(&Outcome) -> Option<f64>,
+    y: impl Fn(&Outcome) -> Option<[f64; 3]>,
 ) -> Vec<Line> {
     variants(simulation)
         .iter()
         .enumerate()
         .map(|(i, name)| {
-            let mut points: Vec<(f64, f64)> = simulation
+            let mut points: Vec<(f64, [f64; 3])> = simulation
                 .outcomes
                 .iter()
                 .filter(|o| o.variant == *name)
@@ -232,74 +271,102 @@ fn lines(
         .collect()
 }
 
-fn waits_plot<'p>(name: &'p str, x_title: &'p str, lines: Vec<Line>) -> Plot<'p> {
-    let all: Vec<f64> = lines
+/// A panel of lines over two logarithmic axes; values are divided by `unit`.
+fn plot(
+    simulation: &Simulation<'_>,
+    title: &str,
+    x_title: &str,
+    y_title: String,
+    lines: &[Line],
+    unit: f64,
+) -> Plot {
+    let names = variants(simulation);
+    let x = Scale::log(lines.iter().flat_map(|(_, l)| l.iter().map(|p| p.0)));
+    let ends = lines
         .iter()
-        .flat_map(|(_, points)| points.iter().map(|p| p.1))
-        .collect();
-    let (unit, unit_name) = time_unit(all.iter().copied().fold(0.0, f64::max));
-    let y = Scale::log(all).in_unit(unit);
+        .flat_map(|(_, l)| l.iter().flat_map(|p| [p.1[0], p.1[2]]));
+    let mut layers = Vec::new();
+    for (i, line) in lines {
+        if line.iter().any(|(_, [low, _, high])| low < high) {
+            let band = line
+                .iter()
+                .map(|(x, [low, _, high])| (*x, low / unit, high / unit));
+            layers.push(Layer::new(names[*i], look(*i), Draw::Band(band.collect())));
+        }
+        let points: Vec<Point> = line.iter().map(|(x, y)| (*x, y[1] / unit)).collect();
+        let draw = Draw::Line {
+            marked: points.clone(),
+            points,
+        };
+        layers.push(Layer::new(names[*i], look(*i), draw));
+    }
     Plot {
-        name,
-        x_title,
-        y_title: format!("mean wait ({unit_name}, log)"),
-        y,
-        lines: lines
-            .into_iter()
-            .map(|(i, points)| {
-                (
-                    i,
-                    points.into_iter().map(|(x, ns)| (x, ns / unit)).collect(),
-                )
-            })
-            .collect(),
+        title: title.to_owned(),
+        x: Axis::values(x_title, x),
+        y: Axis::values(y_title, Scale::log(ends).in_unit(unit)),
+        layers,
+        note: None,
     }
 }
 
-fn mean_wait(outcome: &Outcome) -> Option<f64> {
-    outcome
-        .measure
-        .mean_wait()
-        .filter(|_| has_waits(outcome))
-        .map(|wait| wait.max(LEAST_WAIT))
-}
-
-fn count_plot<'p>(name: &'p str, x_title: &'p str, y_title: &str, lines: Vec<Line>) -> Plot<'p> {
-    let all: Vec<f64> = lines
-        .iter()
-        .flat_map(|(_, points)| points.iter().map(|p| p.1))
-        .collect();
-    Plot {
-        name,
+fn waits_plot(simulation: &Simulation<'_>, x_title: &str, lines: &[Line]) -> Plot {
+    let all = lines.iter().flat_map(|(_, l)| l.iter().map(|p| p.1[2]));
+    let (unit, unit_name) = time_unit(all.fold(0.0, f64::max));
+    let y_title = format!("mean wait ({unit_name}, log)");
+    plot(
+        simulation,
+        "What a packet waits",
         x_title,
-        y_title: y_title.to_owned(),
-        y: Scale::log(all),
+        y_title,
         lines,
-    }
+        unit,
+    )
+}
+
+fn transfers_plot(simulation: &Simulation<'_>, x_title: &str, lines: &[Line]) -> Plot {
+    let y_title = "packets a container (log)".to_owned();
+    plot(
+        simulation,
+        "What a transfer carries",
+        x_title,
+        y_title,
+        lines,
+        1.0,
+    )
+}
+
+fn mean_wait(outcome: &Outcome) -> Option<[f64; 3]> {
+    let mean = outcome.measure.mean_wait().filter(|_| has_waits(outcome))?;
+    let low = outcome.block_means.iter().copied().fold(mean, f64::min);
+    let high = outcome.block_means.iter().copied().fold(mean, f64::max);
+    Some([low, mean, high].map(|wait| wait.max(LEAST_WAIT)))
+}
+
+fn alone(value: Option<f64>) -> Option<[f64; 3]> {
+    value.map(|v| [v; 3])
 }
 
 fn against_rate(simulation: &Simulation<'_>) -> Option<Figure> {
     if simulation.scenario.sweep.rate.len() < 2 || simulation.scenario.sweep.hold.len() > 1 {
         return None;
     }
-    let rate = |o: &Outcome| o.rate.map(|rate| rate.per_sec_f64() / 1000.0);
-    let x_title = "1000 packets a second of each flow (log)";
+    let rate = |o: &Outcome| o.rate.map(Rate::per_sec_f64);
+    let x_title = "offered packets/s of each flow (log)";
     let waits = lines(simulation, rate, mean_wait);
-    let packets = lines(simulation, rate, |o| o.measure.packets_per_transfer());
-    two_plots(
+    let packets = lines(simulation, rate, |o| {
+        alone(o.measure.packets_per_transfer())
+    });
+    let plots = [
+        waits_plot(simulation, x_title, &waits),
+        transfers_plot(simulation, x_title, &packets),
+    ];
+    swept(
         simulation,
         "against-rate",
         "Wait and packets a container against the rate",
-        "A line ends where dom0 could no longer keep up. Waits of less than 0.1 µs are drawn at 0.1 µs.",
-        &[
-            waits_plot("What a packet waits", x_title, waits),
-            count_plot(
-                "What a transfer carries",
-                x_title,
-                "packets a container (log)",
-                packets,
-            ),
-        ],
+        "A line ends where dom0 could no longer keep up. Bands go from the smallest to the largest mean of a block. Waits \
+         of less than 0.1 µs are drawn at 0.1 µs.",
+        plots,
     )
 }
 
@@ -310,54 +377,123 @@ fn against_hold(simulation: &Simulation<'_>) -> Option<Figure> {
     let hold = |o: &Outcome| o.hold.map(|hold| hold.nanos() as f64 / 1000.0);
     let x_title = "T0 (µs, log)";
     let waits = lines(simulation, hold, mean_wait);
-    let samples = lines(simulation, hold, |o| o.measure.samples_per_s());
+    let samples = lines(simulation, hold, |o| alone(o.measure.samples_per_s()));
     let second = if samples.is_empty() {
-        let packets = lines(simulation, hold, |o| o.measure.packets_per_transfer());
-        count_plot(
-            "What a transfer carries",
-            x_title,
-            "packets a container (log)",
-            packets,
-        )
+        let packets = lines(simulation, hold, |o| {
+            alone(o.measure.packets_per_transfer())
+        });
+        transfers_plot(simulation, x_title, &packets)
     } else {
-        count_plot(
-            "What the closed loops reach",
-            x_title,
-            "samples a second (log)",
-            samples,
-        )
+        let title = "What the closed loops reach";
+        let y_title = "samples/s (log)".to_owned();
+        plot(simulation, title, x_title, y_title, &samples, 1.0)
     };
-    two_plots(
+    swept(
         simulation,
         "against-hold",
         "What the hold does",
-        "Variants that hold nothing are the same at every T0. Waits of less than 0.1 µs are drawn at 0.1 µs.",
-        &[waits_plot("What a packet waits", x_title, waits), second],
+        "Variants that hold nothing are the same at every T0. Bands go from the smallest to the largest mean of a block. \
+         Waits of less than 0.1 µs are drawn at 0.1 µs.",
+        [waits_plot(simulation, x_title, &waits), second],
     )
 }
 
-fn two_plots(
+fn swept(
     simulation: &Simulation<'_>,
     id: &'static str,
     title: &str,
     caption: &str,
-    plots: &[Plot<'_>; 2],
+    plots: [Plot; 2],
 ) -> Option<Figure> {
-    if plots.iter().all(|plot| plot.lines.is_empty()) {
-        return None;
-    }
-    let keys = Key::variants(&variants(simulation));
-    let mut frame = frame(simulation, title, &keys, ROW * 1.15);
-    for (plot, cell) in plots.iter().zip(grid(frame.top, 2, 2, ROW * 1.15)) {
-        plot.draw(&mut frame.scene, cell);
-    }
-    Some(Figure {
+    let panels: Vec<Plot> = plots
+        .into_iter()
+        .filter(|plot| !plot.layers.is_empty())
+        .collect();
+    (!panels.is_empty()).then(|| Figure {
         id,
         title: title.to_owned(),
         caption: caption.to_owned(),
         definitions: &["wait", "container", "simulated"],
-        scene: frame.scene,
+        basis: basis(simulation),
+        keys: Key::variants(&variants(simulation)),
+        panels,
     })
+}
+
+/// Closed loops over time: the counterpart of the paper's figures 5 and 6, which show `JMeter`'s throughput so far.
+fn over_time(simulation: &Simulation<'_>) -> Option<Figure> {
+    let names = variants(simulation);
+    let mut points: Vec<(Option<Rate>, Option<Span>)> = Vec::new();
+    for answers in simulation.answers {
+        let swept = !simulation.scenario.sweep.hold.is_empty();
+        let point = (answers.rate, answers.hold.filter(|_| swept));
+        // Stock drivers have no hold, and belong to every point.
+        if !points.contains(&point) && (point.1.is_some() || !swept) {
+            points.push(point);
+        }
+    }
+    let mut panels = Vec::new();
+    for (rate, hold) in some(&points, DISTRIBUTIONS) {
+        let mut layers = Vec::new();
+        for (i, name) in names.iter().enumerate() {
+            let answers = simulation.answers.iter().find(|a| {
+                a.variant == *name && a.rate == rate && (a.hold == hold || a.hold.is_none())
+            });
+            if let Some(points) = answers.map(|a| so_far(&a.delivered_ns))
+                && !points.is_empty()
+            {
+                let marked = points.iter().copied().skip(i * 3).step_by(24).collect();
+                layers.push(Layer::new(*name, look(i), Draw::Line { points, marked }));
+            }
+        }
+        let all = || {
+            layers.iter().flat_map(|layer: &Layer| match &layer.draw {
+                Draw::Line { points, .. } => points.clone(),
+                _ => Vec::new(),
+            })
+        };
+        if layers.is_empty() {
+            continue;
+        }
+        panels.push(Plot {
+            title: point_title(rate, hold),
+            x: Axis::values(
+                "samples answered, all loops",
+                Scale::linear(all().map(|p| p.0), true),
+            ),
+            y: Axis::values("samples/s so far (log)", Scale::log(all().map(|p| p.1))),
+            layers,
+            note: None,
+        });
+    }
+    (!panels.is_empty()).then(|| Figure {
+        id: "over-time",
+        title: "Closed loops: samples a second so far".to_owned(),
+        caption: "As JMeter's graph shows throughput, which is what figures 5 and 6 of the paper show for a static and for an \
+                  adaptive time-out: samples answered by the time that they took together, of the first block. Only \
+                  ratios between variants can be compared with the paper, which tells neither its T0 nor its round trip."
+            .to_owned(),
+        definitions: &["samples", "simulated"],
+        basis: basis(simulation),
+        keys: Key::variants(&names),
+        panels,
+    })
+}
+
+/// Samples answered, and samples a second up to then.
+fn so_far(delivered_ns: &[u64]) -> Vec<Point> {
+    let mut times = delivered_ns.to_vec();
+    times.sort_unstable();
+    let every = times.len().div_ceil(SAMPLES).max(1);
+    let first = times.first().copied().unwrap_or(0);
+    times
+        .iter()
+        .enumerate()
+        .skip(every)
+        .step_by(every)
+        .filter(|(_, at)| **at > first)
+        .map(|(n, at)| (n as f64, n as f64 / ((at - first) as f64 / 1e9)))
+        .collect()
 }
 
 /// A regulator keeps its look whichever of them are drawn; our own stands out.
@@ -367,7 +503,10 @@ fn regulator_look(regulator: Regulator) -> Look {
         .position(|r| *r == regulator)
         .unwrap_or(0);
     // `breakeven` is the last, and gets the first and strongest look.
-    look((place + 1) % Regulator::ALL.len())
+    Look {
+        dash: &[],
+        ..look((place + 1) % Regulator::ALL.len())
+    }
 }
 
 fn front(simulation: &Simulation<'_>) -> Option<Figure> {
@@ -381,90 +520,76 @@ fn front(simulation: &Simulation<'_>) -> Option<Figure> {
     if rates.is_empty() {
         return None;
     }
-    let keys: Vec<Key> = Regulator::ALL
-        .into_iter()
-        .map(|regulator| Key {
-            name: regulator.name().to_owned(),
-            look: Some(Look {
-                dash: &[],
-                ..regulator_look(regulator)
-            }),
-            area: None,
-        })
-        .collect();
-    let shown = some(&rates, DISTRIBUTIONS);
-    let columns = shown.len().min(2);
-    let row = if columns == 1 { 440.0 } else { 380.0 };
-    let title = "The front: mean wait against transfers a packet, all regulators and holds";
-    let mut frame = frame(simulation, title, &keys, rows(columns, shown.len()) * row);
-    for (rate, cell) in shown.iter().zip(grid(frame.top, columns, shown.len(), row)) {
-        let here: Vec<&Choice> = choices.iter().filter(|c| c.rate == *rate).collect();
-        draw_front(&mut frame.scene, cell, &point_title(*rate, None), &here);
-    }
+    let keys = Regulator::ALL.into_iter().map(|regulator| Key {
+        name: regulator.name().to_owned(),
+        look: regulator_look(regulator),
+        area: false,
+    });
+    let panels = some(&rates, DISTRIBUTIONS).into_iter().map(|rate| {
+        let here: Vec<&Choice> = choices.iter().filter(|c| c.rate == rate).collect();
+        front_plot(&point_title(rate, None), &here)
+    });
     Some(Figure {
         id: "front",
-        title: title.to_owned(),
+        title: "The front: mean wait against transfers a packet, all regulators and holds".to_owned(),
         caption: "A point is a regulator with one hold, from 20 µs to 20 ms. Further down is less wait, further left is \
                   less work; the grey line joins those that nothing beats. Waits of less than 0.1 µs are drawn at the \
                   lower edge."
             .to_owned(),
         definitions: &["front", "wait", "simulated"],
-        scene: frame.scene,
+        basis: basis(simulation),
+        keys: keys.collect(),
+        panels: panels.collect(),
     })
 }
 
-fn draw_front(scene: &mut Scene, cell: Cell, name: &str, choices: &[&Choice]) {
+fn front_plot(title: &str, choices: &[&Choice]) -> Plot {
     let wait = |c: &Choice| (c.mean_wait_us * 1000.0).max(LEAST_WAIT);
-    let largest = choices.iter().map(|c| wait(c)).fold(0.0, f64::max);
-    let (unit, unit_name) = time_unit(largest);
-    let x = Scale::log(choices.iter().map(|c| c.transfers_per_packet));
-    let y = Scale::log(choices.iter().map(|c| wait(c))).in_unit(unit);
-    let panel = Panel::in_cell(cell, x, y);
-    let y_title = format!("mean wait ({unit_name}, log)");
-    panel.draw(scene, name, ("transfers a packet (log)", &y_title), true);
-    let at = |c: &Choice| panel.at(c.transfers_per_packet, wait(c) / unit);
-    let mut best: Vec<&&Choice> = choices.iter().filter(|c| c.on_front).collect();
-    best.sort_by(|a, b| b.transfers_per_packet.total_cmp(&a.transfers_per_packet));
-    // Between two of them nothing is promised: steps, not slopes.
-    let mut steps: Vec<(f64, f64)> = Vec::new();
-    for choice in best {
-        let (x, y) = at(choice);
-        if let Some((_, before)) = steps.last().copied() {
-            steps.push((x, before));
-        }
-        steps.push((x, y));
-    }
-    scene.line(
-        steps,
-        crate::figures::style::Colour(0xb5, 0xb5, 0xb5),
-        4.0,
-        &[],
-    );
+    let (unit, unit_name) = time_unit(choices.iter().map(|c| wait(c)).fold(0.0, f64::max));
+    let at = |c: &&Choice| (c.transfers_per_packet, wait(c) / unit);
+    let best: Vec<Point> = choices.iter().filter(|c| c.on_front).map(at).collect();
+    let steps = Look {
+        colour: FAINT,
+        dash: &[],
+        marker: None,
+    };
+    let line = Draw::Line {
+        points: front_of(&best),
+        marked: Vec::new(),
+    };
+    let mut layers = vec![Layer::new("front", steps, line).weight(1.8)];
     for regulator in Regulator::ALL {
-        let look = regulator_look(regulator);
-        let ours = regulator == Regulator::BreakEven;
         let mut own: Vec<&&Choice> = choices
             .iter()
             .filter(|c| c.regulator == regulator)
             .collect();
         own.sort_by_key(|c| c.hold);
-        let places: Vec<_> = own.iter().map(|c| at(c)).collect();
-        scene.line(
-            places.clone(),
-            look.colour,
-            if ours { 1.8 } else { 0.7 },
-            &[],
-        );
-        for place in places {
-            look.mark(scene, place, if ours { 10.0 } else { 7.0 });
-        }
+        let points: Vec<Point> = own.into_iter().map(at).collect();
+        let draw = Draw::Line {
+            marked: points.clone(),
+            points,
+        };
+        let weight = if regulator == Regulator::BreakEven {
+            0.9
+        } else {
+            0.45
+        };
+        layers.push(Layer::new(regulator.name(), regulator_look(regulator), draw).weight(weight));
     }
-    let beaten = choices.iter().filter(|c| !c.on_front).count();
-    let note = format!(
-        "{} of {} on the front",
-        choices.len() - beaten,
-        choices.len()
-    );
-    let corner = (panel.right - 8.0, panel.top + 12.0);
-    plain(scene, &note, corner, Across::Right, SMALL, SOFT);
+    Plot {
+        title: title.to_owned(),
+        x: Axis::values(
+            "transfers a packet (log)",
+            Scale::log(choices.iter().map(|c| c.transfers_per_packet)),
+        ),
+        y: Axis::values(
+            format!("mean wait ({unit_name}, log)"),
+            Scale::log(choices.iter().map(|c| wait(c))).in_unit(unit),
+        ),
+        layers,
+        note: Some(Note {
+            text: format!("{} of {} on the front", best.len(), choices.len()),
+            on_top: true,
+        }),
+    }
 }

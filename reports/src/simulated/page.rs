@@ -1,12 +1,13 @@
 //! The page of a simulation.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use vifbench_model::experiment::Row;
 use vifbench_model::pareto::Choice;
 
 use crate::definitions::Definition;
-use crate::figures::Figure;
-use crate::page::{POLICY, STYLE, definition_list};
+use crate::figures::files::Drawn;
+use crate::figures::provenance::Origin;
+use crate::page::{definition_list, drawing, shell};
 use crate::simulated::{SIMULATED_MARK, Simulation};
 use crate::text::{count, three_digits, time};
 
@@ -62,55 +63,48 @@ const DEFINITIONS: &[Definition] = &[
     },
 ];
 
-/// The page, with each figure's SVG.
-pub fn page(simulation: &Simulation<'_>, rows: &[Row], figures: &[(Figure, String)]) -> String {
+/// The page, with its figures.
+pub fn page(
+    simulation: &Simulation<'_>,
+    rows: &[Row],
+    figures: &[Drawn],
+    origin: &Origin,
+) -> String {
     let scenario = simulation.scenario;
-    let markup = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="color-scheme" content="light dark";
-                title { (scenario.name) ", simulated" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                header {
-                    p.over { "vifbench report of a simulation" }
-                    h1 { (scenario.name) ", " a.def href="#def-simulated" { "simulated" } }
-                    p.about { (scenario.about) }
-                    p.mark { "▲ " (SIMULATED_MARK) }
-                    nav {
-                        a href="#results" { "Results" } " "
-                        a href="#figures" { "Figures" } " "
-                        @if !simulation.choices.is_empty() { a href="#front" { "Front" } " " }
-                        a href="#ruler" { "What was asked" } " "
-                        a href="#files" { "Files" } " "
-                        a href="#definitions" { "Definitions" }
-                    }
-                }
-                main {
-                    (results(rows))
-                    section id="figures" {
-                        h2 { "Figures" }
-                        @if figures.is_empty() { p { "There is nothing to draw: no packet was measured." } }
-                        @for (figure, svg) in figures { (drawing(figure, svg)) }
-                    }
-                    @if !simulation.choices.is_empty() { (front(simulation.choices)) }
-                    (asked(simulation))
-                    (files(simulation))
-                    (definition_list(DEFINITIONS))
-                }
-                footer {
-                    "Made by vifbench " (simulation.vifbench) ", seed " (simulation.seed)
-                    ". The same scenario, seed and version make the same page."
-                }
+    let linked = |id: &str| html! { a.def href={ "#def-" (id) } { (name(id)) } };
+    let body = html! {
+        header {
+            p.over { "vifbench report of a simulation" }
+            h1 { (scenario.name) ", " a.def href="#def-simulated" { "simulated" } }
+            p.about { (scenario.about) }
+            p.mark { "▲ " (SIMULATED_MARK) }
+            nav {
+                a href="#results" { "Results" } " "
+                a href="#figures" { "Figures" } " "
+                @if !simulation.choices.is_empty() { a href="#front" { "Front" } " " }
+                a href="#ruler" { "What was asked" } " "
+                a href="#files" { "Files" } " "
+                a href="#definitions" { "Definitions" }
             }
         }
+        main {
+            (results(rows))
+            section id="figures" {
+                h2 { "Figures" }
+                @if figures.is_empty() { p { "There is nothing to draw: no packet was measured." } }
+                @for drawn in figures { (drawing(drawn, &linked)) }
+            }
+            @if !simulation.choices.is_empty() { (front(simulation.choices)) }
+            (asked(simulation))
+            (files(simulation, origin))
+            (definition_list(DEFINITIONS))
+        }
+        footer {
+            "Made by vifbench " (simulation.vifbench) ", seed " (simulation.seed)
+            ". The same scenario, seed and version make the same page."
+        }
     };
-    markup.into_string()
+    shell::page(&format!("{}, simulated", scenario.name), &body)
 }
 
 fn head(id: &str, text: &str) -> Markup {
@@ -163,27 +157,6 @@ fn results(rows: &[Row]) -> Markup {
                         td.n { (row.timeout_fraction.map_or_else(|| "–".to_owned(), |f| format!("{} %", three_digits(f * 100.0)))) }
                         @if samples { td.n { (number(row.samples_per_s)) } }
                     } } }
-                }
-            }
-        }
-    }
-}
-
-fn drawing(figure: &Figure, svg: &str) -> Markup {
-    html! {
-        figure id={ "figure-" (figure.id) } {
-            div.card role="img" aria-label=(figure.title) { (PreEscaped(svg)) }
-            figcaption {
-                strong { (figure.title) ". " } (figure.caption) " "
-                span.links {
-                    "Definitions: "
-                    @for (n, id) in figure.definitions.iter().enumerate() {
-                        @if n > 0 { ", " }
-                        a.def href={ "#def-" (id) } { (name(id)) }
-                    }
-                    ". Files: "
-                    a href={ "figures/" (figure.id) ".svg" } { "SVG" } ", "
-                    a href={ "figures/" (figure.id) ".png" } { "PNG" } "."
                 }
             }
         }
@@ -258,11 +231,13 @@ fn asked(simulation: &Simulation<'_>) -> Markup {
     }
 }
 
-fn files(simulation: &Simulation<'_>) -> Markup {
+fn files(simulation: &Simulation<'_>, origin: &Origin) -> Markup {
     html! {
         section id="files" {
             h2 { "Files" }
+            p { "Made from the data " code { (origin.data) } "." }
             ul {
+                li { a href="tables/simulated.tex" { "simulated.tex" } ": a table for a paper (LaTeX, booktabs)" }
                 li { a href="simulated.csv" { "simulated.csv" } ": one row a variant and point" }
                 @if !simulation.choices.is_empty() {
                     li { a href="pareto.csv" { "pareto.csv" } ": every regulator with every hold" }

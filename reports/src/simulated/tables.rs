@@ -9,6 +9,8 @@ use vifbench_scenarios::units::Rate;
 use crate::error::ReportError;
 use crate::simulated::{SIMULATED_MARK, Simulation};
 use crate::tables::{column, frame, write_csv};
+use crate::tex_tables::Table;
+use crate::text::{three_digits, time};
 
 /// Writes one row a variant and point.
 pub fn write_rows(
@@ -50,6 +52,76 @@ pub fn write_rows(
         ),
     ];
     write_csv(path, frame(path, rows.len(), columns)?)
+}
+
+/// The table for a paper: by variant and point; of closed loops the counterpart of the paper's Table 1, samples a second
+/// with the multiple of `static` at the same point.
+pub fn paper_table(simulation: &Simulation<'_>, rows: &[Row]) -> Table {
+    let closed = rows.iter().any(|r| r.samples_per_s.is_some());
+    let us = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |us| time(us * 1000.0));
+    let mut groups: Vec<Vec<Vec<String>>> = Vec::new();
+    let mut last = None;
+    for row in rows {
+        if last != Some((row.rate, row.hold_us)) {
+            groups.push(Vec::new());
+            last = Some((row.rate, row.hold_us));
+        }
+        let mut cells = vec![
+            row.rate.map_or_else(|| "–".to_owned(), |r| r.to_string()),
+            us(row.hold_us),
+            row.variant.clone(),
+            us(row.mean_wait_us),
+            us(row.p99_wait_us),
+            us(row.mean_abs_ipdv_us),
+            row.packets_per_container
+                .map_or_else(|| "–".to_owned(), three_digits),
+        ];
+        if closed {
+            let fixed = rows
+                .iter()
+                .find(|r| r.variant == "static" && (r.rate, r.hold_us) == (row.rate, row.hold_us));
+            let multiple = fixed
+                .and_then(|fixed| Some(row.samples_per_s? / fixed.samples_per_s?))
+                .map_or_else(|| "–".to_owned(), |m| format!("{}×", three_digits(m)));
+            cells.push(
+                row.samples_per_s
+                    .map_or_else(|| "–".to_owned(), three_digits),
+            );
+            cells.push(multiple);
+        }
+        if let Some(group) = groups.last_mut() {
+            group.push(cells);
+        }
+    }
+    let mut head: Vec<String> = [
+        "rate",
+        "T0",
+        "variant",
+        "wait",
+        "p99",
+        "|IPDV|",
+        "packets/ct.",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    if closed {
+        head.extend(["samples/s", "of static"].map(str::to_owned));
+    }
+    Table {
+        label: "simulated",
+        caption: format!(
+            "{}, simulated: mean and p99 wait, mean |IPDV| and packets a container{}.",
+            simulation.scenario.name,
+            if closed {
+                "; samples a second of the closed loops, and as a multiple of the static time-out (the paper's Table 1)"
+            } else {
+                ""
+            }
+        ),
+        columns: format!("lrl{}", "r".repeat(head.len() - 3)),
+        head,
+        groups,
+    }
 }
 
 /// Writes every choice, those on the front marked.

@@ -63,12 +63,7 @@ pub struct Trust {
 
 /// Runs all nights: once with no difference, and once for every metric with that one shifted.
 pub fn simulate(of: &Nights, shift_percent: f64) -> Trust {
-    let mut first: Vec<usize> = Vec::new();
-    for (i, number) in of.numbers.iter().enumerate() {
-        if !first.iter().any(|f| of.numbers[*f].metric == number.metric) {
-            first.push(i);
-        }
-    }
+    let first = first_of_each(of);
     let mut trust = Trust {
         nights: of.nights,
         false_alarms: 0,
@@ -86,7 +81,7 @@ pub fn simulate(of: &Nights, shift_percent: f64) -> Trust {
             .collect(),
         coverage: 0.0,
     };
-    let least: Vec<f64> = of.numbers.iter().map(|n| n.least_percent).collect();
+    let least = least(of);
     let none = vec![0.0; least.len()];
     let (mut held, mut intervals) = (0_u64, 0_u64);
     for night in 0..of.nights {
@@ -114,6 +109,93 @@ pub fn simulate(of: &Nights, shift_percent: f64) -> Trust {
     }
     trust.coverage = held as f64 / intervals.max(1) as f64;
     trust
+}
+
+/// How much longer trials must be, and how many blocks, to find a shift: for one metric and one number of blocks.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Needed {
+    /// The metric that is shifted.
+    pub metric: String,
+    /// Blocks, at one look.
+    pub blocks: u32,
+    /// Length of a trial in lengths of the recorded ones; none where even the longest tried is too short.
+    pub times: Option<u32>,
+    /// Share of nights in which it is found with that length, else with the longest.
+    pub found: f64,
+}
+
+/// Lengths that are tried, in lengths of the recorded trials.
+const TIMES: [u32; 10] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
+/// A length will do when so many nights find the shift.
+pub const ENOUGH: f64 = 0.9;
+
+/// For every metric and number of blocks the shortest trials that find the shift in [`ENOUGH`] of the nights.
+///
+/// The noise of a number that is estimated from a trial's packets is taken to fall with the square root of the trial's
+/// length. What differs from one module load to the next does not: measure again at the length that is chosen.
+pub fn needed(of: &Nights, shift_percent: f64, blocks: &[u32]) -> Vec<Needed> {
+    let one = |blocks: u32| -> Vec<Needed> {
+        let found = |which: usize, times: u32| {
+            let scale = f64::from(times).sqrt().recip();
+            let mut longer = of.clone();
+            longer.looks = vec![blocks];
+            for noise in longer.numbers.iter_mut().flat_map(|n| &mut n.noise) {
+                *noise *= scale;
+            }
+            let nights = (0..of.nights).filter(|night| {
+                let mut drawn = draw(&longer, *night);
+                for value in &mut drawn[which] {
+                    *value += shift_percent;
+                }
+                judge(&longer, &drawn, &least(&longer))
+                    .higher
+                    .contains(&which)
+            });
+            nights.count() as f64 / f64::from(of.nights)
+        };
+        first_of_each(of)
+            .into_iter()
+            .map(|which| {
+                // More is found in longer trials: halving finds the first that will do.
+                let enough = TIMES.partition_point(|times| found(which, *times) < ENOUGH);
+                let times = TIMES.get(enough).copied();
+                Needed {
+                    metric: of.numbers[which].metric.clone(),
+                    blocks,
+                    times,
+                    found: found(which, times.unwrap_or(TIMES[TIMES.len() - 1])),
+                }
+            })
+            .collect()
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = blocks
+            .iter()
+            .map(|blocks| scope.spawn(move || one(*blocks)))
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| match thread.join() {
+                Ok(needed) => needed,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect()
+    })
+}
+
+/// The first number of every metric.
+fn first_of_each(of: &Nights) -> Vec<usize> {
+    let mut first: Vec<usize> = Vec::new();
+    for (i, number) in of.numbers.iter().enumerate() {
+        if !first.iter().any(|f| of.numbers[*f].metric == number.metric) {
+            first.push(i);
+        }
+    }
+    first
+}
+
+fn least(of: &Nights) -> Vec<f64> {
+    of.numbers.iter().map(|n| n.least_percent).collect()
 }
 
 fn deviation(noise: &[f64]) -> f64 {
@@ -241,6 +323,26 @@ mod tests {
                 assert!(power.found * 10 >= n * 9, "{trust:?}");
             }
         }
+    }
+
+    #[test]
+    fn longer_trials_and_more_blocks_find_what_short_ones_do_not() {
+        let needed = super::needed(&nights(60, 10.0, vec![8]), 5.0, &[8, 16]);
+        assert_eq!(needed.len(), 4, "two metrics, two numbers of blocks");
+        for of in &needed {
+            // 10 % must become less than the shift by about the root of the blocks: more than as long, less than all tried.
+            let times = of.times.expect("a length that will do");
+            assert!((2..=64).contains(&times), "{of:?}");
+            assert!(of.found >= ENOUGH, "{of:?}");
+        }
+        let times = |i: usize| needed[i].times;
+        assert!(
+            times(2) <= times(0),
+            "more blocks need no longer trials: {needed:?}"
+        );
+        // What counts only above 2 % is never found below.
+        let small = super::needed(&nights(20, 1.0, vec![8]), 1.0, &[8]);
+        assert_eq!(small[0].times, None);
     }
 
     #[test]

@@ -71,9 +71,9 @@ fn strip(run: &Path) -> Result<u64, Failure> {
     let mut freed = 0;
     let mut remove = |path: &Path| -> Result<(), Failure> {
         freed += fs::symlink_metadata(path)
-            .map_err(super::io("look at", path))?
+            .map_err(Failure::io("look at", path))?
             .len();
-        fs::remove_file(path).map_err(super::io("remove", path))
+        fs::remove_file(path).map_err(Failure::io("remove", path))
     };
     for trial in entries(&run.join("trials"))? {
         for host in entries(&trial)? {
@@ -99,8 +99,8 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(super::io("list", folder))? {
-        found.push(entry.map_err(super::io("list", folder))?.path());
+    for entry in fs::read_dir(folder).map_err(Failure::io("list", folder))? {
+        found.push(entry.map_err(Failure::io("list", folder))?.path());
     }
     found.sort();
     Ok(found)
@@ -109,7 +109,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 fn size(folder: &Path) -> Result<u64, Failure> {
     let mut total = 0;
     for path in entries(folder)? {
-        let about = fs::symlink_metadata(&path).map_err(super::io("look at", &path))?;
+        let about = fs::symlink_metadata(&path).map_err(Failure::io("look at", &path))?;
         total += if about.is_dir() {
             size(&path)?
         } else {

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/*
+ * dom0's end of the virtual lab's rendezvous: the controller speaks to the machine only while virtual time stands
+ * still, so that what it says, and not when, decides what happens (lab/rendezvous.rs is the other end).
+ *
+ * Requests and replies lie in the memory of an ivshmem device, which the controller reads and writes as a file. To
+ * ask for the next request the agent sets the machine's watchdog to fire at once; QEMU stops the machine some
+ * instructions later. Where exactly does not matter: until LOOKS milliseconds have passed the agent only sleeps, and
+ * so does everything else, whether or not the machine stood still in between.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SIZE (16u << 20)
+#define INPUT 4096u
+#define OUTPUT (8u << 20)
+#define SLICE (SIZE - OUTPUT)
+#define LOOKS 20
+#define CHANNELS 16
+/* An ib700 watchdog: its timer, and the value that stands for no time at all. */
+#define WATCHDOG 0x443
+#define AT_ONCE 0x0f
+#define MAGIC 0x315a5644524d4256ull
+
+enum op { RUN = 1, MORE, OPEN, SEND, RECEIVE, CLOSE };
+enum outcome { DONE, DEADLINE, ENDED, REFUSED };
+
+struct header {
+	uint64_t magic;
+	/* Counted up by the controller, and by the agent when it has replied. */
+	uint64_t asked, replied;
+	uint32_t op, channel;
+	uint64_t deadline_ms;
+	/* What the controller gives: a command or a line, then what goes to its standard input. */
+	uint64_t text_len, input_len;
+	/* What the agent gives: how it went, and two outputs behind one another, from `offset` on in slices. */
+	uint32_t outcome;
+	int32_t status;
+	uint64_t out_len, err_len, offset;
+	/* The controller's last word: from here on it uses the network. */
+	uint64_t leave;
+};
+
+struct buffer { char *data; size_t len, room; };
+
+struct child {
+	pid_t pid;
+	int in, out, err;
+	struct buffer lines, said;
+};
+
+static volatile struct header *shared;
+static char *memory;
+static struct buffer reply;
+static size_t reply_out;
+static struct child channels[CHANNELS];
+
+static void die(const char *what)
+{
+	FILE *kmsg = fopen("/dev/kmsg", "w");
+
+	if (kmsg)
+		fprintf(kmsg, "vifbench: rendezvous: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void append(struct buffer *buffer, const char *data, size_t len)
+{
+	if (buffer->len + len > buffer->room) {
+		buffer->room = 2 * (buffer->len + len) + 4096;
+		buffer->data = realloc(buffer->data, buffer->room);
+		if (!buffer->data)
+			die("out of memory");
+	}
+	memcpy(buffer->data + buffer->len, data, len);
+	buffer->len += len;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
+}
+
+/* One read into a buffer; 0 at its end. */
+static ssize_t take(int fd, struct buffer *buffer)
+{
+	char block[65536];
+	ssize_t n = read(fd, block, sizeof(block));
+
+	if (n > 0)
+		append(buffer, block, n);
+	return n;
+}
+
+static int start(struct child *child, const char *command)
+{
+	int in[2], out[2], err[2];
+
+	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC))
+		die("pipe");
+	child->pid = fork();
+	if (child->pid < 0)
+		die("fork");
+	if (child->pid == 0) {
+		setpgid(0, 0);
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		dup2(err[1], 2);
+		signal(SIGPIPE, SIG_DFL);
+		execl("/bin/sh", "sh", "-c", command, NULL);
+		_exit(127);
+	}
+	setpgid(child->pid, child->pid);
+	close(in[0]);
+	close(out[1]);
+	close(err[1]);
+	child->in = in[1];
+	child->out = out[0];
+	child->err = err[0];
+	child->lines.len = child->said.len = 0;
+	return 0;
+}
+
+static void shut(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static int ended(struct child *child)
+{
+	int status;
+
+	shut(&child->in);
+	shut(&child->out);
+	shut(&child->err);
+	if (waitpid(child->pid, &status, 0) < 0)
+		die("waitpid");
+	child->pid = 0;
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/*
+ * Feeds and drains a child until both its outputs have ended, or a whole line is there where one is wanted.
+ * Returns false when the deadline passed.
+ */
+static int attend(struct child *child, const char *input, size_t len, int64_t end, int line)
+{
+	while (child->out >= 0 || child->err >= 0) {
+		struct pollfd fds[3] = {
+			{ .fd = child->out, .events = POLLIN },
+			{ .fd = child->err, .events = POLLIN },
+			{ .fd = len ? child->in : -1, .events = POLLOUT },
+		};
+		int64_t left = end - now_ms();
+
+		if (line && child->lines.len && memchr(child->lines.data, '\n', child->lines.len))
+			return 1;
+		if (line && child->out < 0)
+			return 1;
+		if (left <= 0)
+			return 0;
+		if (poll(fds, 3, left > 1000000 ? 1000000 : left) < 0 && errno != EINTR)
+			die("poll");
+		if (fds[0].revents && take(child->out, &child->lines) <= 0)
+			shut(&child->out);
+		if (fds[1].revents && take(child->err, &child->said) <= 0)
+			shut(&child->err);
+		if (fds[2].revents) {
+			ssize_t n = write(child->in, input, len);
+
+			if (n > 0) {
+				input += n;
+				len -= n;
+			} else if (errno != EAGAIN && errno != EINTR) {
+				len = 0;
+			}
+			if (!len && !line)
+				shut(&child->in);
+		}
+	}
+	return 1;
+}
+
+static void answer(enum outcome outcome, int status, const struct buffer *out, const struct buffer *err)
+{
+	reply.len = 0;
+	if (out)
+		append(&reply, out->data ? out->data : "", out->len);
+	reply_out = reply.len;
+	if (err)
+		append(&reply, err->data ? err->data : "", err->len);
+	shared->outcome = outcome;
+	shared->status = status;
+	shared->out_len = reply_out;
+	shared->err_len = reply.len - reply_out;
+	shared->offset = 0;
+}
+
+static void slice(uint64_t offset)
+{
+	size_t len = offset < reply.len ? reply.len - offset : 0;
+
+	if (len)
+		memcpy(memory + OUTPUT, reply.data + offset, len < SLICE ? len : SLICE);
+}
+
+static void run(const char *command, const char *input, size_t len, int64_t end)
+{
+	struct child child = {};
+
+	start(&child, command);
+	if (!len)
+		shut(&child.in);
+	else
+		fcntl(child.in, F_SETFL, O_NONBLOCK);
+	if (attend(&child, input, len, end, 0)) {
+		int status = ended(&child);
+
+		answer(DONE, status, &child.lines, &child.said);
+	} else {
+		kill(-child.pid, SIGKILL);
+		ended(&child);
+		answer(DEADLINE, 0, &child.lines, &child.said);
+	}
+	free(child.lines.data);
+	free(child.said.data);
+}
+
+/* The next whole line of a channel, taken out of its buffer; false if there is none. */
+static int next_line(struct child *child)
+{
+	char *end = child->lines.len ? memchr(child->lines.data, '\n', child->lines.len) : NULL;
+	struct buffer line;
+
+	if (!end)
+		return 0;
+	line.data = child->lines.data;
+	line.len = end - child->lines.data;
+	answer(DONE, 0, &line, NULL);
+	child->lines.len -= line.len + 1;
+	memmove(child->lines.data, end + 1, child->lines.len);
+	return 1;
+}
+
+static void converse(enum op op, struct child *child, const char *text, size_t len, int64_t end)
+{
+	if (op == SEND) {
+		while (len) {
+			ssize_t n = write(child->in, text, len);
+
+			if (n < 0 && errno != EINTR)
+				break;
+			text += n > 0 ? n : 0;
+			len -= n > 0 ? n : 0;
+		}
+		if (!len) {
+			answer(DONE, 0, NULL, NULL);
+			return;
+		}
+	} else if (op == RECEIVE) {
+		int in_time = attend(child, NULL, 0, end, 1);
+
+		if (next_line(child))
+			return;
+		if (!in_time) {
+			answer(DEADLINE, 0, NULL, &child->said);
+			return;
+		}
+	} else {
+		shut(&child->in);
+		if (!attend(child, NULL, 0, end, 0)) {
+			kill(-child->pid, SIGKILL);
+			ended(child);
+			answer(DEADLINE, 0, NULL, &child->said);
+			return;
+		}
+	}
+	/* It has ended, as it should only when closed. */
+	answer(op == CLOSE ? DONE : ENDED, ended(child), NULL, &child->said);
+}
+
+static void serve(void)
+{
+	char *text = memory + INPUT, *input;
+	size_t text_len = shared->text_len, input_len = shared->input_len;
+	int64_t end = now_ms() + (int64_t)shared->deadline_ms;
+	uint32_t number = shared->channel;
+	char *command;
+
+	if (text_len > OUTPUT - INPUT || input_len > OUTPUT - INPUT - text_len) {
+		answer(REFUSED, 0, NULL, NULL);
+		return;
+	}
+	input = text + text_len;
+	switch (shared->op) {
+	case RUN:
+	case OPEN:
+		command = strndup(text, text_len);
+		if (!command)
+			die("out of memory");
+		if (shared->op == RUN) {
+			run(command, input, input_len, end);
+		} else {
+			for (number = 0; number < CHANNELS && channels[number].pid; number++)
+				;
+			if (number == CHANNELS) {
+				answer(REFUSED, 0, NULL, NULL);
+			} else {
+				start(&channels[number], command);
+				answer(DONE, (int)number, NULL, NULL);
+			}
+		}
+		free(command);
+		break;
+	case MORE:
+		/* `offset` says from where. */
+		slice(shared->offset);
+		return;
+	default:
+		if (number >= CHANNELS || !channels[number].pid) {
+			answer(REFUSED, 0, NULL, NULL);
+			break;
+		}
+		converse(shared->op, &channels[number], text, text_len, end);
+	}
+	slice(0);
+}
+
+int main(int argc, char **argv)
+{
+	const struct timespec millisecond = { .tv_nsec = 1000000 };
+	const unsigned char at_once = AT_ONCE;
+	int fd, port;
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: rendezvous RESOURCE\n");
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	fd = open(argv[1], O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		die(argv[1]);
+	memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED)
+		die("mmap");
+	port = open("/dev/port", O_WRONLY | O_CLOEXEC);
+	if (port < 0)
+		die("/dev/port");
+	shared = (struct header *)memory;
+	shared->magic = MAGIC;
+	while (!shared->leave) {
+		if (pwrite(port, &at_once, 1, WATCHDOG) != 1)
+			die("the watchdog");
+		for (int i = 0; i < LOOKS; i++)
+			nanosleep(&millisecond, NULL);
+		/* Nobody speaks this way: whoever uses the machine does so over its network. */
+		if (shared->leave || shared->asked == shared->replied)
+			break;
+		serve();
+		shared->replied = shared->asked;
+	}
+	return 0;
+}
