@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use vifbench_model::experiment::SimulationError;
+use vifbench_probes::replay::ReplayError;
 use vifbench_provisioning::host::HostError;
 use vifbench_provisioning::lab::LabError;
 use vifbench_provisioning::lease::LeaseError;
@@ -34,7 +35,7 @@ pub enum Failure {
         problems: Vec<String>,
     },
     /// A scenario asks for what a lab cannot do yet.
-    #[error("a lab cannot run this scenario yet:\n{}\nremove that, or ask the model: vifbench simulate {scenario}", reasons.iter().map(|r| format!("  {r}")).collect::<Vec<_>>().join("\n"))]
+    #[error("a lab cannot run this scenario:\n{}\nremove that, or ask the model: vifbench simulate {scenario}", reasons.iter().map(|r| format!("  {r}")).collect::<Vec<_>>().join("\n"))]
     OnlySimulated {
         /// As it was named.
         scenario: String,
@@ -59,6 +60,9 @@ pub enum Failure {
     /// A run that tells no costs.
     #[error(transparent)]
     ServiceFit(#[from] ServiceFitError),
+    /// A capture to replay.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// The run store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -162,6 +166,7 @@ impl Failure {
             | Self::Unfit { .. }
             | Self::OnlySimulated { .. }
             | Self::Simulation(_)
+            | Self::Replay(_)
             | Self::ServiceFit(ServiceFitError::Fit { .. })
             | Self::Usage(_) => Exit::Usage,
             Self::Host(HostError::Interrupted { .. }) | Self::Interrupted => Exit::Interrupted,

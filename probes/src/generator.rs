@@ -1,20 +1,24 @@
-//! The generator: sends every packet of a schedule at its time, whatever comes back (open loop).
+//! The generator: sends every packet of a schedule at its time, whatever comes back (open loop); beside it as much as goes
+//! of flows that saturate, and the flows that wait for answers ([`crate::loops`]).
 
+use std::collections::VecDeque;
 use std::io;
-use std::os::fd::IntoRawFd;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
-use pnet::datalink::{self, Channel, ChannelType, Config, DataLinkSender};
 use thiserror::Error;
+use vifbench_scenarios::scenario::Arrivals;
+use vifbench_scenarios::units::Rate;
 
 use crate::clock::reading::realtime_ns;
-use crate::packet::{PacketError, Template};
-use crate::protocol::{FlowSpec, Generate, Pace, Sent};
-use crate::schedule::{Schedule, ScheduleError};
+use crate::frames::Frames;
+use crate::loops::{Loop, LoopError, Times};
+use crate::packet::PacketError;
+use crate::protocol::{Generate, Pace, Sent};
+use crate::realtime;
+use crate::schedule::{Due, Schedule, ScheduleError, Sources};
+use crate::senders::{self, Sender, SenderError, is_fatal};
 use crate::wait::{Alarm, Stop, Woken, timespec};
 
 /// A packet that leaves later than this after it was due counts as late.
@@ -26,26 +30,15 @@ const LONG_GAP_NS: u64 = 20_000_000;
 /// A spinning generator sleeps until this long before the send time.
 const SPIN_NS: u64 = 200_000;
 
-/// How long one send may wait for room in the socket's buffer before it counts as refused.
-const SEND_TIMEOUT: Duration = Duration::from_millis(100);
+/// A capped flow makes good so much of what a slow moment cost, and no more.
+const CATCH_UP_NS: u64 = 1_000_000;
 
 /// Why nothing, or no more, was sent.
 #[derive(Debug, Error)]
 pub enum GeneratorError {
-    /// There is no such interface.
-    #[error("cannot send on {interface}: there is no such interface; check the lab file")]
-    NoInterface {
-        /// Interface.
-        interface: String,
-    },
-    /// The raw socket could not be had.
-    #[error("cannot open a raw socket to send on {interface}: {error}; vifprobe must run as root")]
-    Open {
-        /// Interface.
-        interface: String,
-        /// What the system said.
-        error: io::Error,
-    },
+    /// There is no sender.
+    #[error(transparent)]
+    Sender(#[from] SenderError),
     /// The interface went away or down.
     #[error("{interface} took no more packets after {sent}: {error}; is it up?")]
     Gone {
@@ -62,74 +55,18 @@ pub enum GeneratorError {
     /// A flow has no schedule.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
+    /// A flow that waits for answers.
+    #[error(transparent)]
+    Loop(#[from] LoopError),
+    /// The thread of a flow ended without a result.
+    #[error("the thread of flow {flow} died: please report this as a defect of vifprobe")]
+    Died {
+        /// The flow's number.
+        flow: u16,
+    },
     /// A timer could not be had.
     #[error("cannot wait for send times: {0}")]
     Timer(io::Error),
-}
-
-/// What puts a frame on the wire.
-pub trait Sender: Send {
-    /// Sends one Ethernet frame without FCS. Must not wait for longer than a fraction of a second.
-    ///
-    /// # Errors
-    /// As the kernel gives them; `ENOBUFS` and time-outs mean that this one packet was refused.
-    fn send(&mut self, frame: &[u8]) -> io::Result<()>;
-}
-
-/// Sends through `pnet`'s data-link channel: one `poll` and one `sendto` for each packet.
-pub struct PnetSender {
-    channel: Box<dyn DataLinkSender>,
-}
-
-impl PnetSender {
-    /// Opens a raw socket on an interface.
-    ///
-    /// # Errors
-    /// When there is no such interface, or no right to raw sockets.
-    pub fn open(interface: &str) -> Result<Self, GeneratorError> {
-        let failed = |error| GeneratorError::Open {
-            interface: interface.to_owned(),
-            error,
-        };
-        let nic = datalink::interfaces()
-            .into_iter()
-            .find(|nic| nic.name == interface)
-            .ok_or_else(|| GeneratorError::NoInterface {
-                interface: interface.to_owned(),
-            })?;
-        // pnet's own socket receives every packet of the interface and never reads one, which costs the host a
-        // copy of each until the buffer is full. A socket bound to protocol 0 receives nothing.
-        let protocol_none = 0;
-        let fd = socket(
-            AddressFamily::Packet,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            None,
-        )
-        .map_err(|error| failed(error.into()))?;
-        let config = Config {
-            channel_type: ChannelType::Layer3(protocol_none),
-            promiscuous: false,
-            write_timeout: Some(SEND_TIMEOUT),
-            socket_fd: Some(fd.into_raw_fd()), // pnet closes it, also when it fails
-            ..Config::default()
-        };
-        match datalink::channel(&nic, config).map_err(failed)? {
-            Channel::Ethernet(channel, _) => Ok(Self { channel }),
-            _ => Err(failed(io::Error::other(
-                "pnet gave an unknown kind of channel",
-            ))),
-        }
-    }
-}
-
-impl Sender for PnetSender {
-    fn send(&mut self, frame: &[u8]) -> io::Result<()> {
-        // None would mean that the frame does not fit pnet's buffer, which `send_to` does not use.
-        self.channel
-            .send_to(frame, None)
-            .unwrap_or_else(|| Err(io::Error::other("frame too large")))
-    }
 }
 
 /// When to send, in `CLOCK_REALTIME`.
@@ -143,22 +80,34 @@ pub struct Window {
     pub give_up_ns: u64,
 }
 
-/// A generator that is ready: templates built, socket open.
+/// A generator that is ready: templates built, sockets open.
 pub struct Generator<S> {
     interface: String,
     pace: Pace,
-    flows: Vec<FlowSpec>,
-    templates: Vec<Template>,
+    warmup_ns: u64,
+    /// Numbers of all flows.
+    numbers: Vec<u16>,
+    /// Frames of the flows that this thread sends.
+    frames: Vec<Option<Frames>>,
+    /// What is due at given times.
+    sources: Sources,
+    saturating: Vec<Saturating>,
+    loops: Vec<(usize, Loop)>,
     sender: S,
+    /// What the report says of the sender.
+    sent_by: String,
 }
 
-impl Generator<PnetSender> {
+impl Generator<Box<dyn Sender>> {
     /// Builds every flow's frames and opens the interface.
     ///
     /// # Errors
     /// When a flow cannot be built or scheduled, or the interface cannot be opened.
     pub fn open(plan: &Generate) -> Result<Self, GeneratorError> {
-        Self::with_sender(plan, PnetSender::open(&plan.interface)?)
+        let chosen = senders::open(plan)?;
+        let mut generator = Self::with_sender(plan, chosen.sender)?;
+        generator.sent_by = chosen.said;
+        Ok(generator)
     }
 }
 
@@ -168,75 +117,277 @@ impl<S: Sender> Generator<S> {
     /// # Errors
     /// When a flow cannot be built or scheduled.
     pub fn with_sender(plan: &Generate, sender: S) -> Result<Self, GeneratorError> {
-        let templates = plan
-            .flows
-            .iter()
-            .map(Template::new)
-            .collect::<Result<_, _>>()?;
-        let generator = Self {
+        let flows = &plan.flows;
+        let mut frames = Vec::new();
+        let mut saturating = Vec::new();
+        let mut loops = Vec::new();
+        for (index, flow) in flows.iter().enumerate() {
+            let waits = Loop::open(flow, &plan.interface, plan.pace)?;
+            let of_this_thread = waits.is_none();
+            loops.extend(waits.map(|waits| (index, waits)));
+            if let Arrivals::Saturate { cap } = &flow.arrivals {
+                saturating.push(Saturating::new(index, *cap));
+            }
+            frames.push(if of_this_thread {
+                Some(Frames::new(flow)?)
+            } else {
+                None
+            });
+        }
+        Ok(Self {
             interface: plan.interface.clone(),
             pace: plan.pace,
-            flows: plan.flows.clone(),
-            templates,
+            warmup_ns: plan.warmup_ns,
+            numbers: flows.iter().map(|flow| flow.flow).collect(),
+            frames,
+            sources: Sources::new(flows.iter().map(|f| (f.flow, &f.arrivals, f.seed)))?,
+            saturating,
+            loops,
             sender,
-        };
-        generator.schedule(0, 0)?;
-        Ok(generator)
-    }
-
-    fn schedule(&self, start_ns: u64, stop_ns: u64) -> Result<Schedule, ScheduleError> {
-        let flows = self
-            .flows
-            .iter()
-            .map(|flow| (flow.flow, &flow.arrivals, flow.seed));
-        Schedule::new(flows, start_ns, stop_ns)
+            sent_by: String::new(),
+        })
     }
 
     /// Sends everything that is due in the window, each packet at its time or, where it fell behind, as soon after
     /// as it can. What is still unsent when it gives up counts as due; what was not due yet when it was told to
-    /// stop does not.
+    /// stop does not. Flows that wait for answers go on beside it.
     ///
     /// # Errors
-    /// When the interface takes no packets at all any more, or there is no timer.
+    /// When the interface takes no packets at all any more, a flow that waits for answers fails, or there is no timer.
     pub fn run(&mut self, window: Window, stop: &Stop) -> Result<Sent, GeneratorError> {
+        let times = Times {
+            window,
+            measure_from_ns: window.start_ns.saturating_add(self.warmup_ns),
+        };
+        let mut tally = Tally {
+            sent: Sent::default(),
+            per_flow: vec![0; self.numbers.len()],
+            in_time: Vec::new(),
+        };
+        let loops = std::mem::take(&mut self.loops);
+        std::thread::scope(|scope| {
+            let running: Vec<_> = loops
+                .into_iter()
+                .map(|(index, waits)| (index, scope.spawn(move || waits.run(times, stop))))
+                .collect();
+            let paced = self.send_all(window, stop, &mut tally);
+            for (index, thread) in running {
+                let ended = thread.join().map_err(|_| GeneratorError::Died {
+                    flow: self.numbers[index],
+                })??;
+                tally.sent.due += ended.sent + ended.refused;
+                tally.sent.sent += ended.sent;
+                tally.sent.refused += ended.refused;
+                tally.per_flow[index] += ended.sent;
+                tally.sent.loops.push(ended.done);
+            }
+            paced
+        })?;
+        let Tally {
+            mut sent,
+            per_flow,
+            in_time,
+        } = tally;
+        let said = std::iter::once(self.sent_by.clone()).chain(in_time);
+        sent.sender = said
+            .filter(|phrase| !phrase.is_empty())
+            .collect::<Vec<_>>()
+            .join("; ");
+        sent.flows = self.numbers.iter().copied().zip(per_flow).collect();
+        Ok(sent)
+    }
+
+    /// Everything that this thread sends: what is due at given times, and in between as much as goes of the rest.
+    fn send_all(
+        &mut self,
+        window: Window,
+        stop: &Stop,
+        tally: &mut Tally,
+    ) -> Result<(), GeneratorError> {
         // Without this the kernel may end each sleep up to 50 us late, to save power.
         prctl::set_timerslack(1).map_err(|error| GeneratorError::Timer(error.into()))?;
+        if self.pace == Pace::Spin {
+            tally.in_time = realtime::prepare();
+        }
         let alarm = Alarm::new().map_err(GeneratorError::Timer)?;
-        let mut sent = Sent::default();
-        let mut per_flow = vec![0; self.flows.len()];
-        let mut schedule = self.schedule(window.start_ns, window.stop_ns)?;
-        for due in &mut schedule {
-            let template = &mut self.templates[due.flow];
-            template.number(due.seq);
-            let woken = wait_until(due.at_ns, self.pace, &alarm, stop);
-            let woken = woken.map_err(GeneratorError::Timer)?;
+        let mut schedule = self.sources.schedule(window.start_ns, window.stop_ns)?;
+        for flow in &mut self.saturating {
+            flow.next_ns = window.start_ns;
+        }
+        let mut batch = Batch::default();
+        loop {
             let now = realtime_ns();
-            sent.due += u64::from(due.at_ns <= now);
-            if woken == Woken::Stopped || now >= window.give_up_ns {
-                sent.due += schedule.take_while(|due| due.at_ns <= now).count() as u64;
+            if now >= window.give_up_ns || stop.is_raised() {
                 break;
             }
-            match self.sender.send(template.stamp(now)) {
-                Ok(()) => {
-                    sent.sent += 1;
-                    per_flow[due.flow] += 1;
+            let (packet, due) = match self.next(now, &mut schedule, window) {
+                Next::Packet(packet, due) => (packet, due),
+                Next::Wait(until) => {
+                    self.flush(&mut batch, tally)?;
+                    let woken = wait_until(until, self.pace, &alarm, stop);
+                    if woken.map_err(GeneratorError::Timer)? == Woken::Stopped {
+                        break;
+                    }
+                    continue;
                 }
-                Err(error) if is_fatal(&error) => {
+                Next::Over => break,
+            };
+            let Some(frames) = &mut self.frames[packet.flow] else {
+                continue;
+            };
+            let template = frames.next(packet.size)?;
+            template.number(packet.seq);
+            let now = realtime_ns();
+            self.sender.push(template.stamp(now));
+            batch.flows.push_back(packet.flow);
+            tally.sent.due += 1;
+            if let Some(due_ns) = due {
+                let late = now.saturating_sub(due_ns);
+                tally.sent.late += u64::from(late > LATE_NS);
+                tally.sent.latest_ns = tally.sent.latest_ns.max(late);
+            }
+            // What has a time does not wait for company, unless that is due as well.
+            let alone = due.is_some() && schedule.next_ns().is_none_or(|next| next > now);
+            if alone || batch.flows.len() >= self.sender.capacity() {
+                self.flush(&mut batch, tally)?;
+            }
+        }
+        self.flush(&mut batch, tally)?;
+        let now = realtime_ns();
+        tally.sent.due += schedule.take_while(|due| due.at_ns <= now).count() as u64;
+        Ok(())
+    }
+
+    /// What comes next: what is due, else what may go at any time, else the wait for either.
+    fn next(&mut self, now: u64, schedule: &mut Schedule, window: Window) -> Next {
+        let next_ns = schedule.next_ns();
+        if next_ns.is_some_and(|next| next <= now)
+            && let Some(due) = schedule.next()
+        {
+            return Next::Packet(Packet::of(&due), Some(due.at_ns));
+        }
+        let open = if now < window.stop_ns {
+            self.saturating.iter_mut().min_by_key(|flow| flow.next_ns)
+        } else {
+            None
+        };
+        if let Some(flow) = open {
+            if flow.next_ns <= now {
+                return Next::Packet(flow.take(now), None);
+            }
+            let capped = flow.next_ns.min(window.stop_ns);
+            return Next::Wait(next_ns.map_or(capped, |next| next.min(capped)));
+        }
+        next_ns.map_or(Next::Over, Next::Wait)
+    }
+
+    /// Sends the batch, and counts what became of each packet.
+    fn flush(&mut self, batch: &mut Batch, tally: &mut Tally) -> Result<(), GeneratorError> {
+        while !batch.flows.is_empty() {
+            let (sent, refused) = match self.sender.flush() {
+                Ok(sent) => (sent, None),
+                Err(refused) => (refused.sent, Some(refused.error)),
+            };
+            for flow in batch.flows.drain(..sent) {
+                tally.sent.sent += 1;
+                tally.per_flow[flow] += 1;
+            }
+            match refused {
+                None => break,
+                Some(error) if is_fatal(&error) => {
                     return Err(GeneratorError::Gone {
                         interface: self.interface.clone(),
-                        sent: sent.sent,
+                        sent: tally.sent.sent,
                         error,
                     });
                 }
-                Err(_) => sent.refused += 1,
+                Some(_) => {
+                    batch.flows.pop_front();
+                    tally.sent.refused += 1;
+                }
             }
-            let late = now.saturating_sub(due.at_ns);
-            sent.late += u64::from(late > LATE_NS);
-            sent.latest_ns = sent.latest_ns.max(late);
         }
-        let numbers = self.flows.iter().map(|flow| flow.flow);
-        sent.flows = numbers.zip(per_flow).collect();
-        Ok(sent)
+        Ok(())
+    }
+}
+
+/// What is counted of this thread's packets, and in the end of all.
+struct Tally {
+    sent: Sent,
+    per_flow: Vec<u64>,
+    /// What was done so that it is in time.
+    in_time: Vec<String>,
+}
+
+/// The flows of the packets that the sender holds, in its order.
+#[derive(Default)]
+struct Batch {
+    flows: VecDeque<usize>,
+}
+
+/// What comes next.
+enum Next {
+    /// A packet, and when it was due if it has a time.
+    Packet(Packet, Option<u64>),
+    /// Nothing before this.
+    Wait(u64),
+    /// Nothing any more.
+    Over,
+}
+
+/// A packet that goes next.
+#[derive(Debug, Clone, Copy)]
+struct Packet {
+    flow: usize,
+    seq: u32,
+    size: Option<u32>,
+}
+
+impl Packet {
+    fn of(due: &Due) -> Self {
+        Self {
+            flow: due.flow,
+            seq: due.seq,
+            size: due.size,
+        }
+    }
+}
+
+/// A flow that goes as fast as it can.
+#[derive(Debug)]
+struct Saturating {
+    flow: usize,
+    seq: u32,
+    /// No packet before this.
+    next_ns: u64,
+    /// Between two packets, by the cap; zero without one.
+    gap_ns: u64,
+}
+
+impl Saturating {
+    fn new(flow: usize, cap: Option<Rate>) -> Self {
+        Self {
+            flow,
+            seq: 0,
+            next_ns: 0,
+            gap_ns: cap.map_or(0, |cap| cap.gap_nanos().ceil() as u64),
+        }
+    }
+
+    fn take(&mut self, now: u64) -> Packet {
+        let packet = Packet {
+            flow: self.flow,
+            seq: self.seq,
+            size: None,
+        };
+        self.seq = self.seq.wrapping_add(1);
+        // Flows without a cap take turns. What a slow moment cost is made good only as far as one wait goes.
+        self.next_ns = if self.gap_ns == 0 {
+            now
+        } else {
+            (self.next_ns + self.gap_ns).max(now.saturating_sub(CATCH_UP_NS))
+        };
+        packet
     }
 }
 
@@ -270,43 +421,55 @@ fn wait_until(at_ns: u64, pace: Pace, alarm: &Alarm, stop: &Stop) -> io::Result<
     Ok(Woken::Due)
 }
 
-/// Whether no later packet can do better.
-fn is_fatal(error: &io::Error) -> bool {
-    let fatal = [
-        libc::ENETDOWN,
-        libc::ENXIO,
-        libc::ENODEV,
-        libc::EBADF,
-        libc::EMSGSIZE,
-        libc::EINVAL,
-    ];
-    error
-        .raw_os_error()
-        .is_some_and(|code| fatal.contains(&code))
-}
-
 #[cfg(test)]
 mod tests {
-    use vifbench_scenarios::scenario::Arrivals;
-    use vifbench_scenarios::units::Rate;
+    use vifbench_scenarios::scenario::SendBy;
+    use vifbench_scenarios::units::Size;
+
+    use std::time::Duration;
 
     use super::*;
     use crate::packet::{Parsed, parse};
+    use crate::protocol::FlowSpec;
+    use crate::schedule::Due;
+    use crate::senders::Refused;
 
     #[derive(Default)]
     struct Recorder {
+        capacity: usize,
+        waiting: VecDeque<Vec<u8>>,
+        /// How many frames each flush had.
+        flushes: Vec<usize>,
         frames: Vec<(u64, Vec<u8>)>,
         answers: Vec<i32>,
     }
 
     impl Sender for &mut Recorder {
-        fn send(&mut self, frame: &[u8]) -> io::Result<()> {
-            self.frames.push((realtime_ns(), frame.to_vec()));
-            match self.answers.get(self.frames.len() - 1) {
-                None | Some(0) => Ok(()),
-                Some(code) => Err(io::Error::from_raw_os_error(*code)),
-            }
+        fn capacity(&self) -> usize {
+            self.capacity.max(1)
         }
+        fn push(&mut self, frame: &[u8]) {
+            self.waiting.push_back(frame.to_vec());
+        }
+        fn flush(&mut self) -> Result<usize, Refused> {
+            self.flushes.push(self.waiting.len());
+            let mut sent = 0;
+            while let Some(frame) = self.waiting.pop_front() {
+                self.frames.push((realtime_ns(), frame));
+                match self.answers.get(self.frames.len() - 1) {
+                    None | Some(0) => sent += 1,
+                    Some(code) => {
+                        let error = io::Error::from_raw_os_error(*code);
+                        return Err(Refused { sent, error });
+                    }
+                }
+            }
+            Ok(sent)
+        }
+    }
+
+    fn schedule(generator: &Generator<impl Sender>, start: u64, stop: u64) -> Vec<Due> {
+        generator.sources.schedule(start, stop).unwrap().collect()
     }
 
     fn plan(rate: u64, pace: Pace) -> Generate {
@@ -316,7 +479,7 @@ mod tests {
             destination_mac: "02:00:00:00:00:02".into(),
             source: "198.18.0.1".parse().unwrap(),
             destination: "198.18.0.2".parse().unwrap(),
-            size: 64,
+            size: Size::from_bytes(64).into(),
             arrivals,
             seed: 3,
         };
@@ -328,6 +491,8 @@ mod tests {
         Generate {
             interface: "test".into(),
             pace,
+            sender: SendBy::Auto,
+            warmup_ns: 0,
             flows,
         }
     }
@@ -345,9 +510,13 @@ mod tests {
     fn gives_up_when_it_has_fallen_behind() {
         struct Slow;
         impl Sender for Slow {
-            fn send(&mut self, _: &[u8]) -> io::Result<()> {
+            fn capacity(&self) -> usize {
+                1
+            }
+            fn push(&mut self, _: &[u8]) {}
+            fn flush(&mut self) -> Result<usize, Refused> {
                 std::thread::sleep(Duration::from_millis(5));
-                Ok(())
+                Ok(1)
             }
         }
         let mut generator = Generator::with_sender(&plan(10_000, Pace::Sleep), Slow).unwrap();
@@ -356,7 +525,7 @@ mod tests {
             give_up_ns: start + 150_000_000,
             ..window(start, 100)
         };
-        let all = generator.schedule(start, times.stop_ns).unwrap().count() as u64;
+        let all = schedule(&generator, start, times.stop_ns).len() as u64;
         let sent = generator.run(times, &Stop::new().unwrap()).unwrap();
         assert!(realtime_ns() < start + 1_000_000_000);
         assert_eq!(sent.due, all);
@@ -370,7 +539,7 @@ mod tests {
             let mut generator = Generator::with_sender(&plan(500, pace), &mut recorder).unwrap();
             let start = realtime_ns() + 10_000_000;
             let stop = start + 200_000_000;
-            let due: Vec<_> = generator.schedule(start, stop).unwrap().collect();
+            let due = schedule(&generator, start, stop);
             let sent = generator
                 .run(window(start, 200), &Stop::new().unwrap())
                 .unwrap();
@@ -439,9 +608,69 @@ mod tests {
         assert!(recorder.frames.is_empty());
     }
 
+    fn saturating(cap: Option<Rate>) -> Generate {
+        let mut plan = plan(500, Pace::Sleep);
+        plan.flows[1].arrivals = Arrivals::Saturate { cap };
+        plan
+    }
+
     #[test]
-    fn an_unknown_interface_is_named() {
-        let error = PnetSender::open("no-such-nic").err().unwrap();
-        assert!(error.to_string().contains("no-such-nic"));
+    fn what_saturates_leaves_the_others_their_times() {
+        let mut recorder = Recorder {
+            capacity: 16,
+            ..Recorder::default()
+        };
+        let mut generator = Generator::with_sender(&saturating(None), &mut recorder).unwrap();
+        let start = realtime_ns() + 1_000_000;
+        let timed = schedule(&generator, start, start + 100_000_000).len() as u64;
+        let sent = generator
+            .run(window(start, 100), &Stop::new().unwrap())
+            .unwrap();
+        assert_eq!(sent.flows[0], (1, timed));
+        // Far more than the 50 of a flow at 500/s, whatever else the machine does.
+        assert!(sent.flows[1].1 > 1000, "{sent:?}");
+        assert_eq!(sent.sent, sent.due);
+        assert_eq!(recorder.frames.len() as u64, sent.sent);
+        assert!(recorder.flushes.iter().all(|n| *n <= 16));
+        let seqs = recorder.frames.iter().filter_map(|(_, frame)| {
+            let Parsed::Test(stamp) = parse(frame) else {
+                panic!("not ours")
+            };
+            (stamp.flow == 2).then_some(stamp.seq)
+        });
+        assert!(seqs.eq(0..sent.flows[1].1 as u32));
+    }
+
+    #[test]
+    fn a_cap_is_kept() {
+        let mut recorder = Recorder::default();
+        let capped = saturating(Some(Rate::per_sec(1000)));
+        let mut generator = Generator::with_sender(&capped, &mut recorder).unwrap();
+        let start = realtime_ns() + 1_000_000;
+        let sent = generator
+            .run(window(start, 200), &Stop::new().unwrap())
+            .unwrap();
+        // One at the start, and what a wait of 1 ms may make good.
+        assert!(sent.flows[1].1 <= 202, "{sent:?}");
+        assert!(sent.flows[1].1 > 0);
+    }
+
+    #[test]
+    fn a_refusal_in_a_batch_is_that_packets_own() {
+        let mut recorder = Recorder {
+            capacity: 8,
+            answers: vec![0, 0, libc::ENOBUFS, 0, 0, libc::ENOBUFS],
+            ..Recorder::default()
+        };
+        let mut plan = saturating(None);
+        plan.flows.remove(0);
+        let mut generator = Generator::with_sender(&plan, &mut recorder).unwrap();
+        let start = realtime_ns();
+        let sent = generator
+            .run(window(start, 20), &Stop::new().unwrap())
+            .unwrap();
+        assert_eq!(sent.refused, 2);
+        assert_eq!(sent.sent + 2, sent.due);
+        assert_eq!(recorder.frames.len() as u64, sent.due);
     }
 }

@@ -29,6 +29,12 @@ use crate::protocol::FlowSpec;
 /// Destination port of every test packet.
 pub const UDP_PORT: u16 = 8191;
 
+/// Port of the first flow's TCP responder in a guest; each flow has the one behind it.
+pub const TCP_PORT: u16 = 8192;
+
+/// TCP flows have numbers below this, so that each has a port.
+pub const TCP_FLOWS: u16 = 4096;
+
 /// Kernel filter that lets only test packets through, in pcap syntax.
 pub const FILTER: &str = "udp dst port 8191";
 
@@ -59,6 +65,16 @@ const UDP_LEN: usize = 8;
 const HOP_LIMIT: u8 = 64;
 /// Source ports begin here and go up with the flow number, so that multi-queue hashing tells flows apart.
 const SOURCE_PORT: u16 = 0xc000;
+
+/// The port that a flow is sent from.
+pub fn source_port(flow: u16) -> u16 {
+    SOURCE_PORT + (flow & 0x3fff)
+}
+
+/// The port that a flow of TCP goes to.
+pub fn tcp_port(flow: u16) -> u16 {
+    TCP_PORT + flow % TCP_FLOWS
+}
 
 const TIME_BITS: u32 = 56;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
@@ -117,11 +133,11 @@ pub struct Template {
 }
 
 impl Template {
-    /// Builds the headers of a flow.
+    /// Builds the headers of a flow's frames of `size` bytes, FCS included.
     ///
     /// # Errors
     /// When size, MAC or IP addresses do not make a valid frame.
-    pub fn new(spec: &FlowSpec) -> Result<Self, PacketError> {
+    pub fn new(spec: &FlowSpec, size: u32) -> Result<Self, PacketError> {
         let flow = spec.flow;
         let mac = |text: &str| -> Result<MacAddr, PacketError> {
             text.parse().map_err(|_| PacketError::Mac {
@@ -140,10 +156,10 @@ impl Template {
                 });
             }
         };
-        if !(min..=MAX_SIZE).contains(&spec.size) {
+        if !(min..=MAX_SIZE).contains(&size) {
             return Err(PacketError::Size {
                 flow,
-                size: spec.size,
+                size,
                 family,
                 min,
             });
@@ -152,7 +168,7 @@ impl Template {
             flow,
             source: spec.source,
             destination: spec.destination,
-            frame: vec![0; (spec.size - FCS_LEN) as usize],
+            frame: vec![0; (size - FCS_LEN) as usize],
             udp_at: ETHERNET_LEN + ip_len,
         };
         template.write_headers(mac(&spec.source_mac)?, mac(&spec.destination_mac)?);
@@ -199,7 +215,7 @@ impl Template {
             // `new` lets no mixed pair through.
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
         }
-        let source_port = SOURCE_PORT + (self.flow & 0x3fff);
+        let source_port = source_port(self.flow);
         if let Some(mut udp) = MutableUdpPacket::new(&mut self.frame[self.udp_at..]) {
             udp.set_source(source_port);
             udp.set_destination(UDP_PORT);
@@ -262,7 +278,8 @@ fn fill_word(flow: u16, seq: u32, index: u64) -> u64 {
     word ^ (word >> 31)
 }
 
-fn fill(flow: u16, seq: u32, out: &mut [u8]) {
+/// Writes the pattern that flow and number determine.
+pub(crate) fn fill(flow: u16, seq: u32, out: &mut [u8]) {
     for (index, chunk) in out.chunks_mut(8).enumerate() {
         let word = fill_word(flow, seq, index as u64).to_le_bytes();
         chunk.copy_from_slice(&word[..chunk.len()]);
@@ -395,10 +412,15 @@ pub fn parse_udp(udp: &UdpFrame<'_>) -> Parsed {
     if udp.destination_port != UDP_PORT {
         return Parsed::Foreign;
     }
-    if udp.payload_len < HEADER_LEN {
+    parse_payload(udp.payload, udp.payload_len)
+}
+
+/// As [`parse`], of a UDP payload of which so many bytes were sent.
+pub fn parse_payload(payload: &[u8], sent_len: usize) -> Parsed {
+    if sent_len < HEADER_LEN {
         return Parsed::Corrupt;
     }
-    let Some((header, rest)) = udp.payload.split_at_checked(HEADER_LEN) else {
+    let Some((header, rest)) = payload.split_at_checked(HEADER_LEN) else {
         return Parsed::Cut;
     };
     let word = |range: std::ops::Range<usize>| {
@@ -417,7 +439,7 @@ pub fn parse_udp(udp: &UdpFrame<'_>) -> Parsed {
         flow,
         seq,
         sent_low_ns: word(7..14),
-        whole: udp.payload.len() == udp.payload_len,
+        whole: payload.len() == sent_len,
     })
 }
 
@@ -426,11 +448,11 @@ mod tests {
     use pnet::packet::ipv4::Ipv4Packet;
     use proptest::prelude::*;
     use vifbench_scenarios::scenario::Arrivals;
-    use vifbench_scenarios::units::Rate;
+    use vifbench_scenarios::units::{Rate, Size};
 
     use super::*;
 
-    fn spec(size: u32, v6: bool) -> FlowSpec {
+    fn spec(v6: bool) -> FlowSpec {
         let (source, destination) = if v6 {
             ("2001:2::1".parse().unwrap(), "2001:2::2".parse().unwrap())
         } else {
@@ -442,7 +464,7 @@ mod tests {
             destination_mac: "02:00:00:00:00:02".into(),
             source,
             destination,
-            size,
+            size: Size::from_bytes(84).into(),
             arrivals: Arrivals::Cbr {
                 rate: Rate::per_sec(1),
             },
@@ -451,7 +473,7 @@ mod tests {
     }
 
     fn frame(size: u32, v6: bool, seq: u32, sent: u64) -> Vec<u8> {
-        let mut template = Template::new(&spec(size, v6)).unwrap();
+        let mut template = Template::new(&spec(v6), size).unwrap();
         template.number(seq);
         template.stamp(sent).to_vec()
     }
@@ -494,23 +516,26 @@ mod tests {
     fn sizes_out_of_range_are_refused() {
         for (size, v6) in [(63, false), (83, true), (1519, false), (0, false)] {
             assert!(matches!(
-                Template::new(&spec(size, v6)),
+                Template::new(&spec(v6), size),
                 Err(PacketError::Size { .. })
             ));
         }
         let mixed = FlowSpec {
             source: "2001:2::1".parse().unwrap(),
-            ..spec(100, false)
+            ..spec(false)
         };
         assert!(matches!(
-            Template::new(&mixed),
+            Template::new(&mixed, 100),
             Err(PacketError::Families { .. })
         ));
         let mac = FlowSpec {
             source_mac: "nonsense".into(),
-            ..spec(100, false)
+            ..spec(false)
         };
-        assert!(matches!(Template::new(&mac), Err(PacketError::Mac { .. })));
+        assert!(matches!(
+            Template::new(&mac, 100),
+            Err(PacketError::Mac { .. })
+        ));
     }
 
     #[test]

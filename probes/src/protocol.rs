@@ -1,13 +1,13 @@
 //! The language between the controller and `vifprobe`: one JSON message a line over the SSH channel's stdin
 //! and stdout, versioned. Each request gets exactly one reply, in order.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 /// Raised whenever a message changes its meaning; both ends must agree exactly.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A place where packets are stamped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,9 +53,9 @@ pub struct FlowSpec {
     pub source: IpAddr,
     /// Destination address, of the same family.
     pub destination: IpAddr,
-    /// Frame size with the 4-byte FCS.
-    pub size: u32,
-    /// Spacing.
+    /// Frame sizes with the 4-byte FCS; of TCP the largest that segments may make.
+    pub size: vifbench_scenarios::scenario::FrameSize,
+    /// Spacing. The file of a trace is one that [`crate::replay::write`] wrote, by its path on the host.
     pub arrivals: vifbench_scenarios::scenario::Arrivals,
     /// Seed of gaps and payload.
     pub seed: u64,
@@ -71,6 +71,38 @@ pub enum Pace {
     Spin,
 }
 
+/// How requests are answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Each UDP packet goes back as it came.
+    UdpEcho,
+    /// For every request so many bytes of response, over TCP.
+    TcpRr {
+        /// Bytes of a request.
+        request: u32,
+        /// Bytes of a response.
+        response: u32,
+    },
+    /// Everything is read, over TCP.
+    TcpSink,
+}
+
+/// Who answers one flow's requests, on the guest, for the length of a trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RespondSpec {
+    /// The flow's number.
+    pub flow: u16,
+    /// What is done.
+    pub answer: Answer,
+    /// The guest's address and port: nothing else is bound.
+    pub local: SocketAddr,
+    /// The generator's address and port: nothing else is served.
+    pub peer: SocketAddr,
+    /// The largest TCP segment, in bytes of payload without options.
+    pub max_segment: Option<u32>,
+}
+
 /// What the probe is to do in one trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prepare {
@@ -80,6 +112,9 @@ pub struct Prepare {
     pub captures: Vec<CaptureSpec>,
     /// Interface and flows to send, on the generator.
     pub generate: Option<Generate>,
+    /// Requests to answer, on a guest.
+    #[serde(default)]
+    pub respond: Vec<RespondSpec>,
     /// Interfaces whose `ethtool -S` and link counters are read before and after.
     pub counters: Vec<String>,
     /// Files (debugfs, sysfs) whose text is kept before and after; absent files are recorded as absent.
@@ -97,6 +132,12 @@ pub struct Generate {
     pub interface: String,
     /// How to wait.
     pub pace: Pace,
+    /// Which way frames take to the wire.
+    #[serde(default)]
+    pub sender: vifbench_scenarios::scenario::SendBy,
+    /// After the start for this long nothing of what is measured here counts (round trips, bytes), in nanoseconds.
+    #[serde(default)]
+    pub warmup_ns: u64,
     /// All flows, merged by send time.
     pub flows: Vec<FlowSpec>,
 }
@@ -236,6 +277,9 @@ pub struct CaptureDone {
 /// What the generator did.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Sent {
+    /// Which sender was used, and why; what was done so that it is in time.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sender: String,
     /// Packets due by the schedule.
     pub due: u64,
     /// Packets the kernel took.
@@ -246,8 +290,93 @@ pub struct Sent {
     pub late: u64,
     /// The greatest lateness, in nanoseconds.
     pub latest_ns: u64,
-    /// Per flow: flow number and packets sent.
+    /// Per flow: flow number and packets sent; requests of TCP, and nothing of a bulk transfer.
     pub flows: Vec<(u16, u64)>,
+    /// What flows that wait for answers have measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loops: Vec<LoopDone>,
+}
+
+/// Values in nanoseconds, sorted: their ranks are the nearest above, as in reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// How many.
+    pub count: u64,
+    /// The least.
+    pub min: u64,
+    /// Their mean.
+    pub mean: u64,
+    /// 50 % are not above.
+    pub p50: u64,
+    /// 90 %.
+    pub p90: u64,
+    /// 99 %.
+    pub p99: u64,
+    /// 99.9 %.
+    pub p999: u64,
+    /// The largest.
+    pub max: u64,
+}
+
+/// What the kernel counted of one TCP connection on the sending side, over the measured part (`TCP_INFO`, RFC 4898).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TcpDone {
+    /// Payload that the other end acknowledged.
+    pub bytes_acked: u64,
+    /// Payload sent, repeats included.
+    pub bytes_sent: u64,
+    /// Of it sent again.
+    pub bytes_retransmitted: u64,
+    /// Segments sent again.
+    pub segments_retransmitted: u64,
+    /// Segments with payload sent, repeats included.
+    pub data_segments: u64,
+    /// Payload of a full segment at the end.
+    pub segment: u32,
+    /// The least round trip that the kernel saw since the connection began, in microseconds.
+    pub min_rtt_us: u32,
+    /// The smoothed round trip at the end, in microseconds.
+    pub smoothed_rtt_us: u32,
+    /// Congestion control.
+    pub congestion: String,
+}
+
+/// What one flow that waits for answers has measured, over the part of the trial after the warm-up.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LoopDone {
+    /// Flow number.
+    pub flow: u16,
+    /// Length of the measured part, in nanoseconds.
+    pub measured_ns: u64,
+    /// Requests that were answered in it.
+    pub transactions: u64,
+    /// From before the request was sent until its answer was read whole, of those.
+    pub round_trip: Option<Quantiles>,
+    /// Requests without an answer, of the whole trial: UDP within [`crate::loops::ANSWER_TIMEOUT_NS`].
+    pub unanswered: u64,
+    /// Answers to nothing that was under way (too late, or twice), of the whole trial.
+    pub unexpected: u64,
+    /// Answers, or bytes of answers, that are not what was asked for, of the whole trial.
+    pub corrupt: u64,
+    /// Of TCP.
+    pub tcp: Option<TcpDone>,
+}
+
+/// What one responder did, over the whole trial.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Responded {
+    /// Flow number.
+    pub flow: u16,
+    /// Requests that came whole.
+    pub requests: u64,
+    /// Payload bytes that came.
+    pub bytes: u64,
+    /// Answers that the kernel refused.
+    pub refused: u64,
+    /// Requests, or bytes of a bulk transfer, that are not what is sent.
+    pub corrupt: u64,
+    /// Connections from elsewhere, closed at once.
+    pub foreign: u64,
 }
 
 /// CPU time of one domain at one moment.
@@ -289,6 +418,9 @@ pub struct ProbeResult {
     pub captures: Vec<CaptureDone>,
     /// On the generator.
     pub sent: Option<Sent>,
+    /// On a guest that answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub responded: Vec<Responded>,
     /// Counters at the start time and after the drain.
     pub before: Counters,
     /// After the drain.

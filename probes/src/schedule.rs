@@ -1,36 +1,37 @@
 //! When each packet is due: the open-loop schedule of all flows, merged by send time.
 //!
-//! A schedule is a pure function of flows, seeds, start and stop, the same on every machine: the generator
-//! is `ChaCha8`, and the logarithm is `libm`'s own, not that of the C library.
+//! A schedule is a pure function of flows, seeds, start and stop, the same on every machine
+//! ([`vifbench_scenarios::timing`]). Flows that something else drives (answers, the sender's speed) have nothing in it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
-use rand::{RngCore, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 use vifbench_scenarios::scenario::Arrivals;
+use vifbench_scenarios::timing::{Captured, Timing, TimingError};
+
+use crate::frames::with_fcs;
+use crate::replay::{self, ReplayError};
 
 /// Why a flow has no schedule.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Error)]
 pub enum ScheduleError {
-    /// A rate of zero has no gaps.
-    #[error(
-        "flow {flow} has a rate of 0/s: no packet would ever be due; give it a rate above zero"
-    )]
-    NoRate {
+    /// Its packets cannot be spaced.
+    #[error("flow {flow}: {source}")]
+    Timing {
         /// The flow's number.
         flow: u16,
+        /// What is wrong.
+        source: TimingError,
     },
-    /// Packets of this shape are not sent.
-    #[error(
-        "flow {flow} has `{shape}` arrivals, which are not sent yet; use `cbr` or `poisson`, or simulate it"
-    )]
-    NoSchedule {
+    /// Its capture cannot be replayed.
+    #[error("flow {flow}: {source}")]
+    Replay {
         /// The flow's number.
         flow: u16,
-        /// As it is written in scenarios.
-        shape: &'static str,
+        /// What is wrong.
+        source: ReplayError,
     },
     /// The stop time lies before the start time.
     #[error(
@@ -53,103 +54,115 @@ pub struct Due {
     pub flow: usize,
     /// Its number within the flow.
     pub seq: u32,
+    /// Its size with FCS, where a capture has it.
+    pub size: Option<u32>,
 }
 
-/// Gaps of one flow.
+/// The times of one flow, from its start, before any of them has passed.
+#[derive(Debug, Clone)]
+enum Source {
+    Timing(Timing),
+    Replay {
+        frames: Arc<[Captured]>,
+        next: usize,
+        speed: f64,
+    },
+    /// Nothing is due beforehand.
+    Unscheduled,
+}
+
+impl Source {
+    fn of(number: u16, arrivals: &Arrivals, seed: u64) -> Result<Self, ScheduleError> {
+        if let Arrivals::Trace { file, speed } = arrivals {
+            let frames = replay::read(file).map_err(|source| ScheduleError::Replay {
+                flow: number,
+                source,
+            })?;
+            return Ok(Self::Replay {
+                frames: frames.into(),
+                next: 0,
+                speed: *speed,
+            });
+        }
+        let timing = Timing::of(arrivals, seed).map_err(|source| ScheduleError::Timing {
+            flow: number,
+            source,
+        })?;
+        Ok(timing.map_or(Self::Unscheduled, Self::Timing))
+    }
+
+    fn next(&mut self) -> Option<(u64, Option<u32>)> {
+        match self {
+            Self::Timing(timing) => Some((timing.draw(), None)),
+            Self::Replay {
+                frames,
+                next,
+                speed,
+            } => {
+                let frame = frames.get(*next)?.at_speed(*speed);
+                *next += 1;
+                Some((frame.at, Some(with_fcs(frame.len))))
+            }
+            Self::Unscheduled => None,
+        }
+    }
+}
+
+/// A flow and its next packet.
 #[derive(Debug, Clone)]
 struct Flow {
-    start_ns: u64,
+    source: Source,
     seq: u32,
-    shape: Shape,
+    size: Option<u32>,
 }
 
+/// What packets are due, before it is known when the first one is.
 #[derive(Debug, Clone)]
-enum Shape {
-    /// Packet `seq` is due `phase + seq / rate` after the start; the rate is in packets per 1000 s.
-    Cbr { phase_ns: u64, per_1000_s: u64 },
-    /// Gaps are drawn; the sum is kept in f64, whose error stays far below 1 ns for trials of hours.
-    Poisson {
-        rng: Box<ChaCha8Rng>,
-        mean_ns: f64,
-        at_ns: f64,
-    },
-}
+pub struct Sources(Vec<Source>);
 
-/// A number in (0, 1], from the upper 53 bits.
-fn unit(rng: &mut ChaCha8Rng) -> f64 {
-    ((rng.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64
-}
-
-impl Flow {
-    fn new(
-        number: u16,
-        arrivals: &Arrivals,
-        seed: u64,
-        start_ns: u64,
+impl Sources {
+    /// Of flows given as number, arrivals and seed. Captures are read here.
+    ///
+    /// # Errors
+    /// When packets cannot be spaced, or a capture cannot be replayed.
+    pub fn new<'a>(
+        flows: impl IntoIterator<Item = (u16, &'a Arrivals, u64)>,
     ) -> Result<Self, ScheduleError> {
-        let (Arrivals::Cbr { rate } | Arrivals::Poisson { rate }) = arrivals else {
-            return Err(ScheduleError::NoSchedule {
-                flow: number,
-                shape: arrivals.word(),
-            });
-        };
-        let rate = rate.per_sec_f64();
-        if rate <= 0.0 {
-            return Err(ScheduleError::NoRate { flow: number });
+        flows
+            .into_iter()
+            .map(|(number, arrivals, seed)| Source::of(number, arrivals, seed))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// The schedule for a trial. Packets are due in `start_ns..stop_ns`.
+    ///
+    /// # Errors
+    /// When the stop time lies before the start.
+    pub fn schedule(&self, start_ns: u64, stop_ns: u64) -> Result<Schedule, ScheduleError> {
+        if stop_ns < start_ns {
+            return Err(ScheduleError::Backwards { start_ns, stop_ns });
         }
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mean_ns = 1e9 / rate;
-        let shape = if let Arrivals::Cbr { .. } = arrivals {
-            // The phase is drawn, so that seeds are replicates of a CBR flow too.
-            Shape::Cbr {
-                phase_ns: ((1.0 - unit(&mut rng)) * mean_ns) as u64,
-                per_1000_s: (rate * 1000.0).round() as u64,
+        let mut next = BinaryHeap::new();
+        let flows = self.0.iter().enumerate().map(|(index, source)| {
+            let mut source = source.clone();
+            let first = source.next();
+            if let Some((at, _)) = first {
+                next.push(Reverse((start_ns.saturating_add(at), index)));
             }
-        } else {
-            // Poisson: what else there is was refused above.
-            let first = -libm::log(unit(&mut rng)) * mean_ns;
-            Shape::Poisson {
-                rng: Box::new(rng),
-                mean_ns,
-                at_ns: first,
+            Flow {
+                source,
+                seq: 0,
+                size: first.and_then(|(_, size)| size),
             }
-        };
-        Ok(Self {
+        });
+        let flows = flows.collect();
+        Ok(Schedule {
+            flows,
+            next,
             start_ns,
-            seq: 0,
-            shape,
+            stop_ns,
         })
-    }
-
-    /// When the next packet is due.
-    fn due_ns(&self) -> u64 {
-        let after = match &self.shape {
-            Shape::Cbr {
-                phase_ns,
-                per_1000_s,
-            } => {
-                let gaps = u128::from(self.seq) * 1_000_000_000_000 / u128::from(*per_1000_s);
-                // Saturates after 584 years.
-                u64::try_from(gaps)
-                    .unwrap_or(u64::MAX)
-                    .saturating_add(*phase_ns)
-            }
-            Shape::Poisson { at_ns, .. } => at_ns.round() as u64,
-        };
-        self.start_ns.saturating_add(after)
-    }
-
-    fn advance(&mut self) {
-        // A flow of 2^32 packets lasts 36 minutes at 2 M/s; numbers wrap there, as the packet header does.
-        self.seq = self.seq.wrapping_add(1);
-        if let Shape::Poisson {
-            rng,
-            mean_ns,
-            at_ns,
-        } = &mut self.shape
-        {
-            *at_ns += -libm::log(unit(rng)) * *mean_ns;
-        }
     }
 }
 
@@ -158,6 +171,7 @@ impl Flow {
 pub struct Schedule {
     flows: Vec<Flow>,
     next: BinaryHeap<Reverse<(u64, usize)>>,
+    start_ns: u64,
     stop_ns: u64,
 }
 
@@ -165,29 +179,19 @@ impl Schedule {
     /// The schedule of flows given as number, arrivals and seed. Packets are due in `start_ns..stop_ns`.
     ///
     /// # Errors
-    /// When a rate is zero, or the stop time lies before the start.
+    /// When packets cannot be spaced, a capture cannot be replayed, or the stop time lies before the start.
     pub fn new<'a>(
         flows: impl IntoIterator<Item = (u16, &'a Arrivals, u64)>,
         start_ns: u64,
         stop_ns: u64,
     ) -> Result<Self, ScheduleError> {
-        if stop_ns < start_ns {
-            return Err(ScheduleError::Backwards { start_ns, stop_ns });
-        }
-        let flows: Vec<Flow> = flows
-            .into_iter()
-            .map(|(number, arrivals, seed)| Flow::new(number, arrivals, seed, start_ns))
-            .collect::<Result<_, _>>()?;
-        let next = flows
-            .iter()
-            .enumerate()
-            .map(|(i, flow)| Reverse((flow.due_ns(), i)))
-            .collect();
-        Ok(Self {
-            flows,
-            next,
-            stop_ns,
-        })
+        Sources::new(flows)?.schedule(start_ns, stop_ns)
+    }
+
+    /// When the next packet is due, if there is one.
+    pub fn next_ns(&self) -> Option<u64> {
+        let Reverse((at_ns, _)) = *self.next.peek()?;
+        (at_ns < self.stop_ns).then_some(at_ns)
     }
 }
 
@@ -201,14 +205,24 @@ impl Iterator for Schedule {
             return None;
         }
         let flow = &mut self.flows[index];
-        let seq = flow.seq;
-        flow.advance();
-        *top = Reverse((flow.due_ns(), index));
-        Some(Due {
+        let due = Due {
             at_ns,
             flow: index,
-            seq,
-        })
+            seq: flow.seq,
+            size: flow.size,
+        };
+        // A flow of 2^32 packets lasts 36 minutes at 2 M/s; numbers wrap there, as the packet header does.
+        flow.seq = flow.seq.wrapping_add(1);
+        match flow.source.next() {
+            Some((after, size)) => {
+                flow.size = size;
+                *top = Reverse((self.start_ns.saturating_add(after), index));
+            }
+            None => {
+                std::collections::binary_heap::PeekMut::pop(top);
+            }
+        }
+        Some(due)
     }
 }
 
@@ -294,21 +308,57 @@ mod tests {
         let flow = cbr(0);
         assert!(matches!(
             Schedule::new([(3, &flow, 9)], 0, 1),
-            Err(ScheduleError::NoRate { flow: 3 })
+            Err(ScheduleError::Timing { flow: 3, .. })
         ));
-        let flow = Arrivals::Trace { file: "x".into() };
-        assert!(matches!(
-            Schedule::new([(3, &flow, 9)], 0, 1),
-            Err(ScheduleError::NoSchedule {
-                flow: 3,
-                shape: "trace"
-            })
-        ));
+        let flow = Arrivals::Trace {
+            file: "/nowhere/x.pcap".into(),
+            speed: 1.0,
+        };
+        let error = Schedule::new([(3, &flow, 9)], 0, 1).unwrap_err();
+        assert!(
+            error.to_string().contains("flow 3: cannot replay /nowhere"),
+            "{error}"
+        );
         let flow = cbr(1);
         assert!(matches!(
             Schedule::new([(3, &flow, 9)], 2, 1),
             Err(ScheduleError::Backwards { .. })
         ));
+    }
+
+    #[test]
+    fn what_waits_for_answers_is_not_due_beforehand() {
+        let flows = [
+            Arrivals::TcpBulk {},
+            Arrivals::Saturate { cap: None },
+            cbr(10),
+        ];
+        let flows = flows.iter().map(|a| (0, a, 1));
+        let due: Vec<_> = Schedule::new(flows, 0, SECOND).unwrap().collect();
+        assert_eq!(due.len(), 10);
+        assert!(due.iter().all(|due| due.flow == 2));
+    }
+
+    #[test]
+    fn a_capture_is_replayed_at_its_speed_and_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.pcap.zst");
+        let mut writer = crate::pcap_file::Writer::create(&file, 1, 128).unwrap();
+        for (at, len) in [(77_000, 60), (78_000, 590), (90_000, 1514)] {
+            writer.record(at, len, &[]).unwrap();
+        }
+        writer.finish().unwrap();
+        let trace = Arrivals::Trace { file, speed: 2.0 };
+        let due: Vec<_> = Schedule::new([(0, &trace, 1)], 1000, SECOND)
+            .unwrap()
+            .map(|d| (d.at_ns, d.seq, d.size))
+            .collect();
+        let expected = [
+            (1000, 0, Some(64)),
+            (1500, 1, Some(594)),
+            (7500, 2, Some(1518)),
+        ];
+        assert_eq!(due, expected);
     }
 
     proptest! {

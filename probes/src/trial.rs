@@ -11,10 +11,12 @@ use crate::capture::{CaptureError, RunningCapture};
 use crate::clock::reading::{read_clocks, realtime_ns};
 use crate::counters::snapshot;
 use crate::domains::Sampler;
-use crate::generator::{Generator, GeneratorError, PnetSender, Window};
+use crate::generator::{Generator, GeneratorError, Window};
 use crate::protocol::{
     Arm, CaptureReady, ClockReading, Counters, Prepare, ProbeResult, Sent, VERSION,
 };
+use crate::responder::{ResponderError, RunningResponder};
+use crate::senders::Sender;
 use crate::wait::{Alarm, Stop, Woken};
 
 /// Name of the file that is written last.
@@ -35,6 +37,9 @@ pub enum TrialError {
     /// The generator.
     #[error(transparent)]
     Generator(#[from] GeneratorError),
+    /// A responder.
+    #[error(transparent)]
+    Responder(#[from] ResponderError),
     /// The times make no sense.
     #[error(
         "cannot arm trial {trial}: start {start_ns}, stop {stop_ns} and drain {drain_ns} must follow one another"
@@ -74,7 +79,8 @@ pub struct Trial {
     plan: Prepare,
     folder: PathBuf,
     captures: Vec<RunningCapture>,
-    generator: Option<Generator<PnetSender>>,
+    generator: Option<Generator<Box<dyn Sender>>>,
+    responders: Vec<RunningResponder>,
     prepared: ClockReading,
     alarm: Alarm,
     end: Stop,
@@ -105,16 +111,19 @@ impl Trial {
             .map_err(TrialError::from)
             .and_then(|captures| {
                 let generator = plan.generate.as_ref().map(Generator::open).transpose()?;
+                let responders = plan.respond.iter().map(RunningResponder::start);
+                let responders = responders.collect::<Result<Vec<_>, _>>()?;
                 // Said now rather than after the trial: an interface that is not there.
                 snapshot::take(&plan.counters, &[]).map_err(|e| system(io::Error::other(e)))?;
                 Ok((
                     captures,
                     generator,
+                    responders,
                     Alarm::new().map_err(system)?,
                     Stop::new().map_err(system)?,
                 ))
             });
-        let (captures, generator, alarm, end) = match opened {
+        let (captures, generator, responders, alarm, end) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 // The captures that were started have stopped by being dropped.
@@ -127,6 +136,7 @@ impl Trial {
             folder,
             captures,
             generator,
+            responders,
             prepared: read_clocks(),
             alarm,
             end,
@@ -185,6 +195,12 @@ impl Trial {
         let mut failures = Vec::new();
         if let Err(failure) = self.measure(arm, &mut result, running) {
             failures.push(failure);
+        }
+        for responder in std::mem::take(&mut self.responders) {
+            match responder.finish() {
+                Ok(done) => result.responded.push(done),
+                Err(error) => failures.push(error.to_string()),
+            }
         }
         for capture in &self.captures {
             failures.extend(capture.tell_to_stop().err().map(|error| error.to_string()));
@@ -322,8 +338,8 @@ impl Trial {
             let next = sampler.next_ns().min(until_ns);
             match self.alarm.until(next, &self.end) {
                 Ok(Woken::Stopped) => return Ok(Woken::Stopped),
-                Ok(Woken::Due) if next == until_ns => return Ok(Woken::Due),
-                Ok(Woken::Due) => sampler.sample_due(),
+                Ok(_) if next == until_ns => return Ok(Woken::Due),
+                Ok(_) => sampler.sample_due(),
                 Err(error) => return Err(format!("cannot wait for the trial's times: {error}")),
             }
         }
@@ -456,6 +472,7 @@ mod tests {
             trial: 3,
             captures: vec![],
             generate: None,
+            respond: vec![],
             counters: vec!["lo".into()],
             files: vec!["/proc/uptime".into()],
             domains: false,

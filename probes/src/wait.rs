@@ -70,6 +70,8 @@ pub enum Woken {
     Due,
     /// The word to stop came first.
     Stopped,
+    /// The descriptor that was waited for beside them is ready.
+    Ready,
 }
 
 /// An alarm clock in `CLOCK_REALTIME`.
@@ -99,6 +101,47 @@ impl Alarm {
         let ready = wait_readable(&[stop.as_fd(), self.0.as_fd()], None)?;
         Ok(if ready[0] { Woken::Stopped } else { Woken::Due })
     }
+
+    /// As [`Alarm::until`], and until a descriptor can do what is asked of it (or is in error) as well.
+    ///
+    /// # Errors
+    /// When the timer or poll is refused by the kernel.
+    pub fn until_ready(
+        &self,
+        at_ns: u64,
+        stop: &Stop,
+        (fd, what): (BorrowedFd<'_>, PollFlags),
+    ) -> io::Result<Woken> {
+        let at = Expiration::OneShot(timespec(at_ns.max(1)));
+        self.0.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+        let mut polled = [
+            PollFd::new(stop.as_fd(), PollFlags::POLLIN),
+            PollFd::new(fd, what),
+            PollFd::new(self.0.as_fd(), PollFlags::POLLIN),
+        ];
+        let ready = poll_forever(&mut polled)?;
+        Ok(match ready[..] {
+            [true, ..] => Woken::Stopped,
+            [_, true, _] => Woken::Ready,
+            _ => Woken::Due,
+        })
+    }
+}
+
+fn poll_forever(polled: &mut [PollFd<'_>]) -> io::Result<Vec<bool>> {
+    poll_for(polled, PollTimeout::NONE)
+}
+
+fn poll_for(polled: &mut [PollFd<'_>], timeout: PollTimeout) -> io::Result<Vec<bool>> {
+    loop {
+        match poll(polled, timeout) {
+            Ok(_) => break,
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // Unknown bits count as readiness: the read that follows will tell what they mean.
+    Ok(polled.iter().map(|fd| fd.any().unwrap_or(true)).collect())
 }
 
 /// Waits until one of the descriptors is readable (or in error), or the time is over; tells which.
@@ -110,16 +153,10 @@ pub fn wait_readable(fds: &[BorrowedFd<'_>], timeout_ms: Option<u16>) -> io::Res
         .iter()
         .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
         .collect();
-    let timeout = timeout_ms.map_or(PollTimeout::NONE, PollTimeout::from);
-    loop {
-        match poll(&mut polled, timeout) {
-            Ok(_) => break,
-            Err(Errno::EINTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    // Unknown bits count as readiness: the read that follows will tell what they mean.
-    Ok(polled.iter().map(|fd| fd.any().unwrap_or(true)).collect())
+    poll_for(
+        &mut polled,
+        timeout_ms.map_or(PollTimeout::NONE, PollTimeout::from),
+    )
 }
 
 #[cfg(test)]

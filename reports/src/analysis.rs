@@ -12,7 +12,7 @@ use crate::error::ReportError;
 use crate::metrics::containers::Histograms;
 use crate::metrics::flow::{self, FlowValues};
 use crate::metrics::rate::Series;
-use crate::metrics::{containers, cpu};
+use crate::metrics::{containers, cpu, transactions};
 use crate::packets::{self, CaptureCount};
 use crate::ruler;
 use crate::rundir::RunDir;
@@ -243,6 +243,7 @@ fn measure(
     }
     summary.domains = cpu::by_domain(&read, &record.clocks, &mut warnings);
     summary.containers = containers::containers(&read.results);
+    summary.transactions = transactions::transactions(&read.results, plans);
     summary.sent = read.results.iter().find_map(|(_, r)| r.sent.clone());
     warnings.extend(capture_warnings(&read.captures));
     let containers = containers::histograms(&read.results);

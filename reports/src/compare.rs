@@ -36,6 +36,8 @@ pub enum Unit {
     PercentOfCpu,
     /// Packets.
     Packets,
+    /// Transactions a second.
+    PerSecond,
 }
 
 impl Unit {
@@ -46,6 +48,7 @@ impl Unit {
             Self::BitsPerSecond => "bits-per-second",
             Self::PercentOfCpu => "percent-of-cpu",
             Self::Packets => "packets",
+            Self::PerSecond => "per-second",
         }
     }
 
@@ -56,6 +59,7 @@ impl Unit {
             Self::BitsPerSecond,
             Self::PercentOfCpu,
             Self::Packets,
+            Self::PerSecond,
         ]
         .into_iter()
         .find(|unit| unit.name() == name)
@@ -69,6 +73,7 @@ impl Unit {
             Self::BitsPerSecond => format!("{sign}{} Mbit/s", text::mbits(value)),
             Self::PercentOfCpu => format!("{sign}{} % of a CPU", text::three_digits(value)),
             Self::Packets => format!("{sign}{} packets", whole(value)),
+            Self::PerSecond => format!("{sign}{}/s", text::three_digits(value)),
         }
     }
 
@@ -79,6 +84,7 @@ impl Unit {
             Self::BitsPerSecond => format!("{} Mbit/s", text::mbits(value)),
             Self::PercentOfCpu => format!("{} %", text::three_digits(value)),
             Self::Packets => whole(value),
+            Self::PerSecond => format!("{}/s", text::three_digits(value)),
         }
     }
 }

@@ -125,10 +125,68 @@ pub const DEFINITIONS: &[Definition] = &[
     Definition {
         id: "rate",
         name: "Offered and achieved rate",
-        text: "Offered: the mean rate that the scenario asks. Achieved: packets in the capture at tx over the \
-               measured part. Send times come from the schedule, never from replies (open loop).",
+        text: "Offered: the mean rate that the scenario asks; of a ramp or a replayed capture the packets due in the \
+               measured part. Achieved: packets in the capture at tx over the measured part. Send times come from the \
+               schedule, never from replies (open loop). Where packets wait for answers, or go as fast as the sender \
+               can, nothing else was offered than what was sent.",
         formula: None,
         source: "RFC 2544, vifbench",
+    },
+    Definition {
+        id: "sender",
+        name: "Sender",
+        text: "How the generator hands frames to the kernel, and what was done so that it is in time. pnet: one packet a \
+               call. mmsg: up to 64 a call, past the queueing discipline. ring: from a ring shared with the kernel. gso: \
+               up to 64 packets of one flow as one, which the kernel cuts up. xdp: from memory shared with the driver. \
+               Every packet has its own number, send time and checksum with each of them; the send time is written when a \
+               packet is put into its batch.",
+        formula: None,
+        source: "vifbench; packet(7), Linux Documentation/networking",
+    },
+    Definition {
+        id: "transaction",
+        name: "Transactions",
+        text: "Requests whose answer was read whole within the measured part, over its length. closed_loop: a UDP packet \
+               that the guest sends back as it came. tcp_rr: a request and its response on one TCP connection. So many \
+               as the scenario says are under way at any time, so the rate follows from the round trip (closed loop): \
+               transactions a second times mean round trip is the number under way. Unanswered: no answer within a \
+               second (UDP), or when the trial ended. Unexpected: an answer to nothing that was under way. Corrupt: \
+               other bytes than were sent.",
+        formula: Some("X = answered / measured time"),
+        source: "vifbench; as netperf's UDP_RR and TCP_RR",
+    },
+    Definition {
+        id: "round-trip",
+        name: "Round trip",
+        text: "From right before the request was handed to the kernel until its answer was read whole, both by the \
+               generator's clock, so no clock bound is needed; it holds the time that both programs take to wake up. A \
+               request that waits for room in TCP's send buffer waits within its round trip.",
+        formula: Some("R(i) = read(i) - written(i)"),
+        source: "RFC 2681 (round-trip delay), measured by the program",
+    },
+    Definition {
+        id: "tcp-goodput",
+        name: "Goodput of TCP",
+        text: "Payload that the other end acknowledged in the measured part, over its length, by the kernel's counter on \
+               the sending side (tcpi_bytes_acked). Repeats and headers do not count.",
+        formula: Some("G = 8 * acknowledged bytes / measured time"),
+        source: "RFC 6349 section 4, RFC 4898 (tcpEStatsAppHCThruOctetsAcked)",
+    },
+    Definition {
+        id: "tcp-repeats",
+        name: "TCP segments sent again, efficiency",
+        text: "Segments that TCP sent once more in the measured part (tcpi_total_retrans), whether they had been lost or \
+               only late. Efficiency: of the payload bytes sent, the share that was not a repeat.",
+        formula: Some("E = (sent bytes - repeated bytes) / sent bytes"),
+        source: "RFC 6349 section 4.1, RFC 4898 (tcpEStatsPerfSegsRetrans)",
+    },
+    Definition {
+        id: "tcp-rtt",
+        name: "TCP's own round trip",
+        text: "What the kernel estimates from acknowledgements: the least of the connection, and the smoothed value at \
+               the end. It ends in the guest's kernel and not in a program.",
+        formula: Some("SRTT = 7/8 SRTT + 1/8 R"),
+        source: "RFC 6298 section 2",
     },
     Definition {
         id: "gap",

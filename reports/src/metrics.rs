@@ -8,3 +8,4 @@ pub mod flow;
 pub mod jitter;
 pub mod rate;
 pub mod reordering;
+pub mod transactions;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use vifbench_probes::protocol::{Point, ProbeResult};
 use vifbench_probes::schedule::Schedule;
-use vifbench_scenarios::scenario::Mode;
+use vifbench_scenarios::scenario::{Arrivals, Mode};
 
 use crate::capture::{self, Content};
 use crate::clock::{End, HostClock};
@@ -111,6 +111,8 @@ pub struct TrialPackets {
     pub ends: Vec<(Option<String>, End)>,
     /// When each packet of all flows is due, from the start of sending.
     pub due_ns: Vec<i64>,
+    /// Packets due in the measured part, of flows whose schedule is known beforehand.
+    pub due_measured: HashMap<u16, u64>,
     /// Guest and reference time of each damaged packet that arrived.
     pub corrupt_at_rx: Vec<(Option<String>, i64)>,
     /// Start of the measured part, on the reference clock.
@@ -198,7 +200,7 @@ pub fn read_trial(run: &RunDir, trial: &TrialRecord) -> Result<TrialPackets, Rep
     let mut packets = joined.packets;
     packets.sort_unstable_by_key(|p| (p.flow, p.seq));
 
-    let due = schedule(trial, &mut warnings);
+    let due = schedule(run, trial, &mut warnings);
     for packet in &mut packets {
         packet.due_ns = due
             .get(&packet.flow)
@@ -225,6 +227,16 @@ pub fn read_trial(run: &RunDir, trial: &TrialRecord) -> Result<TrialPackets, Rep
         packets,
         captures,
         ends,
+        due_measured: due
+            .iter()
+            .map(|(flow, of_flow)| {
+                let warmup = trial.plan.warmup.nanos() as i64;
+                (
+                    *flow,
+                    of_flow.iter().filter(|at| **at >= warmup).count() as u64,
+                )
+            })
+            .collect(),
         due_ns: due.into_values().flatten().collect(),
         corrupt_at_rx: joined.corrupt_at_rx,
         measure_from_ns,
@@ -235,10 +247,29 @@ pub fn read_trial(run: &RunDir, trial: &TrialRecord) -> Result<TrialPackets, Rep
 }
 
 /// Due times of every flow by sequence number: the generator's own schedule, made again from its seeds.
-fn schedule(trial: &TrialRecord, warnings: &mut Vec<String>) -> HashMap<u16, Vec<i64>> {
+fn schedule(
+    run: &RunDir,
+    trial: &TrialRecord,
+    warnings: &mut Vec<String>,
+) -> HashMap<u16, Vec<i64>> {
     let plan = &trial.plan;
     let length = plan.warmup.nanos().saturating_add(plan.duration.nanos());
-    let flows = plan.flows.iter().map(|f| (f.flow, &f.arrivals, f.seed));
+    let flows: Vec<(u16, Arrivals, u64)> = plan
+        .flows
+        .iter()
+        .map(|f| {
+            let arrivals = match &f.arrivals {
+                // What the generator was given, whatever has become of the capture.
+                Arrivals::Trace { file, speed } => Arrivals::Trace {
+                    file: run.trace(file),
+                    speed: *speed,
+                },
+                other => other.clone(),
+            };
+            (f.flow, arrivals, f.seed)
+        })
+        .collect();
+    let flows = flows.iter().map(|(flow, a, seed)| (*flow, a, *seed));
     let mut due: HashMap<u16, Vec<i64>> = HashMap::new();
     match Schedule::new(flows, 0, length) {
         Ok(schedule) => {

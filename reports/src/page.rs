@@ -6,6 +6,7 @@
 mod provenance;
 mod results;
 pub(crate) mod shell;
+mod transactions;
 mod trials;
 
 use maud::{Markup, PreEscaped, Render, html};
@@ -46,6 +47,7 @@ pub(crate) fn page(run: &Analysis, figures: &[Drawn], origin: &Origin) -> String
                 @for drawn in figures { (drawing(drawn, &linked)) }
             }
             (results::comparisons(run))
+            (transactions::section(run))
             (trials::section(run))
             (provenance::section(run))
             (files(run, origin))

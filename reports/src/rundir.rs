@@ -40,6 +40,14 @@ impl RunDir {
         self.0.join("packets").join(format!("{number}.parquet"))
     }
 
+    /// `traces/<name>`: when each frame of a capture came that is replayed, and how long it was.
+    pub fn trace(&self, file: &Path) -> PathBuf {
+        // Whatever else the path says: the file lies in this run.
+        self.0
+            .join("traces")
+            .join(file.file_name().unwrap_or_default())
+    }
+
     /// `trials.parquet`.
     pub fn trials_parquet(&self) -> PathBuf {
         self.0.join("trials.parquet")

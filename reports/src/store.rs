@@ -4,6 +4,7 @@
 //! results/<run>/
 //!   run.json              RunRecord: scenario, lab, plan, versions; written at the start, and again when blocks are added
 //!   noise.json            learned noise, and acknowledged.yaml, known regressions: what the run is judged under
+//!   traces/*.pcap.zst     times and lengths of the captures that are replayed, named by content
 //!   events.jsonl          one Event a line, appended while running
 //!   trials/<n>/trial.json TrialRecord; its presence means that the trial finished
 //!   trials/<n>/<host>/    result.json (ProbeResult) and *.pcap.zst of each probe

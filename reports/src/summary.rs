@@ -10,6 +10,7 @@ use crate::compare::{Comparison, Finding};
 use crate::metrics::containers::{Containers, Costs};
 use crate::metrics::cpu::DomainUse;
 use crate::metrics::flow::FlowMetrics;
+use crate::metrics::transactions::Transactions;
 use crate::packets::CaptureCount;
 use crate::stats::median;
 use crate::store::RunRecord;
@@ -101,6 +102,9 @@ pub struct TrialSummary {
     pub domains: Vec<DomainUse>,
     /// Containers and what packets cost, by vif; empty with the packaged drivers.
     pub containers: Vec<Containers>,
+    /// Flows that wait for answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transactions: Vec<Transactions>,
     /// What the generator says of itself.
     pub sent: Option<Sent>,
     /// What each capture held.
@@ -125,6 +129,7 @@ impl TrialSummary {
             total: None,
             domains: Vec::new(),
             containers: Vec::new(),
+            transactions: Vec::new(),
             sent: None,
             captures: Vec::new(),
             warnings: Vec::new(),
@@ -383,13 +388,17 @@ impl RunSummary {
 
     /// The few comparisons that fit a terminal: those of all flows, without the hops.
     fn short_comparisons(&self) -> Vec<String> {
-        const SHOWN: [&str; 7] = [
+        const SHOWN: [&str; 11] = [
             "delay_p50",
             "delay_p99",
             "hop_vif_rx",
             "abs_ipdv_mean",
             "lost",
             "throughput",
+            "transactions",
+            "round_trip_p50",
+            "round_trip_p99",
+            "tcp_goodput",
             "dom0_cpu",
         ];
         let mut lines = Vec::new();

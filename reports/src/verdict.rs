@@ -11,6 +11,7 @@ use vifbench_scenarios::judge::{JudgeBy, Least};
 use vifbench_scenarios::scenario::Mode;
 
 use crate::compare::{Comparison, Finding, Meaning};
+use crate::metrics::transactions::Transactions;
 use crate::store::RunRecord;
 use crate::summary::{TrialState, TrialSummary};
 
@@ -278,7 +279,28 @@ fn doubts_about(trial: &TrialSummary) -> Vec<String> {
     let Some(total) = &trial.total else {
         return vec!["it was not measured".to_owned()];
     };
-    if total.counts.sent == 0 {
+    // What TCP sends is not captured: it is known by its answers.
+    let answered = |t: &Transactions| t.transactions > 0 || t.tcp.is_some();
+    let packets = trial.flows.len()
+        > trial
+            .transactions
+            .iter()
+            .filter(|t| t.tcp.is_some())
+            .count();
+    for flow in &trial.transactions {
+        if !answered(flow) {
+            doubts.push(format!("no request to {} was answered", flow.to));
+        }
+        if flow.corrupt > 0 {
+            doubts.push(format!(
+                "{} bytes or packets to or from {} came other than they were sent",
+                flow.corrupt, flow.to
+            ));
+        }
+    }
+    if !packets {
+        // All flows are TCP.
+    } else if total.counts.sent == 0 {
         doubts.push("no packet was seen at tx in the measured part".to_owned());
     } else if total.counts.received == 0 {
         doubts.push("no packet arrived in the measured part".to_owned());

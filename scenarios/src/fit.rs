@@ -55,7 +55,7 @@ pub enum Problem {
         lab: String,
     },
     /// A machine lacks the address that a flow's protocol needs.
-    #[error("flow {flow} is {}, but `{host}` has no such address; add `{}` to it in the lab file", words(*protocol), key(*protocol))]
+    #[error("flow {flow} is {}, but `{host}` has no such address; add `{}` to it in the lab file", protocol.words(), key(*protocol))]
     NoAddress {
         /// The flow's number in the plan, from 0.
         flow: usize,
@@ -120,17 +120,11 @@ fn guests_hint(to: &HostName, guests: &[HostName]) -> String {
     }
 }
 
-fn words(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Udp => "UDP over IPv4",
-        Protocol::Udp6 => "UDP over IPv6",
-    }
-}
-
 fn key(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Udp => "address",
-        Protocol::Udp6 => "address6",
+    if protocol.is_v6() {
+        "address6"
+    } else {
+        "address"
     }
 }
 
@@ -222,7 +216,7 @@ impl Scenario {
                 dom0: dom0.clone(),
             });
         }
-        for protocol in [Protocol::Udp, Protocol::Udp6] {
+        for protocol in Protocol::ALL {
             let first = self
                 .traffic
                 .iter()

@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::units::Span;
 
 /// Every number that two variants can be compared by. What each means is `vifbench_reports::compare`'s.
-pub const METRICS: [&str; 14] = [
+pub const METRICS: [&str; 19] = [
     "delay_mean",
     "delay_p50",
     "delay_p99",
@@ -23,6 +23,11 @@ pub const METRICS: [&str; 14] = [
     "lost",
     "reordered",
     "throughput",
+    "transactions",
+    "round_trip_p50",
+    "round_trip_p99",
+    "tcp_goodput",
+    "tcp_retransmitted",
     "dom0_cpu",
     "dom0_cpu_per_packet",
 ];

@@ -88,9 +88,10 @@ impl HostSpec {
 }
 
 fn address_for(protocol: Protocol, address: IpAddr, address6: Option<IpAddr>) -> Option<IpAddr> {
-    match protocol {
-        Protocol::Udp => Some(address).filter(IpAddr::is_ipv4),
-        Protocol::Udp6 => address6.or(Some(address)).filter(IpAddr::is_ipv6),
+    if protocol.is_v6() {
+        address6.or(Some(address)).filter(IpAddr::is_ipv6)
+    } else {
+        Some(address).filter(IpAddr::is_ipv4)
     }
 }
 

@@ -3,9 +3,11 @@
 //! This room has no I/O beyond reading the files it is given, and depends on no other room.
 
 pub mod acknowledged;
+pub mod arrivals;
 pub mod file;
 pub mod fit;
 mod frame_size;
+mod holds;
 pub mod judge;
 pub mod lab;
 pub mod library;
@@ -14,6 +16,8 @@ pub mod plan;
 pub mod progress;
 mod rules;
 pub mod scenario;
+mod send_by;
 mod simulated;
+pub mod timing;
 pub mod units;
 mod yaml;

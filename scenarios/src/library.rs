@@ -28,7 +28,7 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 11] = entries![
+const ENTRIES: [Entry; 12] = entries![
     "quickstart",
     "small-packets",
     "two-guests",
@@ -39,6 +39,7 @@ const ENTRIES: [Entry; 11] = entries![
     "paper-theory",
     "bursts",
     "mixed-sizes",
+    "tcp",
     "aa"
 ];
 

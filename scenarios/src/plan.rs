@@ -8,8 +8,8 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use crate::lab::HostName;
-use crate::scenario::{Arrivals, Mode, Protocol, Scenario, Variant};
-use crate::units::{Rate, Size, Span};
+use crate::scenario::{Arrivals, FrameSize, Mode, Protocol, Scenario, SendBy, Variant};
+use crate::units::{Rate, Span};
 
 /// One flow of one trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,8 +20,8 @@ pub struct FlowPlan {
     pub to: HostName,
     /// Transport.
     pub protocol: Protocol,
-    /// Frame size with FCS.
-    pub size: Size,
+    /// Frame sizes with FCS.
+    pub size: FrameSize,
     /// Spacing.
     pub arrivals: Arrivals,
     /// Seed of this flow's gaps and payload: the same for every variant of a block, so that variants are
@@ -42,6 +42,9 @@ pub struct TrialPlan {
     pub rate: Option<Rate>,
     /// Where the generator stands.
     pub mode: Mode,
+    /// Which way frames take to the wire.
+    #[serde(default, skip_serializing_if = "SendBy::is_auto")]
+    pub sender: SendBy,
     /// All flows.
     pub flows: Vec<FlowPlan>,
     /// Sent but not counted.
@@ -83,6 +86,7 @@ impl Plan {
                     variant: variant.clone(),
                     rate,
                     mode: scenario.mode,
+                    sender: scenario.sender,
                     flows: flows(scenario, seed, block, rate),
                     warmup: scenario.warmup,
                     duration: scenario.duration,
@@ -123,8 +127,7 @@ fn flows(scenario: &Scenario, seed: u64, block: u32, rate: Option<Rate>) -> Vec<
             flow,
             to: traffic.to.clone(),
             protocol: traffic.protocol,
-            // A mixture is for the model, which does not go by this.
-            size: traffic.size.largest(),
+            size: traffic.size.clone(),
             arrivals: rate.map_or_else(
                 || traffic.arrivals.clone(),
                 |rate| traffic.arrivals.at_rate(rate),
@@ -170,6 +173,7 @@ mod tests {
 
     use super::*;
     use crate::scenario::{Patches, Sweep, Traffic};
+    use crate::units::Size;
 
     fn scenario(flows: usize, rates: &[u64], variants: usize, blocks: u32) -> Scenario {
         let arrivals = Arrivals::Poisson {
@@ -194,6 +198,7 @@ mod tests {
                 .collect(),
             service: None,
             mode: Mode::Sealed,
+            sender: SendBy::Auto,
             warmup: Span::default(),
             duration: Span::from_secs(1),
             blocks,

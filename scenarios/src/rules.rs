@@ -1,6 +1,7 @@
 //! What makes a lab or a scenario sound by itself, and what is said when it is not.
 
 mod acknowledged;
+mod arrivals;
 mod lab;
 mod night;
 mod scenario;

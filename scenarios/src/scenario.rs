@@ -1,14 +1,16 @@
 //! A scenario: traffic x variants x sweep, as YAML. The types are here; what makes one sound is in
 //! `rules`, what makes it fit a lab in `fit`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::arrivals::Arrivals;
 use crate::file::{self, FileError};
 pub use crate::frame_size::FrameSize;
 use crate::judge::Judge;
 use crate::lab::HostName;
+pub use crate::send_by::SendBy;
 use crate::units::{Rate, Size, Span};
 use crate::{rules, yaml};
 
@@ -19,92 +21,6 @@ pub const MIN_PAYLOAD: u64 = 18;
 /// The largest untagged Ethernet frame, with FCS.
 pub const MAX_FRAME: u64 = 1518;
 
-/// How packets are spaced.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Arrivals {
-    /// Constant bit rate: equal gaps.
-    Cbr {
-        /// Packets a second.
-        rate: Rate,
-    },
-    /// Poisson: exponential gaps.
-    Poisson {
-        /// Mean packets a second.
-        rate: Rate,
-    },
-    /// Bursts of equal gaps whose length has a Pareto law, and exponential silences.
-    #[serde(rename = "onoff")]
-    OnOff {
-        /// Mean packets a second.
-        rate: Rate,
-        /// Packets a second within a burst.
-        peak: Rate,
-        /// Mean packets a burst.
-        burst: f64,
-        /// Shape of the Pareto law, above 1; at 2 and below the variance is infinite.
-        shape: f64,
-    },
-    /// Requests, each of them sent when an earlier one was answered.
-    ClosedLoop {
-        /// From a request's delivery in the guest to the arrival of the next: everything but the holds.
-        round_trip: Span,
-        /// Requests that are under way at any time.
-        #[serde(default = "one")]
-        outstanding: u32,
-        /// How many in all; without it, as many as fit.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        samples: Option<u64>,
-    },
-    /// As in a capture.
-    Trace {
-        /// A pcap file; relative to the scenario's.
-        file: PathBuf,
-    },
-}
-
-fn one() -> u32 {
-    1
-}
-
-impl Arrivals {
-    /// The same shape at another rate.
-    #[must_use]
-    pub fn at_rate(&self, rate: Rate) -> Self {
-        match self {
-            Self::Cbr { .. } => Self::Cbr { rate },
-            Self::Poisson { .. } => Self::Poisson { rate },
-            Self::OnOff {
-                peak, burst, shape, ..
-            } => Self::OnOff {
-                rate,
-                peak: *peak,
-                burst: *burst,
-                shape: *shape,
-            },
-            // Their rate follows from something else.
-            Self::ClosedLoop { .. } | Self::Trace { .. } => self.clone(),
-        }
-    }
-    /// The mean rate, where it is given beforehand.
-    pub fn rate(&self) -> Option<Rate> {
-        match self {
-            Self::Cbr { rate } | Self::Poisson { rate } | Self::OnOff { rate, .. } => Some(*rate),
-            Self::ClosedLoop { .. } | Self::Trace { .. } => None,
-        }
-    }
-    /// As it is written in scenarios.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Cbr { .. } => "cbr",
-            Self::Poisson { .. } => "poisson",
-            Self::OnOff { .. } => "onoff",
-            Self::ClosedLoop { .. } => "closed_loop",
-            Self::Trace { .. } => "trace",
-        }
-    }
-}
-
 /// The transport of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -113,17 +29,73 @@ pub enum Protocol {
     Udp,
     /// UDP over IPv6.
     Udp6,
+    /// TCP over IPv4.
+    Tcp,
+    /// TCP over IPv6.
+    Tcp6,
 }
 
+/// The smallest segment that Linux lets a socket ask for (`TCP_MIN_MSS`).
+const MIN_SEGMENT: u64 = 88;
+
 impl Protocol {
-    /// The smallest frame, with FCS, that holds the headers and a probe's payload: 64 B or 84 B.
-    pub fn min_frame(self) -> Size {
-        const ETHERNET_UDP_FCS: u64 = 14 + 8 + 4;
-        let internet = match self {
-            Self::Udp => 20,
-            Self::Udp6 => 40,
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Udp, Self::Udp6, Self::Tcp, Self::Tcp6];
+
+    /// For a person.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP over IPv4",
+            Self::Udp6 => "UDP over IPv6",
+            Self::Tcp => "TCP over IPv4",
+            Self::Tcp6 => "TCP over IPv6",
+        }
+    }
+
+    /// Whether it goes over IPv6.
+    pub fn is_v6(self) -> bool {
+        matches!(self, Self::Udp6 | Self::Tcp6)
+    }
+
+    /// Whether it is TCP.
+    pub fn is_tcp(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tcp6)
+    }
+
+    /// Bytes of a frame, with FCS, that are not payload of the transport, and the least payload: of a probe's header,
+    /// or of a TCP segment.
+    fn parts(self) -> (u64, u64) {
+        const ETHERNET_FCS: u64 = 14 + 4;
+        let internet = if self.is_v6() { 40 } else { 20 };
+        let (transport, least) = if self.is_tcp() {
+            (20, MIN_SEGMENT)
+        } else {
+            (8, MIN_PAYLOAD)
         };
-        Size::from_bytes(ETHERNET_UDP_FCS + internet + MIN_PAYLOAD)
+        (ETHERNET_FCS + internet + transport, least)
+    }
+
+    /// The smallest frame, with FCS, that a flow can ask for: 64 B or 84 B of UDP, which hold a probe's header; 146 B or
+    /// 166 B as the limit of TCP's segments.
+    pub fn min_frame(self) -> Size {
+        let (headers, least) = self.parts();
+        Size::from_bytes(headers + least)
+    }
+
+    /// What [`Protocol::min_frame`] is made of, for a message.
+    pub fn min_frame_parts(self) -> String {
+        let internet = if self.is_v6() { 40 } else { 20 };
+        let transport = if self.is_tcp() {
+            format!("20 TCP + {MIN_SEGMENT} for the smallest segment that Linux takes")
+        } else {
+            format!("8 UDP + {MIN_PAYLOAD} for the probe's own header")
+        };
+        format!("14 Ethernet + {internet} IP + {transport} + 4 FCS")
+    }
+
+    /// Payload of a TCP segment without options, or of a UDP packet, in a frame of that size with FCS.
+    pub fn payload_of(self, frame: Size) -> u64 {
+        frame.bytes().saturating_sub(self.parts().0)
     }
 }
 
@@ -136,7 +108,8 @@ pub struct Traffic {
     /// Transport.
     #[serde(default = "default_protocol")]
     pub protocol: Protocol,
-    /// Size of the Ethernet frame as RFC 2544 counts it, with the 4-byte FCS: `64 B` is the smallest. Or a mixture.
+    /// Size of the Ethernet frame as RFC 2544 counts it, with the 4-byte FCS: `64 B` is the smallest. Or a mixture. Of TCP
+    /// it is the largest frame that segments may make.
     pub size: FrameSize,
     /// Spacing.
     pub arrivals: Arrivals,
@@ -376,6 +349,9 @@ pub struct Scenario {
     /// Sealed unless it says otherwise.
     #[serde(default)]
     pub mode: Mode,
+    /// Which way frames take to the wire.
+    #[serde(default, skip_serializing_if = "SendBy::is_auto")]
+    pub sender: SendBy,
     /// Sent and captured, but not counted.
     #[serde(default)]
     pub warmup: Span,

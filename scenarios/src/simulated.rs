@@ -1,28 +1,12 @@
-//! What the model can answer and a lab cannot yet, and the other way round.
+//! What only the model can answer, and what only a lab can.
 
-use crate::scenario::{Arrivals, FrameSize, Patches, Regulator, Scenario};
+use crate::scenario::{Arrivals, Patches, Regulator, Scenario};
 
 impl Scenario {
-    /// What in this scenario only `vifbench simulate` honours, one phrase each; empty if a lab can run it all.
+    /// What in this scenario only `vifbench simulate` honours, one phrase each; empty if a lab can run it all. What
+    /// dom0's work costs (`service`) is for the model alone, and no hindrance: a lab measures it.
     pub fn only_simulated(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for (index, flow) in self.traffic.iter().enumerate() {
-            if !matches!(
-                flow.arrivals,
-                Arrivals::Cbr { .. } | Arrivals::Poisson { .. }
-            ) {
-                found.push(format!(
-                    "`traffic[{index}].arrivals` is `{}`",
-                    flow.arrivals.word()
-                ));
-            }
-            if !matches!(flow.size, FrameSize::Fixed(_)) {
-                found.push(format!("`traffic[{index}].size` is `{}`", flow.size));
-            }
-        }
-        if !self.sweep.hold.is_empty() {
-            found.push("`sweep` has `hold`".to_owned());
-        }
         for variant in &self.variants {
             let name = &variant.name;
             for (key, given) in [
@@ -35,15 +19,23 @@ impl Scenario {
                 }
             }
         }
-        if self.service.is_some() {
-            found.push("`service` is given".to_owned());
-        }
         found
     }
 
-    /// What in this scenario only a lab can answer, one phrase each; empty if the model can simulate it all.
+    /// What in this scenario only `vifbench run` honours, one phrase each; empty if the model can answer it all.
     pub fn only_measured(&self) -> Vec<String> {
         let mut found = Vec::new();
+        for (index, flow) in self.traffic.iter().enumerate() {
+            if matches!(
+                flow.arrivals,
+                Arrivals::Saturate { .. } | Arrivals::TcpRr { .. } | Arrivals::TcpBulk {}
+            ) {
+                found.push(format!(
+                    "`traffic[{index}].arrivals` is `{}`",
+                    flow.arrivals.word()
+                ));
+            }
+        }
         for variant in &self.variants {
             let name = &variant.name;
             if variant.patches == Patches::Hold {

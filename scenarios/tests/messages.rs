@@ -122,8 +122,38 @@ fn scenario_keys() {
 }
 
 #[test]
-fn scenario_keys_of_later_versions() {
-    snapshot!(scenario_messages(&[("protocol: udp", "protocol: tcp"),]));
+fn scenario_tcp() {
+    let poisson = "protocol: udp, size: 64 B, arrivals: {poisson: {rate: 2000/s}}";
+    let good = "protocol: tcp, size: 1518 B, arrivals: {tcp_rr: {request: 1 B}}";
+    snapshot!(scenario_messages(&[
+        ("protocol: udp", "protocol: tcp"),
+        (poisson, good),
+        (poisson, "size: 1518 B, arrivals: {tcp_bulk: {}}"),
+        (
+            poisson,
+            "protocol: tcp, size: 64 B, arrivals: {tcp_bulk: {}}"
+        ),
+        (
+            poisson,
+            "protocol: tcp6, size: 165 B, arrivals: {tcp_bulk: {}}"
+        ),
+        (
+            poisson,
+            "protocol: tcp, size: imix, arrivals: {tcp_bulk: {}}"
+        ),
+        (
+            poisson,
+            "protocol: tcp, size: 1518 B, arrivals: {tcp_rr: {request: 0 B, response: 2 MiB, outstanding: 0}}"
+        ),
+        (
+            poisson,
+            "protocol: tcp, size: 1518 B, arrivals: {tcp_rr: {requests: 1 B}}"
+        ),
+        (
+            poisson,
+            "protocol: tcp, size: 1518 B, arrivals: {tcp_bulk: {rate: 1/s}}"
+        ),
+    ]));
 }
 
 #[test]
@@ -195,6 +225,14 @@ fn scenario_arrivals() {
         (poisson, "{closed_loop: {round_trip: 1 ns}}"),
         (poisson, "{trace: {file: ''}}"),
         (poisson, "{trace: {}}"),
+        (poisson, "{trace: {file: x.pcap, speed: 0}}"),
+        (poisson, "{bursts: {rate: 2000/s, burst: 0, peak: 2000/s}}"),
+        (poisson, "{bursts: {rate: 2000/s, burst: 2.5}}"),
+        (poisson, "{ramp: {from: 0/s, to: 0/s, over: 0 s}}"),
+        (poisson, "{ramp: {from: 0/s, to: 9999 M/s, over: 1 s}}"),
+        (poisson, "{saturate: {}}"),
+        (poisson, "{saturate: {cap: 0/s}}"),
+        (poisson, "saturate"),
         ("size: 64 B", "size: captured"),
         ("size: 64 B", "size: imx"),
         ("size: 64 B", "size: 7 x 60 B + 1 x 1600 B"),
@@ -239,6 +277,15 @@ fn what_only_the_model_can_do_is_told() {
     let scenario = Scenario::parse(&text, "s.yaml").expect("a good scenario");
     snapshot!(scenario.only_simulated().join("\n"));
     assert_eq!(scenario.only_measured(), Vec::<String>::new());
+    let text = GOOD
+        .replace("poisson: {rate: 2000/s}", "saturate: {cap: 1 M/s}")
+        .replace("sweep: {rate: [200/s, 2000/s]}", "");
+    let lab_only = Scenario::parse(&text, "s.yaml").expect("a good scenario");
+    assert_eq!(lab_only.only_simulated(), Vec::<String>::new());
+    assert_eq!(
+        lab_only.only_measured(),
+        ["`traffic[0].arrivals` is `saturate`"]
+    );
     // What is written is read again.
     let again =
         Scenario::parse(&scenario.to_yaml().expect("YAML"), "again").expect("a good scenario");

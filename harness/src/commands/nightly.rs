@@ -22,6 +22,7 @@ use super::scenario;
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::run::traffic::Replays;
 use crate::store::write_json;
 
 /// How long a run may take to restore its lab after it was told to end.
@@ -73,6 +74,7 @@ pub fn run(
     // Whatever is wrong with a file is told now, not at three in the morning.
     for run in &night.runs {
         let asked = scenario::find(&run.scenario)?;
+        Replays::read(&asked, &scenario::folder_of(&run.scenario))?;
         if let Some(lab) = &run.lab {
             scenario::fits(&asked, &Lab::load(lab)?)?;
         }

@@ -17,6 +17,7 @@ use crate::cli::{Format, RunArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::run::bench::{Bench, Repeat};
+use crate::run::traffic::Replays;
 use crate::store::RunDir;
 
 /// The name of the lab that vifbench builds itself: `virtual`, or `$VIFBENCH_LAB_NAME`, so that several can stand
@@ -33,7 +34,8 @@ pub fn run(
     cancel: &Cancel,
 ) -> Result<Exit, Failure> {
     // Everything that can be wrong with the files is found before anything is booted.
-    let asked = scenario::find(&args.scenario)?;
+    // A variant with another hold is another variant.
+    let asked = scenario::find(&args.scenario)?.each_hold();
     let only_simulated = asked.only_simulated();
     if !only_simulated.is_empty() {
         return Err(Failure::OnlySimulated {
@@ -41,6 +43,8 @@ pub fn run(
             reasons: only_simulated,
         });
     }
+    let replays = Replays::read(&asked, &scenario::folder_of(&args.scenario))?;
+    let asked = replays.named(asked);
     let given = args.lab.as_deref().map(Lab::load).transpose()?;
     if let Some(lab) = &given {
         scenario::fits(&asked, lab)?;
@@ -48,7 +52,11 @@ pub fn run(
     let plan = Plan::new(&asked, args.seed, args.seeds.or(args.blocks));
     let (lab, virtual_lab, was_up) = bring_up(given, progress, cancel)?;
     let result = scenario::fits(&asked, &lab)
-        .and_then(|()| Ok(RunDir::create(&args.out, asked, lab.clone(), plan)?));
+        .and_then(|()| Ok(RunDir::create(&args.out, asked, lab.clone(), plan)?))
+        .and_then(|run| {
+            replays.store(run.path())?;
+            Ok(run)
+        });
     let mut run = match result {
         Ok(run) => run,
         Err(failure) => {

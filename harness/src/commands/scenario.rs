@@ -1,6 +1,6 @@
 //! `vifbench scenario list|show|validate`, and finding a scenario by library name or file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use vifbench_scenarios::lab::Lab;
@@ -81,6 +81,13 @@ pub fn find(name: &str) -> Result<Scenario, Failure> {
     Err(Failure::Usage(format!(
         "there is no scenario `{name}` in the library{near}; `vifbench scenario list` shows them, or give a file's path"
     )))
+}
+
+/// Where a scenario's own paths begin: at its file; the library has none.
+pub fn folder_of(name: &str) -> PathBuf {
+    Path::new(name)
+        .parent()
+        .map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
 /// Checks a scenario against a lab.

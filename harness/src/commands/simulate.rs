@@ -35,7 +35,7 @@ pub fn run(args: &SimulateArgs, format: Format, progress: &dyn Progress) -> Resu
         ));
         asked.service = Some(service);
     }
-    let captures = Folder(folder_of(&args.scenario));
+    let captures = Folder(scenario::folder_of(&args.scenario));
     let mut answers = Vec::new();
     let outcomes = with_progress(
         "simulation",
@@ -82,13 +82,6 @@ pub fn run(args: &SimulateArgs, format: Format, progress: &dyn Progress) -> Resu
         println!("report: {}", rendered.index.display());
     }
     Ok(Exit::Pass)
-}
-
-/// Paths in a scenario are relative to its file; the library has none.
-fn folder_of(scenario: &str) -> PathBuf {
-    Path::new(scenario)
-        .parent()
-        .map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
 /// Captures beside the scenario.

@@ -18,6 +18,7 @@ use crate::cli::{Format, VerifyArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::run::bench::{Bench, Repeat};
+use crate::run::traffic::Replays;
 use crate::run::variant::Variants;
 use crate::run::{again, read_vifprobe, sealed, trial};
 
@@ -43,7 +44,7 @@ pub fn run(
     progress: &'static dyn Progress,
     cancel: &Cancel,
 ) -> Result<Exit, Failure> {
-    let asked = scenario::find(&args.scenario)?;
+    let asked = scenario::find(&args.scenario)?.each_hold();
     if asked.mode != Mode::Sealed {
         return Err(Failure::Usage(format!(
             "the scenario {} is not sealed: its traffic comes from the controller, by the controller's clock; choose one with `mode: sealed`",
@@ -57,12 +58,14 @@ pub fn run(
             reasons: only_simulated,
         });
     }
+    let replays = Replays::read(&asked, &scenario::folder_of(&args.scenario))?;
+    let asked = replays.named(asked);
     let plan = Plan::new(&asked, args.seed, Some(1));
     let (lab, virtual_lab, was_up) = run::bring_up(None, progress, cancel)?;
     scenario::fits(&asked, &lab)?;
     let _lab = LabLock::take(&state::folder()?, &lab.name, "lab verify")?;
     let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), "verify", Repeat::Never)?;
-    let verified = verify(&mut bench, &plan, args.times, progress);
+    let verified = verify(&mut bench, &plan, &replays, args.times, progress);
     bench.restore(was_up, progress)?;
     let verified = verified?;
     match format {
@@ -110,6 +113,7 @@ fn table(verified: &[Verified]) {
 fn verify(
     bench: &mut Bench,
     plan: &Plan,
+    replays: &Replays,
     times: u32,
     progress: &dyn Progress,
 ) -> Result<Vec<Verified>, Failure> {
@@ -117,6 +121,7 @@ fn verify(
     let mut variants = Variants::new(&vifprobe);
     let folder =
         tempfile::tempdir().map_err(Failure::io("create a folder in", &std::env::temp_dir()))?;
+    replays.store(folder.path())?;
     let mut verified = Vec::new();
     let task = progress.start(
         "verifying",
@@ -134,7 +139,15 @@ fn verify(
             let part = home.join(time.to_string());
             std::fs::create_dir_all(&part).map_err(Failure::io("create the folder", &part))?;
             let began = Instant::now();
-            let record = under_load(load, || once(bench, &mut variants, trial, &part, progress))?;
+            let record = under_load(load, || {
+                once(
+                    bench,
+                    &mut variants,
+                    trial,
+                    (folder.path(), &part),
+                    progress,
+                )
+            })?;
             let wall_s = began.elapsed().as_secs_f64();
             let digest = sealed::digest(&part)?;
             let differs = match &first {
@@ -161,7 +174,7 @@ fn once(
     bench: &mut Bench,
     variants: &mut Variants<'_>,
     plan: &TrialPlan,
-    part: &Path,
+    (run, part): (&Path, &Path),
     progress: &dyn Progress,
 ) -> Result<TrialRecord, Failure> {
     bench.begin()?;
@@ -169,6 +182,7 @@ fn once(
     let need = trial::Need {
         modules,
         vifprobe: variants.vifprobe(),
+        run,
         part,
         attempt: 1,
     };

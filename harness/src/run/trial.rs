@@ -2,7 +2,6 @@
 //! and one on the wire is in [`Bench::run_armed`](super::bench::Bench::run_armed).
 
 use std::fs;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,18 +9,19 @@ use vifbench_probes::clock::estimate::Interval;
 use vifbench_probes::packet::FILTER;
 use vifbench_probes::protocol::{
     Arm, CaptureSpec, ClockReading, Exchange, FlowSpec, Generate, Pace, Point, Prepare,
-    ProbeResult, Reply, Request, Ruler, State,
+    ProbeResult, Reply, Request, RespondSpec, Ruler, State,
 };
 use vifbench_provisioning::host::HostExt as _;
 use vifbench_provisioning::wait::Cancel;
 use vifbench_reports::store::{FORMAT, ModuleProof, Outcome, TrialRecord};
 use vifbench_scenarios::lab::{HostName, HostSpec, Role};
 use vifbench_scenarios::plan::TrialPlan;
-use vifbench_scenarios::scenario::{Mode, Protocol};
+use vifbench_scenarios::scenario::{Mode, SendBy};
 
 use super::bench::{Bench, Timing};
 use super::clocks::{self, Seen};
 use super::machines::{Machine, STEP, on_all, on_all_with};
+use super::traffic;
 use crate::error::Failure;
 
 /// Captures and counters go on for this long after the last packet was due.
@@ -49,6 +49,8 @@ pub struct Need<'a> {
     pub modules: Vec<ModuleProof>,
     /// The probe's program.
     pub vifprobe: &'a [u8],
+    /// The run's folder.
+    pub run: &'a Path,
     /// Where results go.
     pub part: &'a Path,
     /// Which attempt at this trial it is, from 1.
@@ -63,8 +65,12 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
     let number = number(bench, plan);
 
     let binary = bench.probe_path();
+    let probe_folder = bench.probe_folder();
     on_all(&mut machines, |machine| {
         machine.bring(need.vifprobe, &binary)?;
+        if machine.spec.role == Role::Generator {
+            traffic::bring_traces(machine, &plan.flows, need.run, &probe_folder)?;
+        }
         machine.probe = Some(super::machines::Probe::start(
             machine.host.as_mut(),
             &binary,
@@ -327,6 +333,10 @@ struct Wires {
     queues: Vec<PathBuf>,
     /// What the generator sends.
     flows: Vec<FlowSpec>,
+    /// Who answers, in which guest.
+    responders: Vec<(HostName, RespondSpec)>,
+    sender: SendBy,
+    warmup_ns: u64,
     pace: Pace,
     sample_every_ns: u64,
 }
@@ -345,20 +355,12 @@ impl Wires {
                 .lab()
                 .host(&flow.to)
                 .ok_or_else(|| Failure::Usage(format!("the lab has no guest {}", flow.to)))?;
-            let (source, destination) = match flow.protocol {
-                Protocol::Udp => (generator.address, guest.address),
-                Protocol::Udp6 => (six(&generator)?, six(guest)?),
-            };
-            flows.push(FlowSpec {
-                flow: flow.flow,
-                source_mac: generator.mac.clone(),
-                destination_mac: guest.mac.clone(),
-                source,
-                destination,
-                size: flow.size.bytes() as u32,
-                arrivals: flow.arrivals.clone(),
-                seed: flow.seed,
-            });
+            flows.push(traffic::flow(
+                flow,
+                &generator,
+                guest,
+                &bench.probe_folder(),
+            )?);
             if !guests.iter().any(|known| known.name == guest.name) {
                 guests.push(guest.clone());
             }
@@ -387,7 +389,10 @@ impl Wires {
             nic,
             vifs,
             queues,
+            responders: traffic::responders(&flows, &plan.flows),
             flows,
+            sender: plan.sender,
+            warmup_ns: plan.warmup.nanos(),
             // Guests of an emulated machine share one CPU: who spins keeps the others from running.
             pace: if bench.lab().is_virtual {
                 Pace::Sleep
@@ -443,19 +448,23 @@ impl Wires {
             generate: (machine.spec.role == Role::Generator).then(|| Generate {
                 interface: interface.clone(),
                 pace: self.pace,
+                sender: self.sender,
+                warmup_ns: self.warmup_ns,
                 flows: self.flows.clone(),
             }),
+            respond: match machine.spec.role {
+                Role::Guest => {
+                    let own = self.responders.iter().filter(|(of, _)| of == name);
+                    own.map(|(_, spec)| spec.clone()).collect()
+                }
+                Role::Generator | Role::Dom0 => Vec::new(),
+            },
             counters: self.interfaces(machine),
             files,
             domains: dom0,
             sample_every_ns: self.sample_every_ns,
         }
     }
-}
-
-fn six(host: &HostSpec) -> Result<IpAddr, Failure> {
-    host.address6
-        .ok_or_else(|| Failure::Usage(format!("{} has no address6 in the lab file", host.name)))
 }
 
 /// The vif of a guest in dom0. Interfaces are named by domain id, which changes with every start of a guest.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use vifbench_probes::client::{LineChannel, ProbeClient};
 use vifbench_probes::packet::FILTER;
 use vifbench_probes::protocol::{CaptureSpec, FlowSpec, Generate, Pace, Point, Prepare};
-use vifbench_scenarios::scenario::Arrivals;
-use vifbench_scenarios::units::Rate;
+use vifbench_scenarios::scenario::{Arrivals, SendBy};
+use vifbench_scenarios::units::{Rate, Size};
 
 pub const TX: usize = 0;
 pub const RX: usize = 1;
@@ -92,6 +92,19 @@ impl Wire {
                     &format!("{}/30", ADDRESS[side]),
                     "dev",
                     INTERFACE[side],
+                ],
+            );
+            run(
+                "ip",
+                &[
+                    "-n",
+                    namespace,
+                    "addr",
+                    "add",
+                    &format!("{}/64", ADDRESS6[side]),
+                    "dev",
+                    INTERFACE[side],
+                    "nodad",
                 ],
             );
             run(
@@ -217,7 +230,7 @@ pub fn flow(flow: u16, v6: bool, size: u32, arrivals: Arrivals) -> FlowSpec {
         destination_mac: MAC[RX].into(),
         source: addresses[TX].parse().expect("an address"),
         destination: addresses[RX].parse().expect("an address"),
-        size,
+        size: Size::from_bytes(u64::from(size)).into(),
         arrivals,
         seed: 11,
     }
@@ -239,6 +252,8 @@ pub fn generate(flows: Vec<FlowSpec>) -> Generate {
     Generate {
         interface: INTERFACE[TX].into(),
         pace: Pace::Sleep,
+        sender: SendBy::Auto,
+        warmup_ns: 0,
         flows,
     }
 }
@@ -249,6 +264,7 @@ pub fn plan(captures: Vec<CaptureSpec>, generate: Option<Generate>) -> Prepare {
         trial: 1,
         captures,
         generate,
+        respond: vec![],
         counters: vec![],
         files: vec![],
         domains: false,

@@ -6,6 +6,7 @@ use vifbench_scenarios::scenario::Mode;
 
 use super::Unit;
 use crate::metrics::flow::FlowMetrics;
+use crate::metrics::transactions;
 use crate::stats::Stats;
 use crate::summary::TrialSummary;
 
@@ -54,7 +55,17 @@ fn hop(metrics: &FlowMetrics, from: Point, to: Point) -> Option<Bounded> {
     with_bound(hop.time, hop.bound_ns, |s| s.mean)
 }
 
-pub(super) const METRICS: [Metric; 14] = [
+/// Both ends of a round trip are read from one clock, in whole nanoseconds.
+fn round_trip(
+    metrics: &FlowMetrics,
+    trial: &TrialSummary,
+    pick: fn(Stats) -> i64,
+) -> Option<Bounded> {
+    let stats = transactions::round_trip(&trial.transactions, metrics.flow)?;
+    Some((pick(stats) as f64, Some(1.0)))
+}
+
+pub(super) const METRICS: [Metric; 19] = [
     Metric {
         id: "delay_mean",
         name: "mean delay",
@@ -162,6 +173,61 @@ pub(super) const METRICS: [Metric; 14] = [
         better: Better::Higher,
         least: Some(1.0),
         pick: |m, _| Some((m.rates.throughput_bps, Some(0.0))),
+    },
+    Metric {
+        id: "transactions",
+        name: "transactions",
+        definition: "transaction",
+        unit: Unit::PerSecond,
+        better: Better::Higher,
+        least: Some(2.0),
+        pick: |m, t| Some((transactions::per_s(&t.transactions, m.flow)?, Some(0.0))),
+    },
+    Metric {
+        id: "round_trip_p50",
+        name: "p50 round trip",
+        definition: "round-trip",
+        unit: Unit::Ns,
+        better: Better::Lower,
+        least: Some(2.0),
+        pick: |m, t| round_trip(m, t, |s| s.p50),
+    },
+    Metric {
+        id: "round_trip_p99",
+        name: "p99 round trip",
+        definition: "round-trip",
+        unit: Unit::Ns,
+        better: Better::Lower,
+        least: Some(3.0),
+        pick: |m, t| round_trip(m, t, |s| s.p99),
+    },
+    Metric {
+        id: "tcp_goodput",
+        name: "goodput of TCP",
+        definition: "tcp-goodput",
+        unit: Unit::BitsPerSecond,
+        better: Better::Higher,
+        least: Some(1.0),
+        pick: |m, t| {
+            Some((
+                transactions::goodput_bps(&t.transactions, m.flow)?,
+                Some(0.0),
+            ))
+        },
+    },
+    Metric {
+        id: "tcp_retransmitted",
+        name: "TCP segments sent again",
+        definition: "tcp-repeats",
+        unit: Unit::Packets,
+        better: Better::Lower,
+        least: None,
+        pick: |m, t| {
+            Some((
+                transactions::retransmitted(&t.transactions, m.flow)?,
+                Some(0.0),
+            ))
+        },
     },
     Metric {
         id: "dom0_cpu",

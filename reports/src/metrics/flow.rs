@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use vifbench_probes::protocol::Point;
 use vifbench_scenarios::plan::FlowPlan;
-use vifbench_scenarios::units::Rate;
 
 use crate::clock::{End, hop_bound};
 use crate::metrics::counts::Counts;
@@ -151,12 +150,7 @@ pub fn of_flow(
         flow: Some(plan.flow),
         to: guest.to_owned(),
         counts,
-        // Only flows with a schedule are sent, and those have a rate.
-        rates: Rates::of(
-            packets,
-            plan.arrivals.rate().map_or(0.0, Rate::per_sec_f64),
-            trial.window_ns,
-        ),
+        rates: Rates::of(packets, offered_pps(trial, plan), trial.window_ns),
         gap_error: Stats::select(&mut values.gap_error),
         send_to_tx: Stats::select(&mut values.send_to_tx),
         delay: Stats::of(&mut values.delay),
@@ -170,6 +164,16 @@ pub fn of_flow(
         hops,
     };
     (metrics, values)
+}
+
+/// The rate that was asked for: the scenario's, or that of the packets due in the measured part. None where packets wait
+/// for answers or go as fast as they can: such a flow offers what it sends.
+fn offered_pps(trial: &TrialPackets, plan: &FlowPlan) -> Option<f64> {
+    if let Some(rate) = plan.arrivals.rate() {
+        return Some(rate.per_sec_f64());
+    }
+    let due = *trial.due_measured.get(&plan.flow)?;
+    Some(due as f64 / (trial.window_ns.max(1) as f64 / 1e9))
 }
 
 /// Damaged packets that arrived in the measured part, at one guest or at all.

@@ -8,7 +8,7 @@ use crate::packets::{Packet, TrialPackets};
 /// Packets and bits a second over the measured part.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Rates {
-    /// Mean rate of the scenario, packets a second.
+    /// Mean rate of the scenario, packets a second; what was sent where packets wait for answers or go as fast as they can.
     pub offered_pps: f64,
     /// Packets a second in the capture at `tx`.
     pub achieved_pps: f64,
@@ -21,12 +21,13 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Of the measured packets of one flow, over the measured part of `window_ns`.
-    pub fn of(packets: &[Packet], offered_pps: f64, window_ns: i64) -> Self {
+    /// Of the measured packets of one flow, over the measured part of `window_ns`; without a rate that was asked for, it
+    /// is what was sent.
+    pub fn of(packets: &[Packet], offered_pps: Option<f64>, window_ns: i64) -> Self {
         let seconds = window_ns as f64 / 1e9;
         if seconds <= 0.0 {
             return Self {
-                offered_pps,
+                offered_pps: offered_pps.unwrap_or_default(),
                 ..Self::default()
             };
         }
@@ -34,9 +35,10 @@ impl Rates {
         let sent = measured().filter(|p| p.at(Point::Tx).is_some()).count();
         let arrived = || measured().filter(|p| p.at(Point::Rx).is_some());
         let bits = |bytes: u64| bytes as f64 * 8.0 / seconds;
+        let achieved_pps = sent as f64 / seconds;
         Self {
-            offered_pps,
-            achieved_pps: sent as f64 / seconds,
+            offered_pps: offered_pps.unwrap_or(achieved_pps),
+            achieved_pps,
             received_pps: arrived().count() as f64 / seconds,
             throughput_bps: bits(arrived().map(|p| u64::from(p.size)).sum()),
             goodput_bps: bits(arrived().map(|p| u64::from(p.payload)).sum()),

@@ -86,13 +86,17 @@ pub(super) fn marks(run: &Analysis) -> Markup {
 }
 
 /// Numbers whose comparison is worth a sentence at the top.
-const TOLD: [&str; 7] = [
+const TOLD: [&str; 11] = [
     "delay_p50",
     "delay_p99",
     "hop_vif_rx",
     "abs_ipdv_mean",
     "lost",
     "throughput",
+    "transactions",
+    "round_trip_p50",
+    "round_trip_p99",
+    "tcp_goodput",
     "dom0_cpu",
 ];
 

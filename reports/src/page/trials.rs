@@ -161,7 +161,7 @@ fn generators(trials: &[TrialSummary]) -> Markup {
                     thead { tr {
                         th scope="col" { "trial" } (head("rate", "due")) (head("rate", "sent"))
                         (head("rate", "refused")) (head("gap", "late")) (head("gap", "latest"))
-                        (head("gap", "time to tx p50 / p99"))
+                        (head("gap", "time to tx p50 / p99")) (head("sender", "sender"))
                     } }
                     tbody { @for (trial, sent) in with { tr {
                         td.n { (trial.number) } td.n { (count(sent.due)) } td.n { (count(sent.sent)) }
@@ -173,6 +173,7 @@ fn generators(trials: &[TrialSummary]) -> Markup {
                                 None => { "–" }
                             }
                         }
+                        td { (sent.sender) }
                     } } }
                 } }
             }

@@ -14,7 +14,7 @@ use vifbench_scenarios::judge::{Judge, JudgeBy};
 use vifbench_scenarios::lab::HostName;
 use vifbench_scenarios::plan::{FlowPlan, Plan, TrialPlan};
 use vifbench_scenarios::scenario::{
-    Arrivals, Mode, Patches, Protocol, Scenario, Sweep, Traffic, Variant,
+    Arrivals, Mode, Patches, Protocol, Scenario, SendBy, Sweep, Traffic, Variant,
 };
 use vifbench_scenarios::units::{Rate, Size, Span};
 
@@ -177,6 +177,7 @@ impl World {
             variants: self.variants(),
             service: None,
             mode: self.mode,
+            sender: SendBy::Auto,
             warmup: self.warmup,
             duration: self.duration,
             blocks: self.blocks,
@@ -221,7 +222,7 @@ impl World {
                                 flow,
                                 to: t.to,
                                 protocol: t.protocol,
-                                size: t.size.largest(),
+                                size: t.size.clone(),
                                 arrivals: t.arrivals,
                                 seed: u64::from(block) * 100 + u64::from(flow),
                             });
@@ -231,6 +232,7 @@ impl World {
                         variant,
                         rate: Some(Rate::per_sec(*rate)),
                         mode: self.mode,
+                        sender: SendBy::Auto,
                         flows: flows.collect(),
                         warmup: self.warmup,
                         duration: self.duration,
@@ -335,7 +337,7 @@ impl World {
         let mut templates: Vec<Template> = plan
             .flows
             .iter()
-            .map(|f| Template::new(&spec(f)).unwrap())
+            .map(|f| Template::new(&spec(f), f.size.largest().bytes() as u32).unwrap())
             .collect();
         let flows = plan.flows.iter().map(|f| (f.flow, &f.arrivals, f.seed));
         let schedule = Schedule::new(flows, 0, total).unwrap();
@@ -552,8 +554,12 @@ fn host(
 
 fn spec(flow: &FlowPlan) -> FlowSpec {
     let (source, destination) = match flow.protocol {
-        Protocol::Udp => ("198.18.0.5".parse().unwrap(), "198.18.0.3".parse().unwrap()),
-        Protocol::Udp6 => ("2001:2::5".parse().unwrap(), "2001:2::4".parse().unwrap()),
+        Protocol::Udp | Protocol::Tcp => {
+            ("198.18.0.5".parse().unwrap(), "198.18.0.3".parse().unwrap())
+        }
+        Protocol::Udp6 | Protocol::Tcp6 => {
+            ("2001:2::5".parse().unwrap(), "2001:2::4".parse().unwrap())
+        }
     };
     FlowSpec {
         flow: flow.flow,
@@ -561,7 +567,7 @@ fn spec(flow: &FlowPlan) -> FlowSpec {
         destination_mac: "00:16:3e:00:00:03".into(),
         source,
         destination,
-        size: flow.size.bytes() as u32,
+        size: flow.size.clone(),
         arrivals: flow.arrivals.clone(),
         seed: flow.seed,
     }

@@ -1,17 +1,12 @@
 //! Scenarios.
 
-use super::repeats;
+use super::{arrivals, repeats};
 use crate::acknowledged::unknown_metric;
 use crate::file::{Faults, FileError, PLAIN_NAME, is_plain_name};
 use crate::judge::Least;
-use crate::scenario::{
-    Arrivals, FrameSize, MAX_FRAME, MIN_PAYLOAD, Patches, Protocol, Regulator, Scenario, Variant,
-};
-use crate::units::{Rate, Size, Span};
+use crate::scenario::{Arrivals, FrameSize, MAX_FRAME, Patches, Regulator, Scenario, Variant};
+use crate::units::{Size, Span};
 use crate::yaml::{Cause, Mistake, Step, path_text};
-
-/// Words of the design that this version does not honour. They are refused rather than ignored.
-const LATER: [&str; 1] = ["tcp"];
 
 /// A module parameter holds whole microseconds; netback gives up on a stuck queue after 10 s.
 const MAX_HOLD: Span = Span::from_secs(10);
@@ -19,35 +14,21 @@ const MAX_HOLD: Span = Span::from_secs(10);
 const MAX_AGGREGATION_HOLD: Span = Span::from_secs(4);
 /// More than a page, for the theory, but not so much that a container is a queue.
 const MAX_CONTAINER: u64 = 1 << 20;
-/// Sequence numbers are 32 bits wide.
-const MAX_PACKETS: f64 = 4_294_967_295.0;
 /// Flow numbers are 16 bits wide.
 const MAX_FLOWS: usize = 65_535;
-/// As many requests of a closed loop may be under way.
-const MAX_OUTSTANDING: u32 = 65_535;
 
 /// What only a scenario can say of a mistake.
 pub(crate) fn explain(mistake: &Mistake, _text: &str) -> Option<(String, String)> {
-    let word = match &mistake.cause {
-        Cause::UnknownKey { key, .. } => key,
-        Cause::UnknownChoice { word, .. } => word,
-        Cause::MissingKey { key } if key == "rate" => {
-            return Some((
-                format!(
-                    "the key `rate` is missing in `{}`",
-                    path_text(&mistake.path)
-                ),
-                "add it, as in `{rate: 2000/s}`".to_owned(),
-            ));
-        }
-        _ => return None,
-    };
-    LATER.contains(&word.as_str()).then(|| {
-        (
-            format!("this version of vifbench cannot honour `{word}` yet"),
-            "remove it, or use a version that does".to_owned(),
-        )
-    })
+    match &mistake.cause {
+        Cause::MissingKey { key } if key == "rate" => Some((
+            format!(
+                "the key `rate` is missing in `{}`",
+                path_text(&mistake.path)
+            ),
+            "add it, as in `{rate: 2000/s}`".to_owned(),
+        )),
+        _ => None,
+    }
 }
 
 /// Notes all faults.
@@ -109,7 +90,16 @@ fn judge(scenario: &Scenario, faults: &mut Faults<'_>) {
 }
 
 fn is_time(metric: &str) -> bool {
-    !matches!(metric, "lost" | "reordered" | "throughput" | "dom0_cpu")
+    !matches!(
+        metric,
+        "lost"
+            | "reordered"
+            | "throughput"
+            | "transactions"
+            | "tcp_goodput"
+            | "tcp_retransmitted"
+            | "dom0_cpu"
+    )
 }
 
 fn traffic(scenario: &Scenario, faults: &mut Faults<'_>) {
@@ -132,17 +122,12 @@ fn traffic(scenario: &Scenario, faults: &mut Faults<'_>) {
         let smallest = flow.protocol.min_frame();
         for (_, size) in flow.size.parts() {
             if size < smallest {
-                let (name, header) = match flow.protocol {
-                    Protocol::Udp => ("UDP over IPv4", 20),
-                    Protocol::Udp6 => ("UDP over IPv6", 40),
-                };
+                let (name, parts) = (flow.protocol.words(), flow.protocol.min_frame_parts());
                 faults.add(
-                &at("size"),
-                format!("a frame of {size} is too small for {name}"),
-                format!(
-                    "use {smallest} or more (14 Ethernet + {header} IP + 8 UDP + {MIN_PAYLOAD} for the probe's own header + 4 FCS)"
-                ),
-            );
+                    &at("size"),
+                    format!("a frame of {size} is too small for {name}"),
+                    format!("use {smallest} or more ({parts})"),
+                );
             }
             if size > Size::from_bytes(MAX_FRAME) {
                 faults.add(
@@ -161,121 +146,13 @@ fn traffic(scenario: &Scenario, faults: &mut Faults<'_>) {
                 "give a size, as in `64 B`, or a mixture, as in `imix`",
             );
         }
-        arrivals(scenario, index, &flow.arrivals, faults);
-    }
-}
-
-/// What is wrong with the spacing of a flow.
-fn arrivals(scenario: &Scenario, flow: usize, arrivals: &Arrivals, faults: &mut Faults<'_>) {
-    let at = |key: &str| -> [Step; 5] {
-        [
-            "traffic".into(),
-            flow.into(),
-            "arrivals".into(),
-            arrivals.word().into(),
-            key.into(),
-        ]
-    };
-    if let Some(mean) = arrivals.rate() {
-        rate(scenario, mean, &at("rate"), faults);
-    } else if !scenario.sweep.rate.is_empty() {
-        faults.add(
-            &["sweep".into(), "rate".into()],
-            format!(
-                "`traffic[{flow}]` is a `{}`, which has no rate to sweep",
-                arrivals.word()
-            ),
-            "remove the sweep of rates, or the flow",
-        );
-    }
-    match arrivals {
-        Arrivals::Cbr { .. } | Arrivals::Poisson { .. } => {}
-        Arrivals::OnOff {
-            rate,
-            peak,
-            burst,
-            shape,
-        } => {
-            let fastest = scenario
-                .sweep
-                .rate
-                .iter()
-                .copied()
-                .chain([*rate])
-                .max()
-                .unwrap_or(*rate);
-            if *peak <= fastest {
-                faults.add(
-                    &at("peak"),
-                    format!("bursts at {peak} leave no silence at a mean of {fastest}"),
-                    "give a rate within bursts that is above every mean rate",
-                );
-            }
-            if !burst.is_finite() || *burst < 1.0 {
-                faults.add(
-                    &at("burst"),
-                    format!("a mean of {burst} packets a burst cannot be"),
-                    "give 1 or more, as in `11`",
-                );
-            }
-            if !shape.is_finite() || *shape <= 1.0 {
-                faults.add(
-                    &at("shape"),
-                    format!("a Pareto law with a shape of {shape} has no mean"),
-                    "give a shape above 1, as in `1.5`",
-                );
-            }
-        }
-        Arrivals::ClosedLoop {
-            round_trip,
-            outstanding,
-            samples,
-        } => {
-            if *round_trip == Span::default() {
-                faults.add(
-                    &at("round_trip"),
-                    "with a round trip of zero, requests without end would be sent in no time",
-                    "give a time above zero, as in `500 us`",
-                );
-            }
-            if !(1..=MAX_OUTSTANDING).contains(outstanding) {
-                faults.add(
-                    &at("outstanding"),
-                    format!("{outstanding} requests cannot be under way"),
-                    format!("give 1 to {MAX_OUTSTANDING}"),
-                );
-            }
-            let seconds = round_trip.secs_f64();
-            let most = f64::from(*outstanding) * scenario.duration.secs_f64() / seconds;
-            if *samples == Some(0) {
-                faults.add(
-                    &at("samples"),
-                    "0 samples measure nothing",
-                    "ask for at least 1",
-                );
-            } else if samples.is_none() && seconds > 0.0 && most > MAX_PACKETS {
-                faults.add(
-                    &at("round_trip"),
-                    format!("a round trip of {round_trip} for {} is more than a flow can number ({MAX_PACKETS})", scenario.duration),
-                    "lengthen the round trip or shorten the duration",
-                );
-            }
-        }
-        Arrivals::Trace { file } => {
-            if file.as_os_str().is_empty() {
-                faults.add(
-                    &at("file"),
-                    "no capture is named",
-                    "give the path of a pcap file",
-                );
-            }
-        }
+        arrivals::check(scenario, index, flow, faults);
     }
 }
 
 fn sweep(scenario: &Scenario, faults: &mut Faults<'_>) {
     for (index, &point) in scenario.sweep.rate.iter().enumerate() {
-        rate(
+        arrivals::rate(
             scenario,
             point,
             &["sweep".into(), "rate".into(), index.into()],
@@ -313,7 +190,7 @@ fn sweep(scenario: &Scenario, faults: &mut Faults<'_>) {
             "keep one of the two",
         );
     }
-    if !scenario.sweep.hold.is_empty() && !scenario.variants.iter().any(holds) {
+    if !scenario.sweep.hold.is_empty() && !scenario.variants.iter().any(Variant::has_hold) {
         faults.add(
             &["sweep".into(), "hold".into()],
             "no variant holds anything",
@@ -322,50 +199,10 @@ fn sweep(scenario: &Scenario, faults: &mut Faults<'_>) {
     }
 }
 
-/// Whether T0 matters to a variant.
-fn holds(variant: &Variant) -> bool {
-    match variant.patches {
-        Patches::Stock => false,
-        Patches::Shadow => true,
-        Patches::Aggregation | Patches::Hold => variant.regulator.is_some_and(Regulator::has_hold),
-    }
-}
-
 /// What to do about a hold that cannot be.
 fn hold_limit(hold: Span, limit: Span) -> Option<String> {
     (hold == Span::default() || !hold.nanos().is_multiple_of(1000) || hold >= limit)
         .then(|| format!("use whole microseconds, above zero and below {limit}, as in `1 ms`"))
-}
-
-/// A rate must send something, and no more than can be counted.
-fn rate(scenario: &Scenario, rate: Rate, path: &[Step], faults: &mut Faults<'_>) {
-    let seconds = scenario.duration.secs_f64();
-    let packets = rate.per_sec_f64() * seconds;
-    if rate == Rate::default() {
-        faults.add(
-            path,
-            "a rate of zero sends nothing",
-            "give a rate above zero, as in `2000/s`",
-        );
-    } else if packets < 1.0 && seconds > 0.0 {
-        faults.add(
-            path,
-            format!(
-                "at {rate} no packet falls into the duration of {}",
-                scenario.duration
-            ),
-            "raise the rate or the duration",
-        );
-    } else if rate.per_sec_f64() * (seconds + scenario.warmup.secs_f64()) > MAX_PACKETS {
-        faults.add(
-            path,
-            format!(
-                "{rate} for {} is more packets than a flow can number ({MAX_PACKETS})",
-                scenario.duration
-            ),
-            "lower the rate or the duration",
-        );
-    }
 }
 
 fn variants(scenario: &Scenario, faults: &mut Faults<'_>) {
@@ -407,6 +244,20 @@ fn variants(scenario: &Scenario, faults: &mut Faults<'_>) {
                 limit,
             );
         }
+    }
+    let swept = scenario.each_hold();
+    if let Some((index, _)) = repeats(swept.variants.iter().map(|v| &v.name)).first()
+        && repeats(scenario.variants.iter().map(|v| &v.name)).is_empty()
+        && repeats(&scenario.sweep.hold).is_empty()
+    {
+        faults.add(
+            &["sweep".into(), "hold".into()],
+            format!(
+                "with its hold behind its name a variant is called `{}`, as another is",
+                swept.variants[*index].name
+            ),
+            "rename one of them",
+        );
     }
     for (index, earlier) in repeats(scenario.variants.iter().map(|v| &v.name)) {
         faults.add(

@@ -8,6 +8,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::ops::Range;
 
+use vifbench_scenarios::timing::Sizes;
+
 use crate::arithmetic::Fixed;
 use crate::arrivals::Source;
 use crate::container::Layout;
@@ -15,7 +17,6 @@ use crate::measure::Measure;
 use crate::playout::Playout;
 use crate::regulator::Regulator;
 use crate::service::Service;
-use crate::sizes::Sizes;
 use crate::stage::{NEVER, Reason, Release, Stage};
 
 /// With more frames than this in wait for the consumer, it is taken not to keep up.
@@ -237,7 +238,7 @@ impl<'t, R: Regulator> Engine<'t, R> {
         };
         let Reverse((now, index)) = *top;
         let flow = &mut self.flows[index as usize];
-        let len = flow.next_len.take().unwrap_or_else(|| flow.sizes.next());
+        let len = flow.next_len.take().unwrap_or_else(|| flow.sizes.draw());
         match flow.source.next() {
             Some((at, len)) => {
                 flow.next_len = len;

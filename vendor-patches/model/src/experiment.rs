@@ -5,23 +5,21 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::scenario::{
     Arrivals, FillRule, FrameSize, Patches, Regulator, Scenario, Variant,
 };
+use vifbench_scenarios::timing::{Captured, Sizes, Timing, TimingError, first_requests};
 use vifbench_scenarios::units::{Rate, Span};
 
-use crate::arrivals::{BurstError, Captured, Cbr, OnOff, Poisson, Source, unit};
+use crate::arrivals::Source;
 use crate::container::{Fill, Layout};
 use crate::engine::{Delivery, Flow};
 use crate::measure::Measure;
 use crate::service::Service;
 use crate::simulate::{DEFAULT_UNIT, Handling, Model};
-use crate::sizes::Sizes;
 
 /// More than this would take hours.
 const MOST_PACKETS: f64 = 1e11;
@@ -57,12 +55,6 @@ impl Captures for NoCaptures {
 /// Why a scenario cannot be simulated.
 #[derive(Debug, Error)]
 pub enum SimulationError {
-    /// Something that only a lab has.
-    #[error("the model cannot answer this scenario: {}; run it in a lab, or leave that out", found.join(", "))]
-    OnlyMeasured {
-        /// Each in a phrase.
-        found: Vec<String>,
-    },
     /// It would take too long.
     #[error(
         "the scenario asks for {packets:.1e} packets in all: that would take about {hours:.0} hours; lower the duration, the rates or the blocks, to {MOST_PACKETS:.0e} packets at most"
@@ -84,22 +76,17 @@ pub enum SimulationError {
     /// It holds nothing.
     #[error("cannot replay {}: it holds no packet; give a capture with traffic", .0.display())]
     EmptyCapture(PathBuf),
-    /// Bursts that cannot be.
+    /// Packets that cannot be spaced.
     #[error("flow {flow}: {source}")]
-    Bursts {
+    Timing {
         /// Which flow.
         flow: usize,
         /// What is wrong.
-        source: BurstError,
+        source: TimingError,
     },
-    /// A rate of nothing.
-    #[error(
-        "flow {flow} has a rate of 0/s: no packet would ever arrive; give it a rate above zero"
-    )]
-    NoRate {
-        /// Which flow.
-        flow: usize,
-    },
+    /// The model has no sender, no TCP, no net_dim, and no holding without containers.
+    #[error("the model cannot answer this scenario: {}; use `vifbench run`, which asks a lab", .0.join(", "))]
+    OnlyMeasured(Vec<String>),
 }
 
 /// One variant on one point of the sweep, over all blocks.
@@ -256,9 +243,9 @@ fn run(
     mut tell: Option<Tell<'_>>,
 ) -> Result<Vec<Outcome>, SimulationError> {
     let scenario = question.scenario;
-    let found = scenario.only_measured();
-    if !found.is_empty() {
-        return Err(SimulationError::OnlyMeasured { found });
+    let only_measured = scenario.only_measured();
+    if !only_measured.is_empty() {
+        return Err(SimulationError::OnlyMeasured(only_measured));
     }
     let plan = Plan::new(scenario, question.seed, question.blocks);
     let cells = cells(scenario);
@@ -400,6 +387,7 @@ fn check_length(scenario: &Scenario, jobs: &[(usize, &TrialPlan)]) -> Result<(),
             }
             // Unknown before it is read, and nobody has a capture of so many.
             Arrivals::Trace { .. } => 0.0,
+            Arrivals::Ramp { from, to, .. } => from.max(to).per_sec_f64() * seconds,
             arrivals => arrivals
                 .rate()
                 .map_or(0.0, |rate| rate.per_sec_f64() * seconds),
@@ -518,56 +506,38 @@ fn flows(
             [(len, _)] => Sizes::Fixed(len),
             _ => Sizes::mix(&parts, planned.seed),
         };
-        let positive = |rate: &Rate| {
-            if *rate == Rate::default() {
-                Err(SimulationError::NoRate { flow: index })
-            } else {
-                Ok(*rate)
+        let timing = Timing::of(&planned.arrivals, planned.seed).map_err(|source| {
+            SimulationError::Timing {
+                flow: index,
+                source,
             }
-        };
+        })?;
         let source = match &planned.arrivals {
-            Arrivals::Cbr { rate } => Source::Cbr(Cbr::new(positive(rate)?, planned.seed)),
-            Arrivals::Poisson { rate } => {
-                Source::Poisson(Box::new(Poisson::new(positive(rate)?, planned.seed)))
-            }
-            Arrivals::OnOff {
-                rate,
-                peak,
-                burst,
-                shape,
-            } => {
-                let (rate, peak) = (positive(rate)?.per_sec_f64(), peak.per_sec_f64());
-                let bursts =
-                    OnOff::new(rate, peak, *burst, *shape, planned.seed).map_err(|source| {
-                        SimulationError::Bursts {
-                            flow: index,
-                            source,
-                        }
-                    })?;
-                Source::OnOff(Box::new(bursts))
-            }
             Arrivals::ClosedLoop {
                 round_trip,
                 outstanding,
                 samples,
             } => {
-                let mut random = ChaCha8Rng::seed_from_u64(planned.seed);
                 let all = samples.unwrap_or(u64::MAX);
                 let first = u64::from(*outstanding).min(all);
-                let phase = |_| ((1.0 - unit(&mut random)) * round_trip.nanos() as f64) as u64;
                 Source::ClosedLoop {
                     round_trip: round_trip.nanos(),
-                    start: (0..first).map(phase).collect(),
+                    start: first_requests(*round_trip, first, planned.seed),
                     samples: samples.map(|_| all - first),
                 }
             }
-            Arrivals::Trace { file } => replay(
-                file,
+            Arrivals::Trace { file, speed } => replay(
+                (file, *speed),
                 captures,
                 with_fcs,
                 traffic.size == FrameSize::Captured,
                 failed,
             )?,
+            arrivals => timing.map(Source::from).ok_or_else(|| {
+                let word = arrivals.word();
+                let what = format!("`traffic[{index}].arrivals` is `{word}`");
+                SimulationError::OnlyMeasured(vec![what])
+            })?,
         };
         flows.push(Flow {
             queue,
@@ -580,7 +550,7 @@ fn flows(
 
 /// A capture as a source: it begins at the first frame, and notes what goes wrong later.
 fn replay(
-    file: &Path,
+    (file, speed): (&Path, f64),
     captures: &dyn Captures,
     with_fcs: bool,
     own_sizes: bool,
@@ -605,10 +575,11 @@ fn replay(
         .map_while(move |frame| match frame {
             Ok(frame) => {
                 let fcs = if with_fcs { FCS } else { 0 };
-                Some(Captured {
+                let frame = Captured {
                     at: frame.at.saturating_sub(start),
                     len: frame.len.saturating_add(fcs),
-                })
+                };
+                Some(frame.at_speed(speed))
             }
             Err(why) => {
                 *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(fail(&why));

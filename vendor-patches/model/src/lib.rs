@@ -17,7 +17,6 @@ pub mod playout;
 pub mod regulator;
 pub mod service;
 pub mod simulate;
-pub mod sizes;
 pub mod stage;
 pub mod theory;
 pub mod wire;

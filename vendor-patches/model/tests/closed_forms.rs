@@ -14,9 +14,9 @@ use vifbench_model::measure::Measure;
 use vifbench_model::regulator::Regulator as Rule;
 use vifbench_model::service::Service;
 use vifbench_model::simulate::{Handling, Model, run_rule};
-use vifbench_model::sizes::Sizes;
 use vifbench_model::theory::{self, Expected, Interrupted};
 use vifbench_scenarios::scenario::Regulator;
+use vifbench_scenarios::timing::Sizes;
 use vifbench_scenarios::units::Rate;
 
 const MS: u64 = 1_000_000;

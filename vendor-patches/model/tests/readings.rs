@@ -10,8 +10,8 @@ use vifbench_model::measure::Measure;
 use vifbench_model::regulator::StaticHold;
 use vifbench_model::service::Service;
 use vifbench_model::simulate::{Model, run_rule};
-use vifbench_model::sizes::Sizes;
 use vifbench_scenarios::scenario::Regulator;
+use vifbench_scenarios::timing::Sizes;
 use vifbench_scenarios::units::Rate;
 
 const MS: u64 = 1_000_000;

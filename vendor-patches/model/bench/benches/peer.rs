@@ -16,8 +16,8 @@ use vifbench_model::arrivals::{Cbr, Source};
 use vifbench_model::container::Layout;
 use vifbench_model::engine::Flow;
 use vifbench_model::simulate::Model as Stage;
-use vifbench_model::sizes::Sizes;
 use vifbench_scenarios::scenario::Regulator;
+use vifbench_scenarios::timing::Sizes;
 use vifbench_scenarios::units::Rate;
 
 const PACKETS: u64 = 200_000;

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::unit;
 
-/// Longer bursts do not happen within a simulation.
+/// Longer bursts do not happen within a trial.
 const LONGEST: f64 = 1e12;
 
 /// Why there can be no such bursts.
@@ -97,8 +97,9 @@ impl OnOff {
         self.left = libm::ceil(length.clamp(1.0, LONGEST)) as u64;
     }
 
+    /// When the next packet is due, in nanoseconds from the start.
     #[inline]
-    pub(crate) fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         let at = self.at;
         self.left -= 1;
         if self.left == 0 {
@@ -155,7 +156,7 @@ mod tests {
         // With a light tail the sample agrees: 2 % is more than four standard errors.
         let mut bursts = OnOff::new(2000.0, 100_000.0, 8.0, 4.0, 5).unwrap();
         let n = 400_000;
-        let last = (0..n).map(|_| bursts.next()).last().unwrap();
+        let last = (0..n).map(|_| bursts.draw()).last().unwrap();
         let rate = f64::from(n) / (last as f64 / 1e9);
         assert!((rate / 2000.0 - 1.0).abs() < 0.02, "{rate}");
     }

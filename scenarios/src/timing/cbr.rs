@@ -1,10 +1,9 @@
 //! Constant bit rate: packet n arrives `phase + n / rate` after the start, without drift.
 
+use super::unit;
+use crate::units::Rate;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use vifbench_scenarios::units::Rate;
-
-use super::unit;
 
 const KILOSECOND: u64 = 1_000_000_000_000;
 
@@ -29,18 +28,27 @@ impl Cbr {
 
     /// The first packet arrives at `phase`.
     pub fn with_phase(rate: Rate, phase: u64) -> Self {
+        Self::every(1, rate, phase)
+    }
+
+    /// Only the first of each `packets` packets.
+    pub(super) fn every(packets: u64, rate: Rate, phase: u64) -> Self {
         let per_1000_s = rate.per_1000_s().max(1);
+        // 2^32 packets in 1000 s of nanoseconds stay below 2^72.
+        let gap = u128::from(packets) * u128::from(KILOSECOND);
+        let whole = gap / u128::from(per_1000_s);
         Self {
             at: phase,
             rest: 0,
-            gap: KILOSECOND / per_1000_s,
-            gap_rest: KILOSECOND % per_1000_s,
+            gap: u64::try_from(whole).unwrap_or(u64::MAX),
+            gap_rest: (gap % u128::from(per_1000_s)) as u64,
             per_1000_s,
         }
     }
 
+    /// When the next packet is due, in nanoseconds from the start.
     #[inline]
-    pub(crate) fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         let at = self.at;
         self.at = at.saturating_add(self.gap);
         self.rest += self.gap_rest;
@@ -60,7 +68,7 @@ mod tests {
     fn gaps_do_not_drift() {
         let mut cbr = Cbr::with_phase(Rate::per_sec(3), 7);
         for n in 0..3000u64 {
-            assert_eq!(cbr.next(), 7 + n * 1_000_000_000 / 3);
+            assert_eq!(cbr.draw(), 7 + n * 1_000_000_000 / 3);
         }
     }
 }

@@ -39,8 +39,9 @@ impl Sizes {
         }))
     }
 
+    /// The length of the next frame.
     #[inline]
-    pub(crate) fn next(&mut self) -> u32 {
+    pub fn draw(&mut self) -> u32 {
         match self {
             Self::Fixed(len) => *len,
             Self::Mix(mix) => {
@@ -62,7 +63,7 @@ mod tests {
     #[test]
     fn imix_has_its_shares() {
         let mut sizes = Sizes::mix(&[(60, 7), (590, 4), (1514, 1)], 1);
-        let drawn: Vec<u32> = (0..120_000).map(|_| sizes.next()).collect();
+        let drawn: Vec<u32> = (0..120_000).map(|_| sizes.draw()).collect();
         for (len, share) in [(60, 70_000.0), (590, 40_000.0), (1514, 10_000.0f64)] {
             let found = drawn.iter().filter(|l| **l == len).count() as f64;
             // Four standard deviations.

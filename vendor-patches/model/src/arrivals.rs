@@ -1,30 +1,7 @@
-//! When frames arrive, by shape: each a pure function of its parameters and a seed, the same on every machine.
+//! Where a flow's frames come from. Times and sizes are drawn as the generator of a lab draws them
+//! ([`vifbench_scenarios::timing`]).
 
-mod cbr;
-mod on_off;
-mod poisson;
-
-pub use cbr::Cbr;
-pub use on_off::{BurstError, OnOff};
-pub use poisson::Poisson;
-
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::RngCore;
-
-/// A number in (0, 1], from the upper 53 bits of a word.
-#[inline]
-pub(crate) fn unit(random: &mut ChaCha8Rng) -> f64 {
-    ((random.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64
-}
-
-/// One frame of a capture that is replayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Captured {
-    /// Nanoseconds since the first frame of the capture.
-    pub at: u64,
-    /// Its length on the wire, without FCS.
-    pub len: u32,
-}
+pub use vifbench_scenarios::timing::{BurstError, Captured, Cbr, OnOff, Poisson, Timing};
 
 /// Where a flow's arrivals come from.
 pub enum Source {
@@ -34,6 +11,8 @@ pub enum Source {
     Poisson(Box<Poisson>),
     /// Bursts and silences.
     OnOff(Box<OnOff>),
+    /// Any other shape whose times are known beforehand.
+    Other(Timing),
     /// A capture, frame by frame.
     Replay(Box<dyn Iterator<Item = Captured>>),
     /// The times of a capture; sizes are drawn.
@@ -49,14 +28,26 @@ pub enum Source {
     },
 }
 
+impl From<Timing> for Source {
+    fn from(timing: Timing) -> Self {
+        match timing {
+            Timing::Cbr(cbr) => Self::Cbr(cbr),
+            Timing::Poisson(poisson) => Self::Poisson(poisson),
+            Timing::OnOff(bursts) => Self::OnOff(bursts),
+            other => Self::Other(other),
+        }
+    }
+}
+
 impl Source {
     /// The next arrival that does not depend on a delivery, and its size if the source knows it.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<(u64, Option<u32>)> {
         match self {
-            Self::Cbr(cbr) => Some((cbr.next(), None)),
-            Self::Poisson(poisson) => Some((poisson.next(), None)),
-            Self::OnOff(bursts) => Some((bursts.next(), None)),
+            Self::Cbr(cbr) => Some((cbr.draw(), None)),
+            Self::Poisson(poisson) => Some((poisson.draw(), None)),
+            Self::OnOff(bursts) => Some((bursts.draw(), None)),
+            Self::Other(timing) => Some((timing.draw(), None)),
             Self::Replay(capture) => capture.next().map(|c| (c.at, Some(c.len))),
             Self::Times(capture) => capture.next().map(|at| (at, None)),
             Self::ClosedLoop { .. } => None,
@@ -70,6 +61,7 @@ impl std::fmt::Debug for Source {
             Self::Cbr(_) => "Cbr",
             Self::Poisson(_) => "Poisson",
             Self::OnOff(_) => "OnOff",
+            Self::Other(_) => "Other",
             Self::Replay(_) => "Replay",
             Self::Times(_) => "Times",
             Self::ClosedLoop { .. } => "ClosedLoop",

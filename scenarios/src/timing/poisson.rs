@@ -1,10 +1,9 @@
 //! Poisson: exponential gaps. The sum is kept in `f64`, whose error stays far below 1 ns for hours.
 
+use super::unit;
+use crate::units::Rate;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use vifbench_scenarios::units::Rate;
-
-use super::unit;
 
 /// Exponential gaps.
 #[derive(Debug, Clone)]
@@ -23,8 +22,9 @@ impl Poisson {
         Self { random, mean, at }
     }
 
+    /// When the next packet is due, in nanoseconds from the start.
     #[inline]
-    pub(crate) fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         let at = self.at;
         self.at += -libm::log(unit(&mut self.random)) * self.mean;
         // As rounding does, without a call.
@@ -38,9 +38,9 @@ mod tests {
 
     #[test]
     fn the_same_everywhere() {
-        // The generator of real packets spaces them the same way: it has this list too.
+        // If this changes, stored runs can no longer be compared with new ones. The generator has this list too.
         let mut poisson = Poisson::new(Rate::per_sec(2000), 1);
-        let at: Vec<u64> = (0..6).map(|_| poisson.next()).collect();
+        let at: Vec<u64> = (0..6).map(|_| poisson.draw()).collect();
         assert_eq!(
             at,
             [

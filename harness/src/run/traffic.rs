@@ -1,0 +1,196 @@
+//! What a plan's flows come to on the machines of a lab: who sends what to whom, and who answers.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use vifbench_probes::loops::max_segment;
+use vifbench_probes::packet::{UDP_PORT, source_port, tcp_port};
+use vifbench_probes::protocol::{Answer, FlowSpec, RespondSpec};
+use vifbench_probes::replay;
+use vifbench_reports::rundir;
+use vifbench_scenarios::lab::{HostName, HostSpec};
+use vifbench_scenarios::plan::FlowPlan;
+use vifbench_scenarios::scenario::{Arrivals, Scenario};
+use vifbench_scenarios::timing::Captured;
+
+use super::machines::{Machine, STEP};
+use crate::error::Failure;
+
+/// A flow between two machines of the lab. `traces` is the probe's folder on the generator.
+pub fn flow(
+    plan: &FlowPlan,
+    generator: &HostSpec,
+    guest: &HostSpec,
+    traces: &Path,
+) -> Result<FlowSpec, Failure> {
+    let address = |host: &HostSpec| {
+        host.address_for(plan.protocol).ok_or_else(|| {
+            Failure::Usage(format!(
+                "{} has no address for {} in the lab file",
+                host.name,
+                plan.protocol.words()
+            ))
+        })
+    };
+    let arrivals = match &plan.arrivals {
+        Arrivals::Trace { file, speed } => Arrivals::Trace {
+            file: trace_on_host(traces, file),
+            speed: *speed,
+        },
+        other => other.clone(),
+    };
+    Ok(FlowSpec {
+        flow: plan.flow,
+        source_mac: generator.mac.clone(),
+        destination_mac: guest.mac.clone(),
+        source: address(generator)?,
+        destination: address(guest)?,
+        size: plan.size.clone(),
+        arrivals,
+        seed: plan.seed,
+    })
+}
+
+/// Who answers a flow in its guest; nobody where nothing waits for answers.
+fn responder(flow: &FlowSpec) -> Option<RespondSpec> {
+    let end = |address: IpAddr, port| SocketAddr::new(address, port);
+    let bytes = |size: vifbench_scenarios::units::Size| size.bytes() as u32;
+    let (answer, port) = match &flow.arrivals {
+        Arrivals::ClosedLoop { .. } => (Answer::UdpEcho, UDP_PORT),
+        Arrivals::TcpRr {
+            request, response, ..
+        } => {
+            let answer = Answer::TcpRr {
+                request: bytes(*request),
+                response: bytes(*response),
+            };
+            (answer, tcp_port(flow.flow))
+        }
+        Arrivals::TcpBulk {} => (Answer::TcpSink, tcp_port(flow.flow)),
+        _ => return None,
+    };
+    Some(RespondSpec {
+        flow: flow.flow,
+        answer,
+        local: end(flow.destination, port),
+        peer: end(flow.source, source_port(flow.flow)),
+        max_segment: flow.arrivals.is_tcp().then(|| max_segment(flow)).flatten(),
+    })
+}
+
+/// Who answers in which guest.
+pub fn responders(flows: &[FlowSpec], plans: &[FlowPlan]) -> Vec<(HostName, RespondSpec)> {
+    flows
+        .iter()
+        .zip(plans)
+        .filter_map(|(flow, plan)| Some((plan.to.clone(), responder(flow)?)))
+        .collect()
+}
+
+/// What is replayed of the captures that a scenario names, by flow: read, and checked, before any machine is touched.
+#[derive(Debug, Default)]
+pub struct Replays(BTreeMap<usize, (PathBuf, Vec<Captured>)>);
+
+impl Replays {
+    /// Reads the captures; their paths are relative to `folder`.
+    pub fn read(scenario: &Scenario, folder: &Path) -> Result<Self, Failure> {
+        let mut replays = Self::default();
+        let length = scenario.warmup.nanos() + scenario.duration.nanos();
+        for (index, traffic) in scenario.traffic.iter().enumerate() {
+            if let Arrivals::Trace { file, speed } = &traffic.arrivals {
+                let own_time = length as f64 * speed;
+                let frames = replay::cut(&folder.join(file), own_time as u64)?;
+                replays.0.insert(index, (name(file, &frames), frames));
+            }
+        }
+        Ok(replays)
+    }
+
+    /// The scenario with the captures under the names that they have in the run's folder. These tell their content, so
+    /// that a plan says all of what is sent.
+    pub fn named(&self, mut scenario: Scenario) -> Scenario {
+        for (index, (name, _)) in &self.0 {
+            if let Arrivals::Trace { file, .. } = &mut scenario.traffic[*index].arrivals {
+                file.clone_from(name);
+            }
+        }
+        scenario
+    }
+
+    /// Keeps them in the run's folder: its trials and its report are made from these.
+    pub fn store(&self, run: &Path) -> Result<(), Failure> {
+        let run = rundir::RunDir::new(run);
+        for (name, frames) in self.0.values() {
+            let path = run.trace(name);
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)
+                    .map_err(Failure::io("create the folder", folder))?;
+            }
+            replay::write(&path, frames)?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of what is replayed: that of the capture, for people, and what tells its content.
+fn name(file: &Path, frames: &[Captured]) -> PathBuf {
+    let mut hash = blake3::Hasher::new();
+    for frame in frames {
+        hash.update(&frame.at.to_le_bytes());
+        hash.update(&frame.len.to_le_bytes());
+    }
+    let stem = file.file_name().unwrap_or_default().to_string_lossy();
+    let stem = stem.split('.').next().unwrap_or_default();
+    let plain: String = stem
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        .collect();
+    PathBuf::from(format!(
+        "{plain}-{}.pcap.zst",
+        &hash.finalize().to_hex()[..16]
+    ))
+}
+
+/// Sends the generator what it replays.
+pub fn bring_traces(
+    machine: &mut Machine,
+    plans: &[FlowPlan],
+    run: &Path,
+    folder: &Path,
+) -> Result<(), Failure> {
+    let run = rundir::RunDir::new(run);
+    for plan in plans {
+        if let Arrivals::Trace { file, .. } = &plan.arrivals {
+            let path = run.trace(file);
+            let content =
+                std::fs::read(&path).map_err(Failure::io("read what is replayed from", &path))?;
+            let there = trace_on_host(folder, file);
+            machine.host.deploy(&content, &there, 0o600, STEP)?;
+        }
+    }
+    Ok(())
+}
+
+fn trace_on_host(folder: &Path, file: &Path) -> PathBuf {
+    folder.join(file.file_name().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_content() {
+        let frame = |at| Captured { at, len: 60 };
+        let first = name(Path::new("../up/my cap.v2.pcap"), &[frame(0), frame(7)]);
+        assert!(first.to_string_lossy().starts_with("mycap-"), "{first:?}");
+        assert_eq!(first.components().count(), 1);
+        let other = name(Path::new("my cap.pcap"), &[frame(0), frame(8)]);
+        assert_ne!(first, other);
+        assert_eq!(
+            other,
+            name(Path::new("/x/mycap.pcapng"), &[frame(0), frame(8)])
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! Bulk transfer over one TCP connection: large writes for as long as the kernel takes them.
+
+use std::io::{ErrorKind, Write as _};
+use std::os::fd::AsFd;
+
+use nix::poll::PollFlags;
+
+use super::{Counted, LoopError, LoopSent, Peers, Times};
+use crate::clock::reading::realtime_ns;
+use crate::packet::fill;
+use crate::protocol::LoopDone;
+use crate::tcp_socket;
+use crate::wait::{Alarm, Stop, Woken};
+
+/// One write, and the length after which the data begin anew: the most that one super-packet of GSO holds.
+pub const BLOCK: usize = 1 << 16;
+
+/// The data of a flow, over and over.
+pub fn block(flow: u16) -> Vec<u8> {
+    let mut block = vec![0; BLOCK];
+    fill(flow, 0, &mut block);
+    block
+}
+
+/// As much as goes.
+pub struct TcpBulk {
+    peers: Peers,
+}
+
+impl TcpBulk {
+    pub(super) fn new(peers: Peers) -> Self {
+        Self { peers }
+    }
+
+    /// Connects, writes until the stop time, and drops the connection.
+    pub fn run(self, times: Times, stop: &Stop) -> Result<LoopSent, LoopError> {
+        let peers = self.peers;
+        let failed = |doing| peers.failed(doing);
+        let alarm = Alarm::new().map_err(failed("have a timer"))?;
+        let mut result = LoopSent::default();
+        result.done.flow = peers.flow;
+        let Some(mut stream) = peers.connect(times, &alarm, stop)? else {
+            return Ok(result);
+        };
+        let data = block(peers.flow);
+        let mut at = 0;
+        let mut counted = Counted::not_yet();
+        loop {
+            let now = realtime_ns();
+            if now >= times.window.stop_ns || stop.is_raised() {
+                break;
+            }
+            counted.begin(times, &peers, &stream)?;
+            match stream.write(&data[at..]) {
+                Ok(0) => return Err(peers.closed()),
+                Ok(n) => at = (at + n) % BLOCK,
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => {
+                        let until = if now < times.measure_from_ns {
+                            times.measure_from_ns
+                        } else {
+                            times.window.stop_ns
+                        };
+                        let room = (stream.as_fd(), PollFlags::POLLOUT);
+                        let woken = alarm.until_ready(until, stop, room);
+                        if woken.map_err(failed("wait"))? == Woken::Stopped {
+                            break;
+                        }
+                    }
+                    ErrorKind::Interrupted => {}
+                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                        return Err(peers.closed());
+                    }
+                    _ => return Err(failed("write")(error)),
+                },
+            }
+        }
+        let measured_ns = times.measured_ns(realtime_ns());
+        let tcp = counted.end(&peers, &stream)?;
+        tcp_socket::drop_at_once(stream).map_err(failed("close the connection"))?;
+        result.done = LoopDone {
+            measured_ns,
+            tcp,
+            ..result.done
+        };
+        Ok(result)
+    }
+}

@@ -1,0 +1,78 @@
+//! Which sender a trial gets: the one that the scenario names, or the one that suits its traffic.
+
+use vifbench_scenarios::scenario::{Arrivals, SendBy};
+
+use super::{GsoSender, MmsgSender, PnetSender, RingSender, Sender, SenderError, XdpSender};
+use crate::protocol::{Generate, Pace};
+
+/// A sender, and what is to be said of it in the report.
+pub struct Chosen {
+    /// The sender.
+    pub sender: Box<dyn Sender>,
+    /// Its word in scenarios, and why it was taken where nobody named it.
+    pub said: String,
+}
+
+/// Opens the sender of a plan.
+///
+/// # Errors
+/// When the one that was named cannot work here. `auto` always finds one where raw sockets can be had.
+pub fn open(plan: &Generate) -> Result<Chosen, SenderError> {
+    match plan.sender {
+        SendBy::Auto => automatic(plan),
+        named => Ok(Chosen {
+            sender: named_sender(plan, named)?,
+            said: named.word().to_owned(),
+        }),
+    }
+}
+
+fn named_sender(plan: &Generate, named: SendBy) -> Result<Box<dyn Sender>, SenderError> {
+    let interface = &plan.interface;
+    Ok(match named {
+        SendBy::Auto | SendBy::Pnet => Box::new(PnetSender::open(interface)?),
+        SendBy::Mmsg => Box::new(MmsgSender::open(interface)?),
+        SendBy::Ring => Box::new(RingSender::open(interface)?),
+        SendBy::Gso => Box::new(GsoSender::open(interface)?),
+        SendBy::Xdp => Box::new(XdpSender::open(interface)?),
+        SendBy::Pktgen => {
+            return Err(SenderError::Unable {
+                sender: "pktgen",
+                interface: interface.clone(),
+                why: "the kernel's pktgen writes packets of its own, without vifbench's numbers, times and checksums, so that \
+                      nothing in a report could be matched"
+                    .to_owned(),
+            });
+        }
+    })
+}
+
+/// Where machines share a CPU, one packet a call that waits for room; for traffic that saturates, super-packets where the
+/// kernel cuts them up; else straight to the driver.
+fn automatic(plan: &Generate) -> Result<Chosen, SenderError> {
+    let interface = &plan.interface;
+    if plan.pace == Pace::Sleep {
+        return Ok(Chosen {
+            sender: Box::new(PnetSender::open(interface)?),
+            said: "pnet (auto: the machine's CPU is shared)".to_owned(),
+        });
+    }
+    let saturates = |arrivals: &Arrivals| matches!(arrivals, Arrivals::Saturate { .. });
+    let mut why = "mmsg (auto: paced traffic goes straight to the driver)".to_owned();
+    if plan.flows.iter().any(|flow| saturates(&flow.arrivals)) {
+        match GsoSender::open(interface) {
+            Ok(sender) => {
+                return Ok(Chosen {
+                    sender: Box::new(sender),
+                    said: "gso (auto: some of the traffic saturates)".to_owned(),
+                });
+            }
+            Err(error @ SenderError::Unable { .. }) => why = format!("mmsg (auto: {error})"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Chosen {
+        sender: Box::new(MmsgSender::open(interface)?),
+        said: why,
+    })
+}
