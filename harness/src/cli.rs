@@ -113,6 +113,11 @@ pub enum Command {
         #[arg(long)]
         although_different: bool,
     },
+    /// Find the patch of a series that moved a number, by sealed trials: exact, so one a step is enough.
+    #[command(
+        after_help = "Examples:\n  vifbench bisect --metric dom0_cpu_per_packet\n  vifbench bisect my-patches --metric delay_p50 --scenario small.yaml --every"
+    )]
+    Bisect(BisectArgs),
     /// What all runs of a folder measured over time, and where it changed.
     #[command(
         after_help = "Example: vifbench history --out results --otava otava/ && cd otava && otava analyze --config otava.yaml"
@@ -288,6 +293,28 @@ pub enum LabCommand {
     },
     /// Prove on this machine that sealed trials are exact: run each again and again under different loads.
     Verify(VerifyArgs),
+}
+
+/// `vifbench bisect ...`
+#[derive(Debug, clap::Args)]
+pub struct BisectArgs {
+    /// A folder with `linux-VERSION/series` below it; vifbench's own patches without it.
+    pub series: Option<PathBuf>,
+    /// The number that moved, by its name in `judge: matters:`, as `dom0_cpu_per_packet` or `delay_p50`.
+    #[arg(long)]
+    pub metric: String,
+    /// Library name or file of a sealed scenario without a sweep; its traffic is played, its variants are not used.
+    #[arg(long, default_value = "quickstart")]
+    pub scenario: String,
+    /// Measure every step instead of searching: also shows steps that cancel each other.
+    #[arg(long)]
+    pub every: bool,
+    /// Where the run is kept.
+    #[arg(long, default_value = "results")]
+    pub out: PathBuf,
+    /// Spaces the packets.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
 }
 
 /// `vifbench lab verify ...`

@@ -57,6 +57,10 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             commands::run::run(args, format, progress, &cancel)
         }
         Command::Simulate(args) => commands::simulate::run(args, format, progress),
+        Command::Bisect(args) => {
+            let cancel = interrupt::install()?;
+            commands::bisect::run(args, format, progress, &cancel)
+        }
         Command::Resume { run } => {
             let cancel = interrupt::install()?;
             commands::run::resume(run, format, progress, &cancel)

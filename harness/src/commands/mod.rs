@@ -2,6 +2,7 @@
 
 pub mod analyze;
 pub mod bench;
+pub mod bisect;
 pub mod compare;
 pub mod doctor;
 pub mod enrol;

@@ -101,10 +101,19 @@ pub fn execute(
     progress: &dyn Progress,
 ) -> Result<(), Failure> {
     let vifprobe = read_vifprobe()?;
+    execute_with(run, bench, &mut Variants::new(&vifprobe), progress)
+}
+
+/// As [`execute`], with variants that the caller knows how to build.
+pub fn execute_with(
+    run: &mut RunDir,
+    bench: &mut Bench,
+    variants: &mut Variants<'_>,
+    progress: &dyn Progress,
+) -> Result<(), Failure> {
     let finished = run.finished()?;
     let trials = run.record().plan.trials.clone();
     let total = trials.len() as u64;
-    let mut variants = Variants::new(&vifprobe);
     bench.lease(&run.record().plan, progress)?;
     // A virtual lab's machines are known only once a state is loaded.
     let mut crew = match bench.virtual_lab() {
@@ -122,15 +131,7 @@ pub fn execute(
         task.message(&what);
         run.event("trial-started", Some(plan.number), &what)?;
         let part = run.begin_trial(plan.number)?;
-        let result = attempt(
-            run,
-            bench,
-            crew.as_mut(),
-            &mut variants,
-            plan,
-            &part,
-            progress,
-        );
+        let result = attempt(run, bench, crew.as_mut(), variants, plan, &part, progress);
         let record = match result {
             Ok(record) => record,
             // Whatever a wait that was cut short calls itself.

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use vifbench_provisioning::host::HostExt as _;
-use vifbench_provisioning::lab::VirtualLab;
+use vifbench_provisioning::lab::{LabError, VirtualLab};
 use vifbench_provisioning::modules::ModuleError;
-use vifbench_provisioning::modules::builder::BuiltModules;
+use vifbench_provisioning::modules::builder::{BuiltModules, ModuleBuilder};
 use vifbench_provisioning::modules::swap::Pair;
 use vifbench_reports::store::ModuleProof;
 use vifbench_scenarios::plan::TrialPlan;
@@ -31,6 +31,8 @@ pub struct Variants<'a> {
     built: BTreeMap<(String, String), BuiltModules>,
     /// The hash of this very program, once it is asked for.
     program: Option<String>,
+    /// Where variants are beginnings of a series: by name, how many patches.
+    steps: Option<(ModuleBuilder, BTreeMap<String, usize>)>,
 }
 
 impl<'a> Variants<'a> {
@@ -40,6 +42,19 @@ impl<'a> Variants<'a> {
             vifprobe,
             built: BTreeMap::new(),
             program: None,
+            steps: None,
+        }
+    }
+
+    /// Variants that are beginnings of a series, by name, with the modules' own defaults and no settings.
+    pub fn steps(
+        vifprobe: &'a [u8],
+        builder: ModuleBuilder,
+        steps: BTreeMap<String, usize>,
+    ) -> Self {
+        Self {
+            steps: Some((builder, steps)),
+            ..Self::new(vifprobe)
         }
     }
 
@@ -67,7 +82,7 @@ impl<'a> Variants<'a> {
             let release = crew.dom0().check("uname -r", STEP)?.text();
             let pair = self.pair(variant, &release, progress)?;
             crew.swap(&pair, &folder, progress)?;
-            crew.set(&Settings::of(variant))?;
+            crew.set(&self.settings(variant))?;
             return crew.prove(&pair);
         };
         // The kernel is the images': it need not be asked of a machine that may not even be there.
@@ -76,10 +91,17 @@ impl<'a> Variants<'a> {
         if !lab.has(&tag)? {
             self.save_live(bench, &pair, &tag, progress)?;
         }
-        bench.load(&tag, plan.mode)?;
+        match bench.load(&tag, plan.mode) {
+            Err(Failure::Lab(error @ LabError::DamagedState { .. })) => {
+                progress.note(&error.to_string());
+                self.save_live(bench, &pair, &tag, progress)?;
+                bench.load(&tag, plan.mode)?;
+            }
+            loaded => loaded?,
+        }
         let mut crew = bench.crew()?;
         crew.record(&folder)?;
-        crew.set(&Settings::of(variant))?;
+        crew.set(&self.settings(variant))?;
         crew.prove(&pair)
     }
 
@@ -132,7 +154,9 @@ impl<'a> Variants<'a> {
         }
         let program = self.program.as_deref().unwrap_or_default();
         let machine = lab.machine_id()?;
-        Name::new(&machine, &self.tag(&pair), program, plan).map_err(|error| {
+        // The same modules with and without a variant's settings are two things.
+        let pair = format!("{} {:?}", self.tag(&pair), self.settings(&plan.variant));
+        Name::new(&machine, &pair, program, plan).map_err(|error| {
             Failure::Usage(format!(
                 "the plan of trial {} has no name: {error}",
                 plan.number
@@ -162,6 +186,18 @@ impl<'a> Variants<'a> {
         release: &str,
         progress: &dyn Progress,
     ) -> Result<Pair, Failure> {
+        if let Some((builder, steps)) = &self.steps {
+            let count = *steps.get(&variant.name).ok_or_else(|| {
+                Failure::Usage(format!("{} is no step of the series", variant.name))
+            })?;
+            let task = progress.start(&format!("modules of {}", variant.name), None);
+            let kernel = builder.kernel(release).map_err(ModuleError::from)?;
+            let built = builder
+                .build_first(count, &kernel, &|text| task.message(text))
+                .map_err(ModuleError::from)?;
+            task.finish("built");
+            return Ok(Pair::Built(Box::new(built)));
+        }
         let series = match variant.patches {
             Patches::Stock => return Ok(Pair::Stock),
             Patches::Shadow => "shadow",
@@ -188,6 +224,14 @@ impl<'a> Variants<'a> {
         Ok(Pair::Built(Box::new(modules)))
     }
 
+    fn settings(&self, variant: &Variant) -> Settings {
+        match self.steps {
+            None => Settings::of(variant),
+            // An early step lacks most parameters.
+            Some(_) => Settings::default(),
+        }
+    }
+
     /// The name of the state in which the pair is live: by content, so that a rebuilt module has another one.
     fn tag(&self, pair: &Pair) -> String {
         let mut hash = blake3::Hasher::new();
@@ -195,7 +239,11 @@ impl<'a> Variants<'a> {
         if let Pair::Built(modules) = pair {
             hash.update(modules.hash.as_bytes());
         }
-        format!("{}-{}", pair.series(), &hash.finalize().to_hex()[..16])
+        format!(
+            "{}-{}",
+            pair.series().replace(' ', "-"),
+            &hash.finalize().to_hex()[..16]
+        )
     }
 }
 

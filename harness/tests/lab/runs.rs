@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Lab, SMALL, open_path, tree};
+use crate::support::{Lab, SMALL, events, open_path, tree};
 
 /// Trial records of a run, in order.
 fn trials(lab: &Lab) -> Vec<Value> {
@@ -73,6 +73,22 @@ fn a_sealed_run_is_complete_proved_and_exact() {
                 "every clock has a bound: {clock}"
             );
         }
+    }
+
+    // What is known is looked up, also under another name of the variant and in another order.
+    let again = lab.write("again.yaml", &SMALL.replace("name: stock", "name: plain"));
+    let args = ["run", again.to_str().expect("UTF-8"), "--out", "looked-up"];
+    lab.expect(0, &args);
+    let found = std::fs::read_dir(lab.path("looked-up"))
+        .expect("the folder is read")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.join("events.jsonl").exists())
+        .expect("a run");
+    assert_eq!(events(&found, "looked-up"), 2);
+    for trial in 1..=2 {
+        let path = format!("trials/{trial}/gen/result.json");
+        let same = |run: &std::path::Path| std::fs::read(run.join(&path)).expect("a result");
+        assert_eq!(same(&lab.run()), same(&found));
     }
 
     // The report is rebuilt byte for byte.

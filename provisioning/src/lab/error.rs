@@ -163,6 +163,14 @@ pub enum LabError {
         /// Those there are.
         known: String,
     },
+    /// A saved state in the cache that QEMU does not take.
+    #[error("the saved machine {} is damaged and was removed: {why}; it is made again", path.display())]
+    DamagedState {
+        /// Its file.
+        path: PathBuf,
+        /// What QEMU said.
+        why: String,
+    },
     /// A saved state that does not exist.
     #[error("the lab `{lab}` has no saved state `{tag}`")]
     NoSuchState {

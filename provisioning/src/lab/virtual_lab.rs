@@ -659,8 +659,18 @@ impl VirtualLab {
         }
         files::touch(&file)?;
         self.machine.quit()?;
-        self.machine
-            .start(&self.netns, &self.images, record.seed, &From::File(&file))?;
+        let started =
+            self.machine
+                .start(&self.netns, &self.images, record.seed, &From::File(&file));
+        if let Err(error) = started {
+            // Whatever is left of it would not serve the next run either.
+            self.machine.kill()?;
+            files::remove(&file)?;
+            return Err(LabError::DamagedState {
+                path: file,
+                why: error.to_string(),
+            });
+        }
         self.machine.save(tag)?;
         self.change(|record| {
             record.states.insert(tag.to_owned());

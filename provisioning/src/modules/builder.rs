@@ -447,6 +447,19 @@ impl ModuleBuilder {
         self.build_patches(variant, series.variant(variant)?, kernel, progress)
     }
 
+    /// Both modules with the first so many patches of the series; with none, they differ from the packaged ones only in
+    /// who built them.
+    pub fn build_first(
+        &self,
+        count: usize,
+        kernel: &Kernel,
+        progress: &dyn Fn(&str),
+    ) -> Result<BuiltModules, BuildError> {
+        let series = self.series(&kernel.line)?;
+        let patches = &series.patches[..count.min(series.patches.len())];
+        self.build_patches(&format!("step {count}"), patches, kernel, progress)
+    }
+
     /// Applies, checks the style of, and builds every beginning of the series, so that each step can be bisected.
     pub fn check(
         &self,
