@@ -48,13 +48,15 @@ struct Rates {
 pub fn measure(bench: &Bench<'_>) -> Result<Answer, BenchError> {
     let millis = u64::from(SECONDS * bench.amount(1000));
     let wire = Wire::new(Path::Straight)?;
-    // Super-packets are cut up before the driver, so that packets are counted.
+    // Super-packets are cut up, and their checksums computed, before the driver: packets are counted, and are whole.
     for end in [End::Tx, End::Rx] {
         let mut ethtool = wire.command(end, "ethtool");
         ethtool.args([
             "-K",
             interface(end),
             "tx-udp-segmentation",
+            "off",
+            "tx",
             "off",
             "gro",
             "off",
