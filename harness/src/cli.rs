@@ -39,6 +39,7 @@ Examples:
   vifbench trust                          how often is a verdict wrong?
   vifbench compare results/A results/B    two nights against each other
   vifbench history                        all nights, and where something changed
+  vifbench bench                          the ruler itself, beside public tools
   vifbench undo dom0                      restore a host after a killed run";
 
 /// The commands.
@@ -168,6 +169,13 @@ pub enum Command {
         #[arg(long, value_name = "SPAN")]
         longest: Option<Span>,
     },
+    /// Measure the ruler itself on this machine, beside public tools: how fast it is, and how true.
+    ///
+    /// Sends and captures in network namespaces that it makes and removes; needs root. Nothing else should run meanwhile.
+    #[command(
+        after_help = "Examples:\n  vifbench bench                             all parts, some minutes\n  vifbench bench clocks analysis --json\n  vifbench bench capture --quick"
+    )]
+    Bench(BenchArgs),
     /// The kernel patches: list, check, build.
     #[command(
         subcommand,
@@ -201,6 +209,54 @@ pub enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// What `vifbench bench` measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// Captures under full load: losses and CPU time, beside tcpdump and dumpcap.
+    Capture,
+    /// How often the bound of a clock estimate holds, over random worlds.
+    Clocks,
+    /// Speed and memory of `analyze`, beside tshark.
+    Analysis,
+    /// The same packets counted by iperf3, tshark and capinfos.
+    Agreement,
+    /// Packets a second of each sender on one core, beside trafgen.
+    Senders,
+    /// How close to its time each packet of a constant rate leaves, beside trafgen and iperf3.
+    Pacing,
+}
+
+impl Part {
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Capture => "capture",
+            Self::Clocks => "clocks",
+            Self::Analysis => "analysis",
+            Self::Agreement => "agreement",
+            Self::Senders => "senders",
+            Self::Pacing => "pacing",
+        }
+    }
+}
+
+/// `vifbench bench ...`
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    /// What to measure; everything without any.
+    #[arg(value_enum)]
+    pub parts: Vec<Part>,
+    /// A tenth of the packets and worlds: rougher numbers, sooner.
+    #[arg(long)]
+    pub quick: bool,
+    /// The same as `--format json`.
+    #[arg(long)]
+    pub json: bool,
+    /// Keep the captures that were made in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
 }
 
 /// `vifbench lab ...`

@@ -16,6 +16,7 @@ use vifbench_reports::error::ReportError;
 use vifbench_reports::simulated::ServiceFitError;
 use vifbench_scenarios::file::FileError;
 
+use crate::commands::bench::BenchError;
 use crate::exit::Exit;
 use crate::interrupt::InterruptError;
 use crate::store::StoreError;
@@ -111,6 +112,9 @@ pub enum Failure {
     /// Ctrl-C.
     #[error("interrupted; the hosts are restored")]
     Interrupted,
+    /// The bench.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// The signal handler.
     #[error(transparent)]
     Signals(#[from] InterruptError),
@@ -179,6 +183,7 @@ impl Failure {
             | Self::State(_)
             | Self::Probe { .. }
             | Self::NotExact { .. }
+            | Self::Bench(_)
             | Self::Io { .. } => Exit::Infra,
             Self::Report(_) | Self::ServiceFit(ServiceFitError::Run(_)) | Self::Signals(_) => {
                 Exit::Internal

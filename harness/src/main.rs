@@ -111,6 +111,10 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             };
             commands::analyze::run(tx, rx, &options, format)
         }
+        Command::Bench(args) => {
+            let cancel = interrupt::install()?;
+            commands::bench::run(args, format, progress, &cancel)
+        }
         Command::Undo { host, lab } => commands::undo::run(host, lab.as_deref(), format, progress),
         Command::Enrol { address, netns } => {
             commands::enrol::run(address, netns.as_deref(), format)

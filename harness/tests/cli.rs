@@ -150,8 +150,8 @@ fn help_has_examples_and_exit_codes() {
         .success()
         .stdout(contains("Examples:").and(contains("DUT-CRASH")));
     for command in [
-        "doctor", "lab", "scenario", "run", "resume", "report", "analyze", "patches", "undo",
-        "enrol",
+        "doctor", "lab", "scenario", "run", "resume", "report", "analyze", "bench", "patches",
+        "undo", "enrol",
     ] {
         vifbench()
             .args([command, "--help"])
@@ -454,4 +454,24 @@ fn a_lab_refuses_what_only_the_model_can() {
         .code(2)
         .stderr(contains("variant `breakeven` has `regulator: breakeven`"))
         .stderr(contains("vifbench simulate paper-theory"));
+}
+
+/// The parts that need nothing but this program: no root, no network, no other tool.
+#[test]
+fn bench_tells_what_it_measured() {
+    let output = vifbench()
+        .args(["bench", "clocks", "--quick", "--json"])
+        .assert()
+        .success()
+        .get_output()
+        .stdout
+        .clone();
+    let told: serde_json::Value = serde_json::from_slice(&output).unwrap();
+    assert!(told["machine"]["kernel"].is_string());
+    let rows = told["parts"]["clocks"]["rows"].as_array().unwrap();
+    let held = rows
+        .iter()
+        .find(|row| row["what"] == "truth within the bound all along" && row["by"] == "vifbench");
+    assert!(held.unwrap()["value"].as_f64().unwrap() >= 99.0);
+    vifbench().args(["bench", "clock"]).assert().code(2);
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::pcap_file::FileFormat;
+
 /// Raised whenever a message changes its meaning; both ends must agree exactly.
 pub const VERSION: u32 = 2;
 
@@ -36,8 +38,61 @@ pub struct CaptureSpec {
     pub filter: String,
     /// Bytes kept of each packet.
     pub snaplen: u32,
-    /// Kernel ring size in bytes.
+    /// Size in bytes of each kernel ring.
     pub buffer: u32,
+    /// How it is done, where that is not as usual.
+    #[serde(default)]
+    pub options: CaptureOptions,
+}
+
+/// How a capture is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CaptureOptions {
+    /// Kernel rings that share the packets (`PACKET_FANOUT`), each read by a thread of its own; merged by stamp.
+    pub rings: u8,
+    /// Packets are handed over one by one as they come, not by the block: for delays seen live, at a price in CPU time.
+    pub immediate: bool,
+    /// What is written.
+    pub format: FileFormat,
+    /// Who is to stamp the packets.
+    pub stamps: StampSource,
+    /// The most bytes of packets that are written (before compression): hosts may keep their files in memory. What comes
+    /// beyond is counted as dropped by the application.
+    pub most_bytes: Option<u64>,
+}
+
+impl Default for CaptureOptions {
+    fn default() -> Self {
+        Self {
+            rings: 1,
+            immediate: false,
+            format: FileFormat::default(),
+            stamps: StampSource::default(),
+            most_bytes: None,
+        }
+    }
+}
+
+/// Who stamps packets. Stamps of different sources are of different clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StampSource {
+    /// The kernel, by the host's clock.
+    #[default]
+    Host,
+    /// The NIC, by its own clock; received packets only.
+    Adapter,
+}
+
+impl StampSource {
+    /// As it is told in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Adapter => "adapter",
+        }
+    }
 }
 
 /// One flow to send; addresses are resolved by the controller from the lab file.
@@ -123,6 +178,22 @@ pub struct Prepare {
     pub domains: bool,
     /// Time between samples of domain CPU time, in nanoseconds.
     pub sample_every_ns: u64,
+    /// Exchange clocks during the trial too.
+    #[serde(default)]
+    pub clock: Option<ClockWatch>,
+}
+
+/// Two-way exchanges while a trial runs: a few small frames, so that a clock that is set or wanders is seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockWatch {
+    /// Interface to use.
+    pub interface: String,
+    /// The reference's MAC address.
+    pub peer_mac: String,
+    /// Time between two rounds, in nanoseconds of the host's clock.
+    pub every_ns: u64,
+    /// Exchanges of a round.
+    pub count: u32,
 }
 
 /// The generator's part.
@@ -253,7 +324,7 @@ pub struct CaptureReady {
     pub link_type: i32,
     /// Time stamps resolved to nanoseconds (verified), or to microseconds.
     pub nanoseconds: bool,
-    /// Where stamps come from: `host`, `adapter`, ...
+    /// Who stamps, by which clock: `host`, or `adapter` and the number of the NIC's clock.
     pub timestamp_source: String,
 }
 
@@ -272,6 +343,9 @@ pub struct CaptureDone {
     pub dropped_kernel: u64,
     /// Dropped by the interface.
     pub dropped_interface: u64,
+    /// Handed over by the kernel, but not written: beyond [`CaptureOptions::most_bytes`].
+    #[serde(default)]
+    pub dropped_application: u64,
 }
 
 /// What the generator did.
@@ -431,6 +505,9 @@ pub struct ProbeResult {
     pub domains_by: Option<String>,
     /// Clock readings at prepare, start, stop and drain.
     pub clock: Vec<ClockReading>,
+    /// Exchanges with the reference between start and stop, where they were asked for.
+    #[serde(default)]
+    pub exchanges: Vec<Exchange>,
     /// Anything a reader of the numbers must know.
     pub warnings: Vec<String>,
     /// Why the trial did not run, where it did not.
@@ -472,6 +549,40 @@ pub struct Ruler {
     pub interfaces: Vec<(String, String, String)>,
     /// Loaded Xen modules: name, srcversion, build-id; empty where the module has none.
     pub modules: Vec<(String, String, String)>,
+    /// What keeps the clock right, where something does.
+    #[serde(default)]
+    pub clock: Vec<Discipline>,
+}
+
+/// A daemon that keeps a clock right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discipline {
+    /// `chrony` or `ptp`.
+    pub daemon: String,
+    /// What it says.
+    pub state: DisciplineState,
+}
+
+/// What such a daemon says of the clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisciplineState {
+    /// It follows a source.
+    Followed {
+        /// Which.
+        source: String,
+        /// This clock less the source's, in nanoseconds, by the daemon's own estimate.
+        offset_ns: i64,
+        /// How far from it the clock may be, where the daemon tells.
+        bound_ns: Option<u64>,
+        /// Whether it takes the clock to be right.
+        synchronised: bool,
+    },
+    /// Its tool is there, but tells nothing.
+    Silent {
+        /// What came instead.
+        why: String,
+    },
 }
 
 /// What the probe answers.

@@ -8,12 +8,14 @@ use std::thread::ScopedJoinHandle;
 use thiserror::Error;
 
 use crate::capture::{CaptureError, RunningCapture};
+use crate::clock::exchange::{ExchangeError, exchange};
 use crate::clock::reading::{read_clocks, realtime_ns};
 use crate::counters::snapshot;
 use crate::domains::Sampler;
 use crate::generator::{Generator, GeneratorError, Window};
 use crate::protocol::{
-    Arm, CaptureReady, ClockReading, Counters, Prepare, ProbeResult, Sent, VERSION,
+    Arm, CaptureReady, ClockReading, ClockWatch, Counters, Exchange, Prepare, ProbeResult, Sent,
+    VERSION,
 };
 use crate::responder::{ResponderError, RunningResponder};
 use crate::senders::Sender;
@@ -24,6 +26,9 @@ pub const RESULT_FILE: &str = "result.json";
 
 /// Counters are read this long before the start, so that reading them is over when the first packet is due.
 const LEAD_NS: u64 = 200_000_000;
+
+/// Rounds of clock exchanges during a trial are no closer than this.
+const SHORTEST_ROUND_NS: u64 = 10_000_000;
 
 /// `CLOCK_REALTIME` was set when it moved against `CLOCK_MONOTONIC` by more than this.
 const STEP_NS: u64 = 1_000_000;
@@ -282,9 +287,13 @@ impl Trial {
         };
         let generator = self.generator.take();
         let end = self.end.clone();
-        let (outcome, sent) = std::thread::scope(|scope| {
+        let told = &self.end.clone();
+        let clock = self.plan.clock.clone();
+        let (outcome, sent, exchanged) = std::thread::scope(|scope| {
             let sending =
                 generator.map(|mut generator| scope.spawn(move || generator.run(window, &end)));
+            let exchanging = clock
+                .map(|watch| scope.spawn(move || during(&watch, arm.start_ns, arm.stop_ns, told)));
             let outcome = self.watch(sampler, arm, result, running);
             if outcome.is_err() {
                 // The generator would otherwise go on to its stop time.
@@ -292,8 +301,22 @@ impl Trial {
                     tracing::warn!("cannot end the generator: {error}");
                 }
             }
-            (outcome, sending.map(ScopedJoinHandle::join))
+            let exchanged = exchanging.map(ScopedJoinHandle::join);
+            (outcome, sending.map(ScopedJoinHandle::join), exchanged)
         });
+        match exchanged {
+            None => {}
+            Some(Ok(Ok(exchanges))) => result.exchanges = exchanges,
+            // The trial has the exchanges before and after it.
+            Some(Ok(Err(error))) => result
+                .warnings
+                .push(format!("no clock exchanges during the trial: {error}")),
+            Some(Err(_)) => {
+                return Err(
+                    "the thread that exchanges clocks died: a defect of vifprobe".to_owned(),
+                );
+            }
+        }
         let sent = match sent {
             None => None,
             Some(Ok(Ok(sent))) => Some(sent),
@@ -348,6 +371,31 @@ impl Trial {
     fn counters(&self) -> Result<Counters, String> {
         snapshot::take(&self.plan.counters, &self.plan.files).map_err(|error| error.to_string())
     }
+}
+
+/// Exchanges clocks in rounds between two moments, or until told to end.
+fn during(
+    watch: &ClockWatch,
+    from_ns: u64,
+    to_ns: u64,
+    end: &Stop,
+) -> Result<Vec<Exchange>, ExchangeError> {
+    let system = |error| ExchangeError::System {
+        doing: "wait for the next clock exchange",
+        interface: watch.interface.clone(),
+        error,
+    };
+    let alarm = Alarm::new().map_err(system)?;
+    let every_ns = watch.every_ns.max(SHORTEST_ROUND_NS);
+    let mut exchanges = Vec::new();
+    let mut next = from_ns;
+    while next < to_ns && alarm.until(next, end).map_err(system)? == Woken::Due {
+        let done = exchange(&watch.interface, &watch.peer_mac, watch.count, every_ns / 2)?;
+        exchanges.extend(done.exchanges);
+        // A round that took long, or a clock that was set forward, leaves rounds out.
+        next = next.max(realtime_ns().saturating_sub(every_ns)) + every_ns;
+    }
+    Ok(exchanges)
 }
 
 /// Where a trial's results lie.
@@ -477,6 +525,7 @@ mod tests {
             files: vec!["/proc/uptime".into()],
             domains: false,
             sample_every_ns: 0,
+            clock: None,
         }
     }
 

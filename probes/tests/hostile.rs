@@ -1,23 +1,22 @@
 //! Files and messages from a hostile hand: mutations of a kept corpus against every reader of foreign bytes.
 //!
-//! cargo-fuzz needs a nightly compiler, which this project does not use; so the mutations are made here, from a seed
-//! that is printed when something fails. A run takes some seconds; `VIFBENCH_HOSTILE_SECONDS=7200` makes it hours.
-//! What was found goes into `tests/corpus/`, whose files are all read as they are, too.
+//! The mutations are blind and made from a seed that is printed when something fails, so that they need nothing but the
+//! test. A run takes some seconds; `VIFBENCH_HOSTILE_SECONDS=7200` makes it hours. `probes/fuzz/run` has libFuzzer look
+//! for new paths through the same checks. What either finds goes into `tests/corpus/`, whose files are all read as they
+//! are, too.
+
+#[path = "hostile/checks.rs"]
+mod checks;
 
 use std::fs;
-use std::io::Cursor;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use vifbench_probes::frame::{Dissected, dissect};
-use vifbench_probes::packet::{UdpFrame, parse, parse_udp};
-use vifbench_probes::pcap_file::{PcapFileError, Reader};
-use vifbench_probes::protocol::{Reply, Request};
 
-const NAME: &str = "hostile.pcap";
+use checks::{look, message, read};
 
 fn corpus() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
@@ -103,59 +102,6 @@ fn mutate(rng: &mut ChaCha8Rng, bytes: &mut Vec<u8>, other: &[u8]) {
     }
 }
 
-/// Reads a file to its end or its first error, and looks into each packet.
-fn read(bytes: Vec<u8>) {
-    let size = bytes.len() as u64;
-    // A small file may hold much under zstd, but not without bound.
-    let plain = !bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
-    let told = |error: PcapFileError| {
-        let text = error.to_string();
-        assert!(text.contains(NAME), "{text}");
-        match error {
-            PcapFileError::Truncated { offset, .. } | PcapFileError::Damaged { offset, .. } => {
-                assert!(text.contains(&format!("at byte {offset}")), "{text}");
-                assert!(!plain || offset <= size, "{offset} of {size}: {text}");
-            }
-            PcapFileError::NotPcap { .. } | PcapFileError::Read { .. } => {}
-        }
-    };
-    let mut reader = match Reader::new(Cursor::new(bytes), Path::new(NAME)) {
-        Ok(reader) => reader,
-        Err(error) => return told(error),
-    };
-    let mut records = 0u64;
-    loop {
-        match reader.read() {
-            Ok(None) => break,
-            Ok(Some(record)) => {
-                assert_eq!(record.bytes.len(), record.caplen as usize);
-                look(record.link_type, record.bytes, record.len);
-                records += 1;
-                if records > 100_000 {
-                    break;
-                }
-            }
-            Err(error) => return told(error),
-        }
-    }
-    assert!(!plain || reader.offset() <= size);
-}
-
-fn look(link_type: u32, bytes: &[u8], len: u32) {
-    parse(bytes);
-    if let Dissected::Ip(frame) = dissect(link_type, bytes, len) {
-        assert!(frame.transport.len() <= bytes.len());
-        if let Some(transport) = frame.transport() {
-            assert!(transport.payload.len() <= frame.transport.len());
-            assert!(transport.payload.len() <= transport.payload_len);
-        }
-        if let Some(udp) = UdpFrame::of(&frame) {
-            udp.checksum_ok();
-            parse_udp(&udp);
-        }
-    }
-}
-
 fn memory_kib() -> u64 {
     let text = fs::read_to_string("/proc/self/status").expect("Linux has /proc");
     let line = text
@@ -223,14 +169,6 @@ fn messages_are_read_or_refused() {
             .to_vec();
         let other = messages.choose(&mut rng).expect("a message").as_bytes();
         mutate(&mut rng, &mut bytes, other);
-        if let Ok(request) = serde_json::from_slice::<Request>(&bytes) {
-            // What is taken for a request is one: it can be told again.
-            let text = serde_json::to_string(&request).expect("a request is told");
-            assert_eq!(
-                serde_json::from_str::<Request>(&text).expect("and read"),
-                request
-            );
-        }
-        drop(serde_json::from_slice::<Reply>(&bytes));
+        message(&bytes);
     }
 }

@@ -14,11 +14,14 @@ use common::{
     INTERFACE, MAC, Pipes, RX, TX, Wire, capture, cbr, flow, generate, plan, poisson, run,
 };
 use vifbench_probes::client::{ClientError, Exchanged, ProbeClient};
-use vifbench_probes::clock::estimate::{Assumptions, Interval, Method, judge, two_way};
+use vifbench_probes::clock::estimate::{Assumptions, Interval, Method, judge, track, two_way};
 use vifbench_probes::clock::reading::realtime_ns;
 use vifbench_probes::packet::{Parsed, Stamp, UdpFrame, parse};
 use vifbench_probes::pcap_file::Reader;
-use vifbench_probes::protocol::{Arm, Point, Prepare, ProbeResult, State};
+use vifbench_probes::protocol::{
+    Arm, CaptureOptions, CaptureSpec, ClockWatch, Exchange, FileFormat, Point, Prepare,
+    ProbeResult, StampSource, State,
+};
 use vifbench_probes::schedule::Schedule;
 
 const MS: u64 = 1_000_000;
@@ -50,8 +53,11 @@ fn stored(folder: &Path) -> ProbeResult {
     serde_json::from_slice(&text).unwrap()
 }
 
+/// By flow and sequence number: stamp and content.
+type Packets = BTreeMap<(u16, u32), (u64, Stamp)>;
+
 /// Every packet of a capture by flow and sequence number: when it was seen and what it says.
-fn packets(path: &Path) -> BTreeMap<(u16, u32), (u64, Stamp)> {
+fn packets(path: &Path) -> Packets {
     let mut reader = Reader::open(path).unwrap();
     assert!(reader.nanoseconds());
     let mut packets = BTreeMap::new();
@@ -173,6 +179,144 @@ fn every_packet_is_sent_captured_and_matched() {
         0,
         "the probes left something"
     );
+}
+
+/// Sends for a second to captures of these options; what was sent, and what the probe at the far end says.
+fn captured_with(options: CaptureOptions, rate: u64) -> (u64, ProbeResult, Packets) {
+    let temp = tempfile::tempdir().unwrap();
+    let wire = Wire::new();
+    let (mut tx, mut rx) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
+    let (tx_is, rx_is) = (tx.hello().unwrap(), rx.hello().unwrap());
+    let flows = vec![flow(1, false, 64, cbr(rate))];
+    tx.prepare(plan(vec![], Some(generate(flows)))).unwrap();
+    let spec = CaptureSpec {
+        options,
+        ..capture(Point::Rx, RX)
+    };
+    rx.prepare(plan(vec![spec], None)).unwrap();
+    let arm = arm(realtime_ns() + 500 * MS, 1000);
+    tx.arm(arm.clone()).unwrap();
+    rx.arm(arm).unwrap();
+    let sent = result(&mut tx, &tx_is.folder).sent.unwrap().sent;
+    let seen = result(&mut rx, &rx_is.folder);
+    assert_eq!(seen.failed, None);
+    let folder = rx_is.folder.join("trial-1");
+    let read = packets(&folder.join(&seen.captures[0].file));
+    // The file, and the result: what single rings wrote is gone.
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+    (sent, seen, read)
+}
+
+#[test]
+fn rings_that_share_a_point_lose_nothing_and_are_merged_by_stamp() {
+    for format in [FileFormat::PcapZst, FileFormat::PcapNg] {
+        let options = CaptureOptions {
+            rings: 3,
+            format,
+            ..CaptureOptions::default()
+        };
+        // `packets` refuses what is there twice.
+        let (sent, seen, read) = captured_with(options, 5000);
+        let done = &seen.captures[0];
+        assert_eq!((done.written, read.len() as u64), (sent, sent));
+        assert_eq!(
+            (
+                done.dropped_kernel,
+                done.dropped_interface,
+                done.dropped_application
+            ),
+            (0, 0, 0)
+        );
+        assert!(done.file.ends_with(format.extension()), "{}", done.file);
+        assert_eq!(seen.warnings, [""; 0]);
+        // One flow's numbers rise with its stamps.
+        let stamps: Vec<u64> = read.values().map(|(at, _)| *at).collect();
+        assert!(stamps.is_sorted());
+    }
+}
+
+#[test]
+fn what_exceeds_a_captures_limit_is_counted_and_told() {
+    let options = CaptureOptions {
+        most_bytes: Some(10_000),
+        immediate: true,
+        ..CaptureOptions::default()
+    };
+    let (sent, seen, read) = captured_with(options, 2000);
+    let done = &seen.captures[0];
+    // 60 bytes a packet, and 16 of header.
+    assert_eq!((done.written, read.len()), (132, 132));
+    assert_eq!(done.written + done.dropped_application, sent);
+    assert!(
+        seen.warnings[0].contains("reached its limit of 10000 bytes"),
+        "{:?}",
+        seen.warnings
+    );
+}
+
+#[test]
+fn stamps_of_the_adapter_are_refused_where_there_are_none() {
+    let temp = tempfile::tempdir().unwrap();
+    let wire = Wire::new();
+    let mut rx = wire.probe(RX, temp.path());
+    rx.hello().unwrap();
+    let with = |point, options| CaptureSpec {
+        options,
+        ..capture(point, RX)
+    };
+    let by_adapter = CaptureOptions {
+        stamps: StampSource::Adapter,
+        ..CaptureOptions::default()
+    };
+    let mut refused = |spec| {
+        let error = rx.prepare(plan(vec![spec], None)).unwrap_err();
+        error.to_string()
+    };
+    let error = refused(with(Point::Rx, by_adapter.clone()));
+    assert!(error.contains("does not stamp every packet"), "{error}");
+    let error = refused(with(Point::Tx, by_adapter));
+    assert!(error.contains("before the NIC stamps them"), "{error}");
+    let none = CaptureOptions {
+        rings: 0,
+        ..CaptureOptions::default()
+    };
+    let error = refused(with(Point::Rx, none));
+    assert!(error.contains("use 1 to 64"), "{error}");
+}
+
+#[test]
+fn clocks_are_watched_while_a_trial_runs() {
+    let temp = tempfile::tempdir().unwrap();
+    let wire = Wire::new();
+    let (mut tx, mut rx) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
+    let folder = tx.hello().unwrap().folder;
+    rx.hello().unwrap();
+    rx.serve_clock(INTERFACE[RX]).unwrap();
+    let mut watched = plan(vec![], Some(generate(vec![flow(1, false, 64, cbr(1000))])));
+    watched.clock = Some(ClockWatch {
+        interface: INTERFACE[TX].into(),
+        peer_mac: MAC[RX].into(),
+        every_ns: 100 * MS,
+        count: 3,
+    });
+    tx.prepare(watched).unwrap();
+    let arm = arm(realtime_ns() + 500 * MS, 1000);
+    let interval = Interval {
+        from_ns: arm.start_ns,
+        to_ns: arm.stop_ns,
+    };
+    tx.arm(arm).unwrap();
+    let done = result(&mut tx, &folder);
+    assert_eq!((done.failed, done.warnings.len()), (None, 0));
+    // Ten rounds; a busy machine may leave some out.
+    let n = done.exchanges.len();
+    assert!((9..=30).contains(&n), "{n}");
+    let inside = |e: &&Exchange| interval.from_ns <= e.t1 && e.t4 <= interval.to_ns + 100 * MS;
+    assert_eq!(done.exchanges.iter().filter(inside).count(), n);
+    let track = track(&done.exchanges, interval, &Assumptions::default()).unwrap();
+    assert_eq!(track.pieces.len(), 1);
+    let (offset, bound) = track.at(interval.from_ns + 500 * MS);
+    assert!(offset.abs() <= bound, "{offset} {bound}");
 }
 
 #[test]

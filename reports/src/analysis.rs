@@ -16,6 +16,7 @@ use crate::metrics::{containers, cpu, transactions};
 use crate::packets::{self, CaptureCount};
 use crate::ruler;
 use crate::rundir::RunDir;
+use crate::search::{self, VariantSearch};
 use crate::store::{Event, Outcome, RunRecord, TrialRecord};
 use crate::summary::{RunSummary, TrialState, TrialSummary, marks};
 use crate::tables;
@@ -32,6 +33,8 @@ pub struct Analysis {
     pub trials: Vec<TrialAnalysis>,
     /// The numbers.
     pub summary: RunSummary,
+    /// What a throughput search found; empty where there was none.
+    pub search: Vec<VariantSearch>,
 }
 
 /// One planned trial.
@@ -86,13 +89,16 @@ pub fn analyze(run: &RunDir, progress: &dyn Progress) -> Result<Analysis, Report
     let judgement = verdict::judge(&record, &summaries, &comparisons, &known);
     let records: Vec<&TrialRecord> = trials.iter().filter_map(|t| t.record.as_ref()).collect();
     let ruler = ruler::of(&record, &records);
-    let summary = RunSummary::new(&record, ruler, summaries, comparisons, judgement);
+    let search = search::read(run, &record)?;
+    let mut summary = RunSummary::new(&record, ruler, summaries, comparisons, judgement);
+    summary.search.clone_from(&search);
     tables::write_trials(&run.trials_parquet(), &summary)?;
     Ok(Analysis {
         run: record,
         events,
         trials,
         summary,
+        search,
     })
 }
 
@@ -265,6 +271,18 @@ fn measure(
 
 fn capture_warnings(captures: &[CaptureCount]) -> Vec<String> {
     let mut lines = Vec::new();
+    let mut sources: Vec<&str> = captures
+        .iter()
+        .map(|c| c.timestamp_source.as_str())
+        .collect();
+    sources.sort_unstable();
+    sources.dedup();
+    if sources.len() > 1 {
+        lines.push(format!(
+            "packets were stamped by different clocks ({}): no delay is claimed from one to another",
+            sources.join(", ")
+        ));
+    }
     for capture in captures {
         let mut say = |n: u64, what: &str| {
             if n > 0 {
@@ -278,6 +296,10 @@ fn capture_warnings(captures: &[CaptureCount]) -> Vec<String> {
         say(
             capture.dropped_interface,
             "packets dropped by the interface while capturing",
+        );
+        say(
+            capture.dropped_application,
+            "packets not written, because the capture had reached its limit",
         );
         say(
             capture.unknown_flow,

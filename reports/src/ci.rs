@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::compare::{Comparison, Finding, Meaning};
+use crate::search::VariantSearch;
 use crate::summary::{RunSummary, TrialState};
 use crate::verdict::Verdict;
 
@@ -127,6 +128,9 @@ pub fn markdown(summary: &RunSummary) -> String {
     for mark in &summary.marks {
         // Writing to a String cannot fail.
         let _ = write!(out, "\n> {}\n", plain(mark));
+    }
+    for line in summary.search.iter().flat_map(VariantSearch::in_words) {
+        let _ = write!(out, "\n- {}\n", plain(&line));
     }
     let judged: Vec<&Comparison> = summary.comparisons.iter().filter(|c| c.judged).collect();
     if !judged.is_empty() {

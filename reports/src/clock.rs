@@ -46,6 +46,9 @@ impl HostClock {
     }
 }
 
+/// Stamps by a host's own clock.
+const HOST: &str = "host";
+
 /// One end of a hop: on which host, and how fine its stamps are.
 #[derive(Debug, Clone)]
 pub struct End {
@@ -53,6 +56,8 @@ pub struct End {
     pub point: Point,
     /// Whose clock stamps there.
     pub host: String,
+    /// Who stamps: `host`, or `adapter` with the number of its clock.
+    pub source: String,
     /// Stamps resolve nanoseconds; otherwise microseconds.
     pub nanoseconds: bool,
     /// That host's bound to the reference.
@@ -62,9 +67,12 @@ pub struct End {
 /// Error bound of a time difference between two ends, rounded up to whole nanoseconds.
 ///
 /// Two stamps of one host share their clock, so its error cancels. Between hosts the errors add up at worst.
-/// Stamps cut to microseconds add one microsecond.
+/// Stamps cut to microseconds add one microsecond. A NIC's clock is another than its host's: nothing can be claimed between
+/// the two, nor between NICs of different hosts, whose exchanges tell of the hosts' clocks only.
 pub fn hop_bound(from: &End, to: &End) -> Option<i64> {
-    let clocks = if from.host == to.host {
+    let clocks = if from.source != to.source || (from.source != HOST && from.host != to.host) {
+        return None;
+    } else if from.host == to.host {
         0.0
     } else {
         from.bound_ns? + to.bound_ns?
@@ -125,14 +133,25 @@ mod tests {
         let end = |host: &str, nanoseconds, bound_ns| End {
             point: Point::Vif,
             host: host.into(),
+            source: "host".into(),
             nanoseconds,
             bound_ns,
+        };
+        let stamped = |host: &str, source: &str| End {
+            source: source.into(),
+            ..end(host, true, Some(0.0))
         };
         let dom0 = end("dom0", true, Some(0.0));
         assert_eq!(hop_bound(&dom0, &end("dom0", true, Some(0.0))), Some(0));
         assert_eq!(hop_bound(&dom0, &end("u1", true, Some(250.5))), Some(251));
         assert_eq!(hop_bound(&dom0, &end("u1", false, Some(250.0))), Some(1250));
         assert_eq!(hop_bound(&dom0, &end("u1", true, None)), None);
+        // One capture host with two ports of one NIC: one clock.
+        let port = stamped("dom0", "adapter 0");
+        assert_eq!(hop_bound(&port, &stamped("dom0", "adapter 0")), Some(0));
+        assert_eq!(hop_bound(&port, &stamped("dom0", "adapter 1")), None);
+        assert_eq!(hop_bound(&port, &dom0), None);
+        assert_eq!(hop_bound(&port, &stamped("u1", "adapter 0")), None);
         assert_eq!(
             hop_bound(&end("u1", true, None), &end("u1", true, None)),
             Some(0)

@@ -99,6 +99,17 @@ pub const DEFINITIONS: &[Definition] = &[
         source: "RFC 7680",
     },
     Definition {
+        id: "ndr",
+        name: "Non-drop rate, partial drop rate",
+        text: "The highest rate that passed below the lowest that did not: a rate passes when no trial of it (or no more \
+               than the scenario lets exceed) lost more than the goal allows, which is nothing for the non-drop rate and \
+               `loss` for the partial one. Rates are tried from the highest by halving the range between both until it \
+               is as narrow as the scenario asks. Packets that the generator did not send count as lost: a load that \
+               was not offered was not borne. Counted over the whole trial, warm-up included.",
+        formula: Some("NDR = max { rate that passes, below every rate that does not }"),
+        source: "RFC 2544 section 26.1; RFC 9971",
+    },
+    Definition {
         id: "duplicated",
         name: "Duplicated",
         text: "Further intact copies at rx of a packet that had arrived.",

@@ -30,6 +30,7 @@ pub mod pgf;
 pub mod provenance;
 pub mod rates;
 pub mod scene;
+pub mod search;
 pub mod sheet;
 pub mod style;
 pub mod writing;
@@ -40,6 +41,7 @@ use crate::figures::chart::Figure;
 /// All figures that the run has data for. The font must be registered.
 pub fn figures(run: &Analysis) -> Vec<Figure> {
     [
+        search::figure(run),
         differences::figure(run),
         cdf::figure(run),
         cdf::tail(run),

@@ -24,6 +24,7 @@ mod page;
 pub mod report;
 pub mod ruler;
 pub mod rundir;
+pub mod search;
 pub mod simulated;
 pub mod stats;
 pub mod store;

@@ -101,6 +101,9 @@ pub struct CaptureCount {
     pub dropped_kernel: u64,
     /// Dropped by the interface.
     pub dropped_interface: u64,
+    /// Not written, because the file had reached its limit.
+    #[serde(default)]
+    pub dropped_application: u64,
 }
 
 /// Everything the captures of one trial say.
@@ -194,6 +197,7 @@ pub fn read_trial(run: &RunDir, trial: &TrialRecord) -> Result<TrialPackets, Rep
             End {
                 point: count.point,
                 host: source.host.clone(),
+                source: count.timestamp_source.clone(),
                 nanoseconds,
                 bound_ns: clock.bound_ns(),
             },
@@ -327,6 +331,7 @@ impl Joined {
             stray: 0,
             dropped_kernel: source.done.dropped_kernel,
             dropped_interface: source.done.dropped_interface,
+            dropped_application: source.done.dropped_application,
         };
         let nanoseconds = capture::read(&source.path, |seen| {
             count.packets += 1;

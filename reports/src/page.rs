@@ -5,6 +5,7 @@
 
 mod provenance;
 mod results;
+mod search;
 pub(crate) mod shell;
 mod transactions;
 mod trials;
@@ -41,6 +42,7 @@ pub(crate) fn page(run: &Analysis, figures: &[Drawn], origin: &Origin) -> String
         }
         main {
             (results::section(run))
+            (search::section(run))
             section id="figures" {
                 h2 { "Figures" }
                 @if figures.is_empty() { p { "There is nothing to draw: no trial was measured." } }

@@ -12,6 +12,7 @@ use crate::metrics::cpu::DomainUse;
 use crate::metrics::flow::FlowMetrics;
 use crate::metrics::transactions::Transactions;
 use crate::packets::CaptureCount;
+use crate::search::VariantSearch;
 use crate::stats::median;
 use crate::store::RunRecord;
 use crate::text;
@@ -250,6 +251,9 @@ pub struct RunSummary {
     pub variants: Vec<VariantRow>,
     /// Every number against the base variant.
     pub comparisons: Vec<Comparison>,
+    /// What a throughput search found; empty where there was none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub search: Vec<VariantSearch>,
     /// Every planned trial.
     pub trials: Vec<TrialSummary>,
 }
@@ -280,6 +284,7 @@ impl RunSummary {
             judgement,
             variants: variant_rows(&names, &trials),
             comparisons,
+            search: Vec::new(),
             trials,
         }
     }
@@ -323,6 +328,7 @@ impl RunSummary {
             lines.push(String::new());
             lines.extend(aligned(&self.cells()));
         }
+        lines.extend(self.search.iter().flat_map(VariantSearch::in_words));
         lines.extend(self.short_comparisons());
         lines.push(String::new());
         lines.join("\n")

@@ -239,6 +239,22 @@ fn microseconds_are_told() {
 }
 
 #[test]
+fn one_file_without_interfaces_is_warned_of() {
+    let files = Files::new();
+    let sent: Vec<Captured> = stream(50, false)
+        .iter()
+        .map(|p| (p.0, p.2.frame(64, None)))
+        .collect();
+    let both = files.write("both.pcapng", &pcapng(&[("in0", 9, &sent)]));
+    let pair = analyze(&both, &both);
+    assert!(
+        pair.warnings[0].contains("each is its own twin"),
+        "{:?}",
+        pair.warnings
+    );
+}
+
+#[test]
 fn one_capture_of_two_ports_has_one_clock() {
     let files = Files::new();
     let packets = stream(300, false);

@@ -16,6 +16,7 @@ pub mod plan;
 pub mod progress;
 mod rules;
 pub mod scenario;
+pub mod search;
 mod send_by;
 mod simulated;
 pub mod timing;

@@ -28,13 +28,14 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 12] = entries![
+const ENTRIES: [Entry; 13] = entries![
     "quickstart",
     "small-packets",
     "two-guests",
     "ipv6",
     "open-path",
     "aggregation",
+    "throughput",
     "paper-table1",
     "paper-theory",
     "bursts",

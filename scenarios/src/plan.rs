@@ -73,24 +73,20 @@ impl Plan {
     pub fn new(scenario: &Scenario, seed: u64, blocks: Option<u32>) -> Self {
         let mut trials = Vec::new();
         let mut order = Vec::new();
-        for block in 1..=blocks.unwrap_or(scenario.blocks) {
+        // A search begins with one trial at the highest rate; what follows depends on what comes out ([`Plan::add`]).
+        let blocks = match &scenario.search {
+            Some(_) => 1,
+            None => blocks.unwrap_or(scenario.blocks),
+        };
+        for block in 1..=blocks {
             if block % 2 == 1 {
                 order = random_order(scenario, seed, block);
             } else {
                 order.reverse();
             }
             for &(variant, rate) in &order {
-                trials.push(TrialPlan {
-                    number: trials.len() as u32 + 1,
-                    block,
-                    variant: variant.clone(),
-                    rate,
-                    mode: scenario.mode,
-                    sender: scenario.sender,
-                    flows: flows(scenario, seed, block, rate),
-                    warmup: scenario.warmup,
-                    duration: scenario.duration,
-                });
+                let number = trials.len() as u32 + 1;
+                trials.push(trial(scenario, seed, number, block, variant, rate));
             }
         }
         Self {
@@ -99,12 +95,44 @@ impl Plan {
             trials,
         }
     }
+
+    /// Adds a trial that a search asks for. `block` counts the trials of this load; the same block of a load has the same
+    /// packets for every variant.
+    pub fn add(&mut self, scenario: &Scenario, variant: &Variant, rate: Rate, block: u32) {
+        let number = self.trials.len() as u32 + 1;
+        let trial = trial(scenario, self.seed, number, block, variant, Some(rate));
+        self.trials.push(trial);
+    }
+}
+
+fn trial(
+    scenario: &Scenario,
+    seed: u64,
+    number: u32,
+    block: u32,
+    variant: &Variant,
+    rate: Option<Rate>,
+) -> TrialPlan {
+    TrialPlan {
+        number,
+        block,
+        variant: variant.clone(),
+        rate,
+        mode: scenario.mode,
+        sender: scenario.sender,
+        flows: flows(scenario, seed, block, rate),
+        warmup: scenario.warmup,
+        duration: scenario.duration,
+    }
 }
 
 /// All cells of a block: points shuffled, and the variants of each point shuffled.
 fn random_order(scenario: &Scenario, seed: u64, block: u32) -> Vec<(&Variant, Option<Rate>)> {
     let mut random = generator(Use::Order, [seed, u64::from(block), 0]);
-    let mut points = scenario.sweep.points();
+    let mut points = match &scenario.search {
+        Some(search) => vec![Some(search.max)],
+        None => scenario.sweep.points(),
+    };
     shuffle(&mut points, &mut random);
     let mut order = Vec::new();
     for point in points {
@@ -193,6 +221,7 @@ mod tests {
                 rate: rates.iter().copied().map(Rate::per_sec).collect(),
                 hold: Vec::new(),
             },
+            search: None,
             variants: (0..variants)
                 .map(|n| Variant::new(format!("v{n}"), Patches::Stock))
                 .collect(),

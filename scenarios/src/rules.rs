@@ -5,6 +5,7 @@ mod arrivals;
 mod lab;
 mod night;
 mod scenario;
+mod search;
 
 pub(crate) use acknowledged::check as acknowledgements;
 pub(crate) use lab::{check as lab, explain as explain_lab};

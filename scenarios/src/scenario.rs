@@ -10,6 +10,7 @@ use crate::file::{self, FileError};
 pub use crate::frame_size::FrameSize;
 use crate::judge::Judge;
 use crate::lab::HostName;
+use crate::search::Search;
 pub use crate::send_by::SendBy;
 use crate::units::{Rate, Size, Span};
 use crate::{rules, yaml};
@@ -341,6 +342,9 @@ pub struct Scenario {
     /// What is varied.
     #[serde(default)]
     pub sweep: Sweep,
+    /// Which rate is searched for, instead of a sweep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
     /// What is compared.
     pub variants: Vec<Variant>,
     /// What dom0's work costs, for the model; without it nothing.
@@ -357,7 +361,7 @@ pub struct Scenario {
     pub warmup: Span,
     /// The measured part.
     pub duration: Span,
-    /// How often every variant runs on every point.
+    /// How often every variant runs on every point; of a search, the trials of each load.
     #[serde(default = "default_blocks")]
     pub blocks: u32,
     /// How the run is judged.

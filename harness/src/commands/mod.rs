@@ -1,6 +1,7 @@
 //! What each command does: one file a command.
 
 pub mod analyze;
+pub mod bench;
 pub mod bisect;
 pub mod compare;
 pub mod doctor;

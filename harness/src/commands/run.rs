@@ -35,7 +35,11 @@ pub fn run(
 ) -> Result<Exit, Failure> {
     // Everything that can be wrong with the files is found before anything is booted.
     // A variant with another hold is another variant.
-    let asked = scenario::find(&args.scenario)?.each_hold();
+    let mut asked = scenario::find(&args.scenario)?.each_hold();
+    if asked.search.is_some() {
+        // Of a search, blocks are the trials of each load, which are planned as it goes on.
+        asked.blocks = args.blocks.unwrap_or(asked.blocks);
+    }
     let only_simulated = asked.only_simulated();
     if !only_simulated.is_empty() {
         return Err(Failure::OnlySimulated {

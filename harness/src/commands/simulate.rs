@@ -25,6 +25,13 @@ use crate::exit::Exit;
 /// Carries out the command.
 pub fn run(args: &SimulateArgs, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
     let mut asked = scenario::find(&args.scenario)?;
+    if asked.search.is_some() {
+        return Err(Failure::Usage(format!(
+            "`search` of {} asks for a lab: the model has queues without end and loses nothing; use `vifbench run`, or write \
+             a `sweep` of rates",
+            asked.name
+        )));
+    }
     if let Some(run) = &args.fit {
         let service = service_of(run, progress)?;
         progress.note(&format!(

@@ -7,6 +7,7 @@ pub mod crew;
 mod leases;
 pub mod machines;
 pub mod sealed;
+mod search;
 mod settings;
 pub mod traffic;
 pub mod trial;
@@ -35,8 +36,8 @@ use variant::Variants;
 /// A trial that failed for the lab's sake is tried again from a restored machine this often in all.
 const TRIES: u32 = 3;
 
-/// Runs the plan, and then more blocks for as long as the scenario asks for and nothing is decided. Every block is
-/// kept, and the looks were fixed before the first ([`vifbench_scenarios::judge::Judge::looks`]).
+/// Runs the plan; then the trials that a search asks for, or more blocks for as long as the scenario asks for and nothing
+/// is decided. Every block is kept, and the looks were fixed before the first ([`vifbench_scenarios::judge::Judge::looks`]).
 pub fn until_decided(
     run: &mut RunDir,
     bench: &mut Bench,
@@ -45,6 +46,15 @@ pub fn until_decided(
     let began = std::time::Instant::now();
     loop {
         execute(run, bench, progress)?;
+        if let Some(plan) = search::go_on(run)? {
+            let text = format!(
+                "{} trials of the search so far: going on",
+                run.finished()?.len()
+            );
+            run.event("extended", None, &text)?;
+            run.extend(plan)?;
+            continue;
+        }
         let record = run.record();
         let scenario = &record.scenario;
         let Some(extend) = &scenario.judge.extend else {

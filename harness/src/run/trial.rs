@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use vifbench_probes::clock::estimate::Interval;
 use vifbench_probes::packet::FILTER;
 use vifbench_probes::protocol::{
-    Arm, CaptureSpec, ClockReading, Exchange, FlowSpec, Generate, Pace, Point, Prepare,
-    ProbeResult, Reply, Request, RespondSpec, Ruler, State,
+    Arm, CaptureOptions, CaptureSpec, ClockReading, ClockWatch, Exchange, FlowSpec, Generate, Pace,
+    Point, Prepare, ProbeResult, Reply, Request, RespondSpec, Ruler, State,
 };
 use vifbench_provisioning::host::HostExt as _;
 use vifbench_provisioning::wait::Cancel;
@@ -32,6 +32,11 @@ const SNAPLEN: u32 = 128;
 const RING: u32 = 4 << 20;
 /// Two-way exchanges before and after.
 const EXCHANGES: u32 = 20;
+/// A trial from this length on has its clocks watched while it runs: a round of a few frames of 60 bytes each second, which
+/// no load of a measurement notices.
+const LONG_NS: u64 = 10_000_000_000;
+const CLOCK_EVERY_NS: u64 = 1_000_000_000;
+const CLOCK_ROUND: u32 = 3;
 /// From the arming to the start, where all clocks are real: every probe has answered by then.
 const LEAD_NS: u64 = 1_000_000_000;
 /// The same in a sealed trial, whose time stands still between two questions; doubled at each attempt.
@@ -112,6 +117,7 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
     for ((before, after), result) in before.into_iter().zip(after).zip(&results) {
         let mut all = before;
         all.readings.extend(result.clock.iter().copied());
+        all.exchanges.extend(result.exchanges.iter().copied());
         all.readings.extend(after.readings);
         all.exchanges.extend(after.exchanges);
         seen.push(all);
@@ -339,6 +345,8 @@ struct Wires {
     warmup_ns: u64,
     pace: Pace,
     sample_every_ns: u64,
+    /// Time between rounds of clock exchanges during the trial; none where it is short or its clock is not real.
+    clock_every_ns: Option<u64>,
 }
 
 impl Wires {
@@ -400,6 +408,9 @@ impl Wires {
                 Pace::Spin
             },
             sample_every_ns: (plan.duration.nanos() / 10).max(100_000_000),
+            clock_every_ns: (bench.timing(plan) == Timing::Clocked
+                && plan.warmup.nanos() + plan.duration.nanos() >= LONG_NS)
+                .then_some(CLOCK_EVERY_NS),
         })
     }
 
@@ -420,6 +431,7 @@ impl Wires {
             filter: FILTER.to_owned(),
             snaplen: SNAPLEN,
             buffer: RING,
+            options: CaptureOptions::default(),
         };
         let interface = &machine.spec.interface;
         let name = &machine.spec.name;
@@ -463,6 +475,15 @@ impl Wires {
             files,
             domains: dom0,
             sample_every_ns: self.sample_every_ns,
+            clock: self
+                .clock_every_ns
+                .filter(|_| !dom0)
+                .map(|every_ns| ClockWatch {
+                    interface: interface.clone(),
+                    peer_mac: self.reference_mac.clone(),
+                    every_ns,
+                    count: CLOCK_ROUND,
+                }),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What `ethtool` shows, by the same ioctl: statistics (`-S`), driver (`-i`) and features (`-k`).
+//! What `ethtool` shows, by the same ioctl: statistics (`-S`), driver (`-i`), features (`-k`) and time stamps (`-T`).
 
 use std::ffi::CStr;
 use std::io;
@@ -14,6 +14,7 @@ const ETHTOOL_GSTRINGS: u32 = 0x1b;
 const ETHTOOL_GSTATS: u32 = 0x1d;
 const ETHTOOL_GSSET_INFO: u32 = 0x37;
 const ETHTOOL_GFEATURES: u32 = 0x3a;
+const ETHTOOL_GET_TS_INFO: u32 = 0x41;
 const ETH_SS_STATS: u32 = 1;
 const ETH_SS_FEATURES: u32 = 4;
 const GSTRING_LEN: usize = 32;
@@ -50,6 +51,36 @@ pub struct Driver {
     pub firmware: String,
     /// Where it sits.
     pub bus: String,
+}
+
+/// Which packets an interface stamps, and by which clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timestamping {
+    /// `SOF_TIMESTAMPING_*` of `linux/net_tstamp.h`.
+    capabilities: u32,
+    /// Number of the NIC's own clock (`/dev/ptpN`), where it has one.
+    pub phc: Option<u32>,
+    /// It can stamp every packet that it receives, not only those of PTP.
+    pub every_received: bool,
+}
+
+impl Timestamping {
+    /// Capabilities as ethtool names them.
+    pub fn names(&self) -> Vec<&'static str> {
+        const NAMES: [&str; 7] = [
+            "hardware-transmit",
+            "software-transmit",
+            "hardware-receive",
+            "software-receive",
+            "software-system-clock",
+            "hardware-legacy-clock",
+            "hardware-raw-clock",
+        ];
+        let set = NAMES.into_iter().enumerate();
+        set.filter(|(bit, _)| self.capabilities & (1 << bit) != 0)
+            .map(|(_, name)| name)
+            .collect()
+    }
 }
 
 /// Asks about one interface.
@@ -151,6 +182,27 @@ impl Ethtool {
             .enumerate()
             .filter(|(_, name)| !name.is_empty());
         Ok(named.map(|(index, name)| (name, on(index))).collect())
+    }
+
+    /// Which packets are stamped, and by which clock.
+    ///
+    /// # Errors
+    /// When the interface does not exist.
+    pub fn timestamping(&self) -> Result<Timestamping, EthtoolError> {
+        const HWTSTAMP_FILTER_ALL: u32 = 1;
+        // struct ethtool_ts_info: cmd, so_timestamping, phc_index, tx_types, 3 reserved, rx_filters, 3 reserved; 44 bytes.
+        let mut words = vec![0u64; 44usize.div_ceil(8)];
+        words[0] = pair(ETHTOOL_GET_TS_INFO, 0);
+        self.ask("time stamps", &mut words)?;
+        let (_, capabilities) = split(words[0]);
+        let (phc, _) = split(words[1]);
+        let (_, rx_filters) = split(words[3]);
+        Ok(Timestamping {
+            capabilities,
+            // -1 where there is none.
+            phc: i32::try_from(phc).ok().map(|_| phc),
+            every_received: rx_filters & (1 << HWTSTAMP_FILTER_ALL) != 0,
+        })
     }
 
     fn strings(&self, set: u32, what: &'static str) -> Result<Vec<String>, EthtoolError> {

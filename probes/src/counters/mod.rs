@@ -3,3 +3,4 @@
 pub mod ethtool;
 pub mod ruler;
 pub mod snapshot;
+pub mod usage;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::utsname::uname;
 use thiserror::Error;
 
+use crate::clock::discipline;
 use crate::counters::ethtool::{Ethtool, EthtoolError};
 use crate::libpcap;
 use crate::protocol::Ruler;
@@ -72,6 +73,7 @@ pub fn describe(interfaces: &[String]) -> Result<Ruler, RulerError> {
         libpcap: libpcap::version(),
         interfaces: properties,
         modules: xen_modules()?,
+        clock: discipline::read(),
     })
 }
 
@@ -103,6 +105,11 @@ fn interface_properties(interface: &str) -> Result<Vec<(String, String)>, RulerE
         properties.extend(optional(folder.join(file)).map(|value| (file.to_owned(), value)));
     }
     properties.extend(queues(&folder));
+    let stamps = ethtool.timestamping()?;
+    properties.push(("timestamping".to_owned(), stamps.names().join(" ")));
+    if let Some(phc) = stamps.phc {
+        properties.push(("phc".to_owned(), phc.to_string()));
+    }
     for (feature, on) in ethtool.features()? {
         properties.push((feature, if on { "on" } else { "off" }.to_owned()));
     }

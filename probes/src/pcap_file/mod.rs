@@ -2,7 +2,7 @@
 //!
 //! The reader takes classic pcap in micro- and nanoseconds, and pcapng with any resolution, both in both byte
 //! orders, plain or under zstd. It holds one stretch of the file in memory, whatever the file claims. The writer
-//! makes nanosecond pcap under zstd, and gives the file its name only when it is whole.
+//! makes nanosecond pcap, plain or under zstd, or pcapng, and gives the file its name only when it is whole.
 
 mod classic;
 mod input;
@@ -18,7 +18,7 @@ use thiserror::Error;
 use classic::Classic;
 use input::Input;
 use pcapng::PcapNg;
-pub use writer::Writer;
+pub use writer::{About, FileFormat, Statistics, Writer};
 
 /// First word of a pcap file with microseconds.
 pub const MAGIC_MICRO: u32 = 0xa1b2_c3d4;
@@ -330,6 +330,33 @@ mod tests {
             prop_assert_eq!((interface.link_type, interface.snaplen), (1, 128));
             prop_assert_eq!(read_all(reader).unwrap(), packets);
             prop_assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        }
+
+        #[test]
+        fn plain_files_are_written_too(packets in packets(), ng: bool) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("a");
+            let format = if ng { FileFormat::PcapNg } else { FileFormat::Pcap };
+            let about = About { link_type: 1, snaplen: 128, interface: "eth0" };
+            let mut writer = Writer::create_as(&path, format, about).unwrap();
+            for (ts, len, bytes) in &packets {
+                writer.record(*ts, *len, bytes).unwrap();
+            }
+            writer.tell(&Statistics { at_ns: 5, received: 7, ..Statistics::default() });
+            writer.finish().unwrap();
+            let mut reader = Reader::open(&path).unwrap();
+            let mut read = Vec::new();
+            while let Some(record) = reader.read().unwrap() {
+                read.push((record.ts_ns, record.len, record.bytes.to_vec()));
+            }
+            prop_assert_eq!(read, packets);
+            if let [interface] = reader.interfaces() {
+                prop_assert_eq!((interface.link_type, interface.snaplen), (1, 128));
+                prop_assert!(interface.nanoseconds);
+                prop_assert_eq!(interface.name.as_deref(), ng.then_some("eth0"));
+            } else {
+                prop_assert!(false, "{:?}", reader.interfaces());
+            }
         }
 
         #[test]

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use vifbench_probes::client::{LineChannel, ProbeClient};
 use vifbench_probes::packet::FILTER;
-use vifbench_probes::protocol::{CaptureSpec, FlowSpec, Generate, Pace, Point, Prepare};
+use vifbench_probes::protocol::{
+    CaptureOptions, CaptureSpec, FlowSpec, Generate, Pace, Point, Prepare,
+};
 use vifbench_scenarios::scenario::{Arrivals, SendBy};
 use vifbench_scenarios::units::{Rate, Size};
 
@@ -219,6 +221,7 @@ pub fn capture(point: Point, side: usize) -> CaptureSpec {
         filter: FILTER.to_owned(),
         snaplen: 128,
         buffer: 4 << 20,
+        options: CaptureOptions::default(),
     }
 }
 
@@ -269,5 +272,6 @@ pub fn plan(captures: Vec<CaptureSpec>, generate: Option<Generate>) -> Prepare {
         files: vec![],
         domains: false,
         sample_every_ns: 0,
+        clock: None,
     }
 }

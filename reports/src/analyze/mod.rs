@@ -222,6 +222,13 @@ pub fn analyze_pair(tx: &Path, rx: &Path, options: &Options) -> Result<PairAnaly
                 .to_owned(),
         );
     }
+    if same_file(tx, rx) && options.tx_interface == options.rx_interface {
+        warnings.push(
+            "both captures are the same file, and the same packets of it: each is its own twin, so that every delay is \
+             zero; name the interface of each side with --tx-interface and --rx-interface"
+                .to_owned(),
+        );
+    }
     let constant = options.streaming || crowded;
     let longest_ns = options
         .longest_ns

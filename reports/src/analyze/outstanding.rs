@@ -7,7 +7,8 @@
 //! Looking a packet up is a walk to a random place in memory, and waiting for memory would take most of the time.
 //! So a place in the index holds a part of the key, which spares looking at entries that only share the place; and
 //! [`Outstanding::warm`] looks at the places of many packets before the first is needed, so that the processor
-//! waits for all of them at once.
+//! waits for all of them at once. Packets mostly arrive in the order they were sent: then the next one lies right behind
+//! the last one found, and the index is not asked at all.
 
 use std::collections::VecDeque;
 
@@ -22,6 +23,9 @@ const USED: u32 = 1 << 31;
 /// Keys that follow one another and share a cache line.
 const LINE: usize = 8;
 const NONE: u32 = u32::MAX;
+/// How far around its expected place a packet is looked for before the index is asked.
+const BACK: u64 = 4;
+const AHEAD: u64 = 12;
 
 /// One packet of the first capture.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +70,11 @@ pub(super) struct Outstanding {
     /// Upper half: a part of the key. Lower half: the number of its entry, marked [`USED`].
     slots: Vec<u64>,
     used: usize,
+    /// Number of the packet that is expected next.
+    expected: u64,
+    /// Packets looked for since the last batch, and those of them that were not where they were expected.
+    sought: u32,
+    strayed: u32,
     /// Packets sent that cannot be told from one that waits.
     pub look_alikes: u64,
 }
@@ -81,6 +90,9 @@ impl Outstanding {
             end: 0,
             slots: vec![0; slots.next_multiple_of(LINE)],
             used: 0,
+            expected: 0,
+            sought: 0,
+            strayed: 0,
             look_alikes: 0,
         }
     }
@@ -214,8 +226,48 @@ impl Outstanding {
         true
     }
 
+    /// Whether packets come in so wild an order that the index has to be asked for many: worth a [`Outstanding::warm`]
+    /// for the next batch. Tells of the time since it was last asked.
+    pub fn is_scattered(&mut self) -> bool {
+        let scattered = self.strayed * 8 > self.sought;
+        (self.sought, self.strayed) = (0, 0);
+        scattered
+    }
+
+    /// The packet of this key, if it lies near where it is expected. Only where all packets differ, so that there is no
+    /// other that would have to be found first.
+    fn near(&mut self, key: u64) -> Option<u64> {
+        self.sought += 1;
+        let near = if self.look_alikes > 0 {
+            None
+        } else {
+            let from = self.expected.saturating_sub(BACK).max(self.first);
+            let to = (self.expected + AHEAD).min(self.end);
+            let known = |number: &u64| self.get(*number).key == key;
+            let ahead = (self.expected.max(from)..to).find(known);
+            ahead.or_else(|| (from..self.expected.min(to)).find(known))
+        };
+        match near {
+            Some(number) => self.expected = number + 1,
+            None => self.strayed += 1,
+        }
+        near
+    }
+
     /// A packet with this key was seen at `rx_ns`.
     pub fn find(&mut self, key: u64, rx_ns: i64) -> Found {
+        if let Some(number) = self.near(key) {
+            let sent = self.get_mut(number);
+            if sent.rx_ns != MISSING {
+                return Found::Copy { flow: sent.flow };
+            }
+            sent.rx_ns = rx_ns;
+            return Found::Match {
+                number,
+                flow: sent.flow,
+                tx_ns: sent.tx_ns,
+            };
+        }
         let (at, part, Some(number)) = self.place(key) else {
             return Found::Nothing;
         };
@@ -230,6 +282,7 @@ impl Outstanding {
             tx_ns: sent.tx_ns,
         };
         let (next, tail) = (sent.next, sent.tail);
+        self.expected = number + 1;
         if next != NONE {
             let next = self.full(next);
             self.get_mut(next).tail = tail;
@@ -323,10 +376,15 @@ mod tests {
         Pop,
     }
 
+    /// Of few keys, which come again and again, or of so many that hardly any does.
     fn steps() -> impl Strategy<Value = Vec<Step>> {
+        prop_oneof![Just(400u64), Just(100_000)].prop_flat_map(steps_of)
+    }
+
+    fn steps_of(keys: u64) -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            3 => (0u64..400).prop_map(Step::Push),
-            3 => (0u64..400).prop_map(Step::Find),
+            3 => (0..keys).prop_map(Step::Push),
+            3 => (0..keys).prop_map(Step::Find),
             2 => Just(Step::Pop),
         ];
         prop::collection::vec(step, 0..4000)
@@ -373,6 +431,41 @@ mod tests {
             let left: Vec<_> = queue.drain().map(|s| s.flow).collect();
             prop_assert_eq!(left, list.iter().map(|(_, k, _)| *k as u32).collect::<Vec<_>>());
         }
+    }
+
+    /// Numbered packets that arrive about in order, some late, some lost, some twice: each is found for what it is.
+    #[test]
+    fn packets_in_order_are_found_without_the_index_and_the_others_with_it() {
+        let mut queue = Outstanding::new(16);
+        let key = |seq: u64| seq.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for seq in 0..50_000 {
+            assert!(queue.push(key(seq), 0, 1, true));
+        }
+        for seq in 0..49_000 {
+            // Every third lies a little, every hundredth far from its place; every tenth is lost.
+            let seq = match seq {
+                s if s % 100 == 50 => 49_000 + s / 100,
+                s if s % 3 == 0 => s + 2,
+                s if s % 3 == 2 => s - 2,
+                s => s,
+            };
+            if seq % 10 == 7 {
+                continue;
+            }
+            let found = queue.find(key(seq), 5);
+            let matched = matches!(found, Found::Match { number, .. } if number == seq);
+            assert!(
+                matched || found == Found::Copy { flow: 1 },
+                "{seq}: {found:?}"
+            );
+        }
+        assert!(!queue.is_scattered());
+        assert_eq!(queue.find(key(3), 6), Found::Copy { flow: 1 });
+        assert_eq!(queue.find(key(60_000), 6), Found::Nothing);
+        for seq in (0..50_000).map(|n| n * 7919 % 50_000) {
+            queue.find(key(seq), 7);
+        }
+        assert!(queue.is_scattered());
     }
 
     #[test]

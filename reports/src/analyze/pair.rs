@@ -79,15 +79,22 @@ impl Pass {
     }
 
     /// Reads the next packets and prepares to look them up; false at the end of the capture.
-    fn take(&self, batch: &mut Vec<Packet>, from: &mut Source) -> Result<bool, ReportError> {
+    fn take(
+        &self,
+        batch: &mut Vec<Packet>,
+        from: &mut Source,
+        warm: bool,
+    ) -> Result<bool, ReportError> {
         batch.clear();
         while batch.len() < BATCH
             && let Some(packet) = from.next(self.rules)?
         {
             batch.push(packet);
         }
-        self.waiting
-            .warm(batch.iter().map(|packet| packet.identity.key));
+        if warm {
+            self.waiting
+                .warm(batch.iter().map(|packet| packet.identity.key));
+        }
         Ok(!batch.is_empty())
     }
 
@@ -254,12 +261,16 @@ pub(super) fn in_memory(
     let (mut first, mut second) = (tx.open()?, rx.open()?);
     let mut pass = Pass::new(rules, true, expected);
     let mut batch = Vec::with_capacity(BATCH);
-    while pass.take(&mut batch, &mut first)? {
+    while pass.take(&mut batch, &mut first, true)? {
         for packet in &batch {
             pass.sent(packet);
         }
     }
-    while pass.take(&mut batch, &mut second)? {
+    loop {
+        let scattered = pass.waiting.is_scattered();
+        if !pass.take(&mut batch, &mut second, scattered)? {
+            break;
+        }
         for packet in &batch {
             pass.arrived(packet);
         }

@@ -5,8 +5,8 @@ use std::path::Path;
 use vifbench_probes::packet::Template;
 use vifbench_probes::pcap_file::Writer;
 use vifbench_probes::protocol::{
-    CaptureDone, CaptureReady, CaptureSpec, Counters, DomainSample, FlowSpec, Point, ProbeResult,
-    Ruler, Sent,
+    CaptureDone, CaptureOptions, CaptureReady, CaptureSpec, Counters, DomainSample, FlowSpec,
+    Point, ProbeResult, Ruler, Sent,
 };
 use vifbench_probes::schedule::Schedule;
 use vifbench_reports::store::{ClockMap, FORMAT, ModuleProof, Outcome, RunRecord, TrialRecord};
@@ -174,6 +174,7 @@ impl World {
                 rate: self.rates.iter().map(|r| Rate::per_sec(*r)).collect(),
                 hold: Vec::new(),
             },
+            search: None,
             variants: self.variants(),
             service: None,
             mode: self.mode,
@@ -287,6 +288,7 @@ impl World {
                 libpcap: "libpcap version 1.10.3".into(),
                 interfaces: vec![("enX0".into(), "mtu".into(), "1500".into())],
                 modules: vec![],
+                clock: vec![],
             };
             (host.to_owned(), ruler)
         };
@@ -535,6 +537,7 @@ fn host(
                     filter: String::new(),
                     snaplen: 128,
                     buffer: 1 << 20,
+                    options: CaptureOptions::default(),
                 },
                 link_type: 1,
                 nanoseconds: true,
@@ -545,6 +548,7 @@ fn host(
             received: packets.len() as u64,
             dropped_kernel: 0,
             dropped_interface: 0,
+            dropped_application: 0,
         });
     }
     result.version = vifbench_probes::protocol::VERSION;

@@ -1,6 +1,6 @@
 //! Scenarios.
 
-use super::{arrivals, repeats};
+use super::{arrivals, repeats, search};
 use crate::acknowledged::unknown_metric;
 use crate::file::{Faults, FileError, PLAIN_NAME, is_plain_name};
 use crate::judge::Least;
@@ -59,6 +59,12 @@ pub(crate) fn check(scenario: &Scenario, text: &str, origin: &str) -> Result<(),
         );
     }
     judge(scenario, &mut faults);
+    search::check(scenario, &mut faults);
+    if let Some(search) = &scenario.search {
+        for (key, asked) in [("min", search.min), ("max", search.max)] {
+            arrivals::rate(scenario, asked, &["search".into(), key.into()], &mut faults);
+        }
+    }
     faults.into_result()
 }
 

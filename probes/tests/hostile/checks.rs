@@ -1,0 +1,78 @@
+//! What must hold of any bytes whatever: a reader takes them or refuses them with a place, and never panics.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use vifbench_probes::frame::{Dissected, dissect};
+use vifbench_probes::packet::{UdpFrame, parse, parse_udp};
+use vifbench_probes::pcap_file::{PcapFileError, Reader};
+use vifbench_probes::protocol::{Reply, Request};
+
+const NAME: &str = "hostile.pcap";
+
+/// Reads a file to its end or its first error, and looks into each packet.
+pub fn read(bytes: Vec<u8>) {
+    let size = bytes.len() as u64;
+    // A small file may hold much under zstd, but not without bound.
+    let plain = !bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+    let told = |error: PcapFileError| {
+        let text = error.to_string();
+        assert!(text.contains(NAME), "{text}");
+        match error {
+            PcapFileError::Truncated { offset, .. } | PcapFileError::Damaged { offset, .. } => {
+                assert!(text.contains(&format!("at byte {offset}")), "{text}");
+                assert!(!plain || offset <= size, "{offset} of {size}: {text}");
+            }
+            PcapFileError::NotPcap { .. } | PcapFileError::Read { .. } => {}
+        }
+    };
+    let mut reader = match Reader::new(Cursor::new(bytes), Path::new(NAME)) {
+        Ok(reader) => reader,
+        Err(error) => return told(error),
+    };
+    let mut records = 0u64;
+    loop {
+        match reader.read() {
+            Ok(None) => break,
+            Ok(Some(record)) => {
+                assert_eq!(record.bytes.len(), record.caplen as usize);
+                look(record.link_type, record.bytes, record.len);
+                records += 1;
+                if records > 100_000 {
+                    break;
+                }
+            }
+            Err(error) => return told(error),
+        }
+    }
+    assert!(!plain || reader.offset() <= size);
+}
+
+/// Looks into a packet of any link type.
+pub fn look(link_type: u32, bytes: &[u8], len: u32) {
+    parse(bytes);
+    if let Dissected::Ip(frame) = dissect(link_type, bytes, len) {
+        assert!(frame.transport.len() <= bytes.len());
+        if let Some(transport) = frame.transport() {
+            assert!(transport.payload.len() <= frame.transport.len());
+            assert!(transport.payload.len() <= transport.payload_len);
+        }
+        if let Some(udp) = UdpFrame::of(&frame) {
+            udp.checksum_ok();
+            parse_udp(&udp);
+        }
+    }
+}
+
+/// Reads a message of the protocol between controller and probe.
+pub fn message(bytes: &[u8]) {
+    if let Ok(request) = serde_json::from_slice::<Request>(bytes) {
+        // What is taken for a request is one: it can be told again.
+        let text = serde_json::to_string(&request).expect("a request is told");
+        assert_eq!(
+            serde_json::from_str::<Request>(&text).expect("and read"),
+            request
+        );
+    }
+    drop(serde_json::from_slice::<Reply>(bytes));
+}
