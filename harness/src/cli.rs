@@ -222,6 +222,10 @@ pub enum Part {
     Analysis,
     /// The same packets counted by iperf3, tshark and capinfos.
     Agreement,
+    /// Packets a second of each sender on one core, beside trafgen.
+    Senders,
+    /// How close to its time each packet of a constant rate leaves, beside trafgen and iperf3.
+    Pacing,
 }
 
 impl Part {
@@ -232,6 +236,8 @@ impl Part {
             Self::Clocks => "clocks",
             Self::Analysis => "analysis",
             Self::Agreement => "agreement",
+            Self::Senders => "senders",
+            Self::Pacing => "pacing",
         }
     }
 }

@@ -48,13 +48,13 @@ fn saturate(cap: u64) -> Arrivals {
 fn sent_by(sender: SendBy, flows: &[FlowSpec]) {
     let temp = tempfile::tempdir().unwrap();
     let wire = Wire::new();
-    // Packets leave as packets, not as super-packets that nobody has cut.
+    // Packets leave as packets, with their checksums: not as super-packets that nobody has cut.
     for side in [TX, RX] {
         let namespace = &wire.namespaces[side];
         let off = ["netns", "exec", namespace, "ethtool", "-K", INTERFACE[side]];
         let off: Vec<&str> = off
             .into_iter()
-            .chain(["tx-udp-segmentation", "off", "gro", "off"])
+            .chain(["tx-udp-segmentation", "off", "tx", "off", "gro", "off"])
             .collect();
         run("ip", &off);
         run(

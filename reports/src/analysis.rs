@@ -248,7 +248,7 @@ fn measure(
         }
     }
     summary.domains = cpu::by_domain(&read, &record.clocks, &mut warnings);
-    summary.would_be = containers::would_be(&read.results);
+    summary.containers = containers::containers(&read.results);
     summary.transactions = transactions::transactions(&read.results, plans);
     summary.sent = read.results.iter().find_map(|(_, r)| r.sent.clone());
     warnings.extend(capture_warnings(&read.captures));

@@ -227,10 +227,13 @@ pub const DEFINITIONS: &[Definition] = &[
     },
     Definition {
         id: "container",
-        name: "Packets per would-be container",
-        text: "From the shadow accounting of a patched netback: frames by containers that aggregation would have \
-               formed, over the whole trial with its warm-up, and the mean time that a frame would have waited in \
-               its container. Nothing is changed on the wire.",
+        name: "Packets per container",
+        text: "From the counters of a patched netback: frames by containers, over the whole trial with its warm-up, the \
+               mean time that a frame waited in its container, and the ring slots, grant copies and events that the \
+               packets to the guest took, by packet (the packaged drivers, which do not count them, take one slot and \
+               one copy for each at least). With shadow accounting these are the containers that aggregation would \
+               have formed: nothing is changed on the wire. Where packets are only held, they are those that were \
+               held together.",
         formula: None,
         source: "vendor-patches",
     },

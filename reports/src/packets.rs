@@ -3,6 +3,8 @@
 //! Captures of the four points are joined by flow and sequence number, which each packet carries in its payload.
 //! Nothing is dropped silently: whatever does not become a stamp in a row is counted, and shown in the report.
 
+mod rows;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -11,6 +13,7 @@ use vifbench_probes::protocol::{Point, ProbeResult};
 use vifbench_probes::schedule::Schedule;
 use vifbench_scenarios::scenario::{Arrivals, Mode};
 
+use self::rows::Rows;
 use crate::capture::{self, Content};
 use crate::clock::{End, HostClock};
 use crate::error::ReportError;
@@ -162,7 +165,7 @@ pub fn read_trial(run: &RunDir, trial: &TrialRecord) -> Result<TrialPackets, Rep
     // The path's order: a packet's row begins at the first point that saw it.
     sources.sort_by_key(|s| index(s.done.ready.spec.point));
 
-    let guest_of: HashMap<u16, &str> = trial
+    let guest_of: Vec<(u16, &str)> = trial
         .plan
         .flows
         .iter()
@@ -299,7 +302,7 @@ struct Source {
 #[derive(Default)]
 struct Joined {
     packets: Vec<Packet>,
-    rows: HashMap<(u16, u32), usize>,
+    rows: Rows,
     corrupt_at_rx: Vec<(Option<String>, i64)>,
 }
 
@@ -309,7 +312,7 @@ impl Joined {
         source: &Source,
         clock: &HostClock,
         send_clock: &HostClock,
-        guest_of: &HashMap<u16, &str>,
+        guest_of: &[(u16, &str)],
     ) -> Result<(CaptureCount, bool), ReportError> {
         let spec = &source.done.ready.spec;
         let at = index(spec.point);
@@ -351,7 +354,7 @@ impl Joined {
                     return;
                 }
             };
-            let Some(to) = guest_of.get(&mark.flow) else {
+            let Some((_, to)) = guest_of.iter().find(|(flow, _)| *flow == mark.flow) else {
                 count.unknown_flow += 1;
                 return;
             };
@@ -359,7 +362,7 @@ impl Joined {
                 count.stray += 1;
                 return;
             }
-            let row = *self.rows.entry((mark.flow, mark.seq)).or_insert_with(|| {
+            let row = self.rows.find_or(mark.flow, mark.seq, || {
                 self.packets.push(Packet {
                     flow: mark.flow,
                     seq: mark.seq,

@@ -7,7 +7,7 @@ use vifbench_scenarios::scenario::Mode;
 use vifbench_scenarios::units::Rate;
 
 use crate::compare::{Comparison, Finding};
-use crate::metrics::containers::WouldBe;
+use crate::metrics::containers::{Containers, Costs};
 use crate::metrics::cpu::DomainUse;
 use crate::metrics::flow::FlowMetrics;
 use crate::metrics::transactions::Transactions;
@@ -101,8 +101,8 @@ pub struct TrialSummary {
     pub total: Option<FlowMetrics>,
     /// CPU time by domain.
     pub domains: Vec<DomainUse>,
-    /// Containers that would have formed, by vif; empty without shadow accounting.
-    pub would_be: Vec<WouldBe>,
+    /// Containers and what packets cost, by vif; empty with the packaged drivers.
+    pub containers: Vec<Containers>,
     /// Flows that wait for answers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transactions: Vec<Transactions>,
@@ -129,7 +129,7 @@ impl TrialSummary {
             flows: Vec::new(),
             total: None,
             domains: Vec::new(),
-            would_be: Vec::new(),
+            containers: Vec::new(),
             transactions: Vec::new(),
             sent: None,
             captures: Vec::new(),
@@ -154,16 +154,27 @@ impl TrialSummary {
         self.domains.iter().find(|d| d.domid == 0)
     }
 
-    /// Packets in a would-be container, for the vif of a guest or (none) for all vifs together.
+    /// Packets in a container, for the vif of a guest or (none) for all vifs together.
     pub fn per_container(&self, guest: Option<&str>) -> Option<f64> {
         let of = || {
-            self.would_be
+            self.containers
                 .iter()
                 .filter(move |w| guest.is_none() || w.guest.as_deref() == guest)
         };
         let containers: u64 = of().map(|w| w.containers).sum();
         let packets: u64 = of().map(|w| w.frames).sum();
         (containers > 0).then(|| packets as f64 / containers as f64)
+    }
+
+    /// What a packet cost, for the vif of a guest or (none) for all vifs together.
+    pub fn costs(&self, guest: Option<&str>) -> Option<Costs> {
+        let costs: Vec<Costs> = self
+            .containers
+            .iter()
+            .filter(|w| guest.is_none() || w.guest.as_deref() == guest)
+            .filter_map(|w| w.costs)
+            .collect();
+        Costs::of_all(&costs)
     }
 }
 
@@ -210,7 +221,7 @@ pub struct VariantRow {
     pub dom0_percent: Option<f64>,
     /// Median CPU time of dom0 a packet; only in the row of all flows.
     pub dom0_ns_per_packet: Option<f64>,
-    /// Median packets in a would-be container.
+    /// Median packets in a container, or in one that would have formed.
     pub per_container: Option<f64>,
 }
 

@@ -154,9 +154,16 @@ fn trials_frame(path: &Path, summary: &RunSummary) -> Result<DataFrame, ReportEr
         None => t.dom0()?.ns_per_packet,
         Some(_) => None,
     });
-    table.both("packets_per_would_be_container", |t, m| {
+    table.both("packets_per_container", |t, m| {
         t.per_container(m.flow.map(|_| m.to.as_str()))
     });
+    let costs = |t: &TrialSummary, m: &FlowMetrics| t.costs(m.flow.map(|_| m.to.as_str()));
+    table.both("slots_per_packet", |t, m| Some(costs(t, m)?.slots));
+    table.both("copies_per_packet", |t, m| Some(costs(t, m)?.copies));
+    table.both("hypercalls_per_packet", |t, m| {
+        Some(costs(t, m)?.hypercalls)
+    });
+    table.both("events_per_packet", |t, m| Some(costs(t, m)?.events));
     frame(path, table.rows.len(), table.columns)
 }
 

@@ -211,12 +211,12 @@ fn every_number_is_the_known_one() {
     let dom0 = trial.dom0().unwrap();
     assert!((dom0.percent - 30.0).abs() < 1e-6);
     assert!(
-        trial.would_be.is_empty(),
+        trial.containers.is_empty(),
         "stock modules have no such counters"
     );
     let shadow = &summary.trials[1];
     assert_eq!(shadow.per_container(Some("u1")), Some(3.0));
-    assert_eq!(shadow.would_be[0].mean_wait_ns, Some(600_000.0));
+    assert_eq!(shadow.containers[0].mean_wait_ns, Some(600_000.0));
 
     // The other flow is untouched.
     let other = &trial.flows[1];

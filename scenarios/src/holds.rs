@@ -9,7 +9,7 @@ impl Variant {
         match self.patches {
             Patches::Stock => false,
             Patches::Shadow => true,
-            Patches::Aggregation => self.regulator.is_some_and(Regulator::has_hold),
+            Patches::Aggregation | Patches::Hold => self.regulator.is_some_and(Regulator::has_hold),
         }
     }
 

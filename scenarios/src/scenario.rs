@@ -153,15 +153,27 @@ pub enum Patches {
     Shadow,
     /// Packet aggregation: containers on the wire.
     Aggregation,
+    /// The same patches, holding packets as for containers, but each goes in a slot of its own: what batching alone does.
+    Hold,
 }
 
 impl Patches {
-    /// As it is written in scenarios and reports, and the name of the series' folder.
+    /// As it is written in scenarios and reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stock => "stock",
             Self::Shadow => "shadow",
             Self::Aggregation => "aggregation",
+            Self::Hold => "hold",
+        }
+    }
+
+    /// The variant of the patch series that it is built from; none for the packaged modules.
+    pub fn series(self) -> Option<&'static str> {
+        match self {
+            Self::Stock => None,
+            Self::Shadow => Some("shadow"),
+            Self::Aggregation | Self::Hold => Some("aggregation"),
         }
     }
 }
@@ -192,10 +204,12 @@ pub enum Regulator {
     Playout,
     /// Holds while the next frame is worth more than the wait.
     BreakEven,
+    /// A fixed hold that the kernel's `net_dim` looks for, T0 at most. Not in the model.
+    Dim,
 }
 
 impl Regulator {
-    /// All of them.
+    /// All that the model has, too.
     pub const ALL: [Self; 11] = [
         Self::NoWait,
         Self::Static,
@@ -224,12 +238,8 @@ impl Regulator {
             Self::Ramjee4 => "ramjee4",
             Self::Playout => "playout",
             Self::BreakEven => "breakeven",
+            Self::Dim => "dim",
         }
-    }
-
-    /// Whether the kernel's patches have it, or the model alone.
-    pub fn is_in_the_patches(self) -> bool {
-        self != Self::BreakEven
     }
 
     /// Whether T0 matters to it.

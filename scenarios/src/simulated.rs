@@ -1,6 +1,6 @@
 //! What only the model can answer, and what only a lab can.
 
-use crate::scenario::{Arrivals, Scenario};
+use crate::scenario::{Arrivals, Patches, Regulator, Scenario};
 
 impl Scenario {
     /// What in this scenario only `vifbench simulate` honours, one phrase each; empty if a lab can run it all. What
@@ -9,14 +9,6 @@ impl Scenario {
         let mut found = Vec::new();
         for variant in &self.variants {
             let name = &variant.name;
-            if let Some(regulator) = variant.regulator
-                && !regulator.is_in_the_patches()
-            {
-                found.push(format!(
-                    "variant `{name}` has `regulator: {}`",
-                    regulator.name()
-                ));
-            }
             for (key, given) in [
                 ("container", variant.container.is_some()),
                 ("framing", variant.framing.is_some()),
@@ -42,6 +34,15 @@ impl Scenario {
                     "`traffic[{index}].arrivals` is `{}`",
                     flow.arrivals.word()
                 ));
+            }
+        }
+        for variant in &self.variants {
+            let name = &variant.name;
+            if variant.patches == Patches::Hold {
+                found.push(format!("variant `{name}` has `patches: hold`"));
+            }
+            if variant.regulator == Some(Regulator::Dim) {
+                found.push(format!("variant `{name}` has `regulator: dim`"));
             }
         }
         found

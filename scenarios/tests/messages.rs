@@ -241,6 +241,23 @@ fn scenario_arrivals() {
 }
 
 #[test]
+fn what_only_a_lab_can_do_is_told() {
+    let text = GOOD.replace(
+        "    patches: shadow\n",
+        "    patches: hold\n    regulator: dim\n",
+    );
+    let scenario = Scenario::parse(&text, "s.yaml").expect("a good scenario");
+    assert_eq!(scenario.only_simulated(), Vec::<String>::new());
+    assert_eq!(
+        scenario.only_measured(),
+        [
+            "variant `shadow` has `patches: hold`",
+            "variant `shadow` has `regulator: dim`"
+        ]
+    );
+}
+
+#[test]
 fn what_only_the_model_can_do_is_told() {
     let scenario = Scenario::parse(GOOD, "s.yaml").expect("a good scenario");
     assert_eq!(scenario.only_simulated(), Vec::<String>::new());

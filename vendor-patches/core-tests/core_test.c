@@ -457,6 +457,78 @@ static void test_ramjee(void)
 	CHECK(!r.spike && i > 3);
 }
 
+static void test_breakeven(void)
+{
+	struct xen_netagg_regulator r;
+	struct xen_netagg_release rel;
+	u64 now = 0, left = 0;
+	unsigned int i, held;
+
+	/* Classes: the end of each is the begin of the next. */
+	CHECK_EQ(xen_netagg_class(0), 0);
+	CHECK_EQ(xen_netagg_class(~0ULL), XEN_NETAGG_CLASSES);
+	for (i = 0; i < XEN_NETAGG_CLASSES; i++) {
+		CHECK_EQ(xen_netagg_class(xen_netagg_class_end(i) - 1), i);
+		CHECK_EQ(xen_netagg_class(xen_netagg_class_end(i)), i + 1);
+	}
+
+	/* Too sparse for T0: nothing waits. */
+	xen_netagg_init(&r, XEN_NETAGG_BREAKEVEN, MS, 0);
+	for (i = 0; i < 3000; i++) {
+		arrive(&r, now += 5 * MS, 60);
+		CHECK_EQ(step.after.c.frames, 1);
+		CHECK_EQ(step.after.when, now);
+	}
+
+	/* Ten frames in 90 us, then silence: they go together, and wait for no
+	 * more than a gap and its class when they are complete.
+	 */
+	xen_netagg_init(&r, XEN_NETAGG_BREAKEVEN, MS, 0);
+	for (i = 0; i < 20000; i++) {
+		now += i % 10 ? 10 * US : 6 * MS;
+		arrive(&r, now, 60);
+		if (i < 10000)
+			continue;
+		if (i % 10) {
+			CHECK(!step.before.c.frames);
+		} else {
+			CHECK_EQ(step.before.c.frames, 10);
+			CHECK(step.before.when - step.before.c.opened <= 103 * US);
+		}
+	}
+
+	/* A closed loop, whose next frame comes 200 us after the release of the
+	 * one before: holding brings nothing, and is given up but for probes.
+	 */
+	xen_netagg_init(&r, XEN_NETAGG_BREAKEVEN, 10 * MS, 0);
+	for (i = 0, held = 0; i < 20000; i++) {
+		arrive(&r, now, 60);
+		left = now;
+		if (!step.after.c.frames) {
+			left = r.c.deadline;
+			CHECK(left <= now + 10 * MS);
+			CHECK(xen_netagg_expire(&r, left, &rel));
+			CHECK_EQ(rel.c.frames, 1);
+			held++;
+		}
+		now = left + 200 * US;
+	}
+	CHECK(held > 0 && held < 60);
+
+	/* A busy consumer keeps a container open whose time is up. */
+	xen_netagg_init(&r, XEN_NETAGG_BREAKEVEN, MS, 0);
+	xen_netagg_consumer(&r, true);
+	for (i = 0; i < 20; i++) {
+		arrive(&r, now += 5 * MS, 60);
+		CHECK(!step.before.c.frames && !step.after.c.frames);
+		CHECK(!xen_netagg_expire(&r, now + MS, &rel));
+	}
+	xen_netagg_consumer(&r, false);
+	CHECK(xen_netagg_drain(&r, now, &rel));
+	CHECK_EQ(rel.c.frames, 20);
+	CHECK_EQ(rel.reason, XEN_NETAGG_BACKLOG);
+}
+
 static void test_playout(void)
 {
 	struct xen_netagg_playout p;
@@ -605,6 +677,7 @@ int main(int argc, char **argv)
 	test_paper_cbr();
 	test_gated();
 	test_ramjee();
+	test_breakeven();
 	test_playout();
 	test_properties();
 	printf(failures ? "%u checks failed\n" : "all checks passed\n", failures);

@@ -58,17 +58,17 @@ cp "$modules"/*.ko "$root/bench/patched/"
 [ -z "$hostile" ] || cp "$hostile"/*.ko "$root/bench/hostile/"
 cp "$here"/{init,lib.sh} "$root/bench/"
 for test in "${tests[@]}"; do cp "$here/tests/$test.sh" "$root/bench/tests/" || fail "no test $test"; done
-gcc -O2 -Wall -Wextra -static "$here/traffic.c" -o "$root/bench/traffic"
+for program in traffic xdp; do gcc -O2 -Wall -Wextra -static "$here/$program.c" -o "$root/bench/$program"; done
 (cd "$root" && find . | cpio -o -H newc --quiet) > "$work/initrd"
 
-# Without xen_timer_slop a dom0 of this kind has no timers below 100 us.
+# Mitigations as in the virtual lab. Without xen_timer_slop a dom0 of this kind has no timers below 100 us.
 timeout --foreground "$timeout" nice -n 10 qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot -machine q35 \
   -accel "$accel" -cpu qemu64 -smp "$cpus" -m 1792 "${time[@]}" -serial stdio \
-  -kernel "$image/xen" -append "console=com1 com1=115200,8n1 dom0_mem=1280M,max:1280M dom0_max_vcpus=$cpus timer_slop=1000 noreboot=0" \
-  -initrd "${vmlinux:-$image/vmlinux} console=hvc0 xen_timer_slop=1000 rdinit=/bench/init panic=-1 loglevel=5${BENCH_SIZES:+ bench.sizes=$BENCH_SIZES},$work/initrd" \
+  -kernel "$image/xen" -append "console=com1 com1=115200,8n1 dom0_mem=1280M,max:1280M dom0_max_vcpus=$cpus timer_slop=1000 spec-ctrl=no noreboot=0" \
+  -initrd "${vmlinux:-$image/vmlinux} console=hvc0 xen_timer_slop=1000 mitigations=off rdinit=/bench/init panic=-1 loglevel=5${BENCH_SIZES:+ bench.sizes=$BENCH_SIZES},$work/initrd" \
   < /dev/null | tee "$work/console" | grep --line-buffered -v '^(XEN)' || true
 tr -d '\r' < "$work/console" > "$work/lines"
-if grep -qE 'WARNING:|BUG:|Oops|Call Trace|INFO: (task|rcu)|list_del corruption' "$work/lines"; then
+if grep -qE 'WARNING:|BUG:|Oops|Call Trace|INFO: (task|rcu)|list_del corruption|kmemleak: [0-9]+ new' "$work/lines"; then
   echo "run.sh: the kernel complained" >&2
   exit 1
 fi

@@ -10,6 +10,8 @@ mod capture;
 mod clocks;
 mod error;
 mod load;
+mod pacing;
+mod senders;
 mod tools;
 mod wire;
 
@@ -66,6 +68,8 @@ fn measure(part: Part, bench: &Bench<'_>) -> Result<Answer, BenchError> {
         Part::Clocks => clocks::measure(bench),
         Part::Analysis => analysis::measure(bench),
         Part::Agreement => agreement::measure(bench),
+        Part::Senders => senders::measure(bench),
+        Part::Pacing => pacing::measure(bench),
     }
 }
 

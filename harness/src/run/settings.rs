@@ -28,12 +28,14 @@ impl Settings {
         let netback = match variant.patches {
             Patches::Stock => Vec::new(),
             Patches::Shadow => vec![held, ("rx_agg_shadow", "1".to_owned())],
-            Patches::Aggregation => {
+            Patches::Aggregation | Patches::Hold => {
                 let unit = variant.unit.map_or(DEFAULT_UNIT_US, |u| u.nanos() / 1000);
                 let regulator = variant.regulator.unwrap_or(Regulator::Static);
+                let containers = u8::from(variant.patches == Patches::Aggregation);
                 vec![
                     held,
                     ("rx_agg_unit_us", unit.to_string()),
+                    ("rx_agg_containers", containers.to_string()),
                     ("rx_agg_regulator", regulator.name().to_owned()),
                 ]
             }
@@ -74,7 +76,8 @@ mod tests {
             "name: x\nabout: y\n\
              traffic: [{to: u1, size: 64 B, arrivals: {cbr: {rate: 10/s}}}]\n\
              variants:\n  - {name: stock}\n  - {name: shadow, patches: shadow, hold: 200 us}\n  \
-             - {name: even, patches: aggregation, regulator: playout, hold: 2 ms}\n\
+             - {name: even, patches: aggregation, regulator: playout, hold: 2 ms}\n  \
+             - {name: batch, patches: hold, regulator: dim, hold: 5 ms}\n\
              duration: 1 s\n",
             "test",
         )
@@ -94,9 +97,22 @@ mod tests {
             dom0.ends_with("echo playout > /sys/module/xen_netback/parameters/rx_agg_regulator"),
             "{dom0}"
         );
+        assert!(
+            dom0.contains("echo 1 > /sys/module/xen_netback/parameters/rx_agg_containers"),
+            "{dom0}"
+        );
         assert_eq!(
             even.for_guest("eth0").as_deref(),
             Some("ethtool -C 'eth0' rx-usecs 2000")
+        );
+        assert_eq!(
+            Settings::of(&scenario.variants[3]).netback,
+            [
+                ("rx_agg_hold_max_us", "5000".to_owned()),
+                ("rx_agg_unit_us", "1000".to_owned()),
+                ("rx_agg_containers", "0".to_owned()),
+                ("rx_agg_regulator", "dim".to_owned()),
+            ]
         );
     }
 }

@@ -15,7 +15,7 @@ use vifbench_provisioning::modules::swap::Pair;
 use vifbench_reports::store::ModuleProof;
 use vifbench_scenarios::plan::TrialPlan;
 use vifbench_scenarios::progress::Progress;
-use vifbench_scenarios::scenario::{Mode, Patches, Variant};
+use vifbench_scenarios::scenario::{Mode, Variant};
 
 use super::bench::{BASE, Bench};
 use super::crew::Crew;
@@ -198,10 +198,8 @@ impl<'a> Variants<'a> {
             task.finish("built");
             return Ok(Pair::Built(Box::new(built)));
         }
-        let series = match variant.patches {
-            Patches::Stock => return Ok(Pair::Stock),
-            Patches::Shadow => "shadow",
-            Patches::Aggregation => "aggregation",
+        let Some(series) = variant.patches.series() else {
+            return Ok(Pair::Stock);
         };
         let key = (series.to_owned(), release.to_owned());
         let modules = if let Some(modules) = self.built.get(&key) {

@@ -43,7 +43,7 @@ fn a_night_goes_on_past_a_lab_that_does_not_answer() {
         (&1.into(), &1.into())
     );
     let why = runs[3]["reason"].as_str().expect("a reason");
-    assert!(why.contains("2 h"), "{why}");
+    assert!(why.contains("7200 s"), "{why}");
 
     // For mail and chat, and the index of all nights.
     let summary = fs::read_dir(lab.path("results/nights"))

@@ -87,6 +87,10 @@ impl Ring {
         self.mapped.store(self.at.producer as usize, value);
     }
 
+    fn consumer(&self) -> u32 {
+        self.mapped.load(self.at.consumer as usize)
+    }
+
     fn set_consumer(&mut self, value: u32) {
         self.mapped.store(self.at.consumer as usize, value);
     }
@@ -222,8 +226,9 @@ impl Sender for XdpSender {
         loop {
             self.kick().map_err(|error| Refused { sent: 0, error })?;
             self.collect();
-            // Until the next batch has room.
-            if (self.handed.wrapping_sub(self.done) as usize) <= SLOTS - BATCH {
+            // Until the driver has taken every frame, a part of a batch each time, and the next batch has room.
+            let under_way = self.handed.wrapping_sub(self.done) as usize;
+            if self.transmit.consumer() == self.handed && under_way <= SLOTS - BATCH {
                 return Ok(sent);
             }
             if begun.elapsed() > PATIENCE {

@@ -149,6 +149,14 @@ impl Rendezvous {
                 text.len() + input.len()
             )));
         }
+        tracing::debug!(
+            ?op,
+            channel,
+            ?deadline,
+            input = input.len(),
+            text = %String::from_utf8_lossy(text),
+            "request"
+        );
         self.put(INPUT, text)?;
         self.put(INPUT + text.len() as u64, input)?;
         self.put(field::CHANNEL, &channel.to_le_bytes())?;

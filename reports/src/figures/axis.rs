@@ -176,11 +176,20 @@ fn label(value: f64, step: f64) -> String {
 
 /// A value with four significant digits, as it is told under the pointer: `61.23`, `0.9901`, `1234`.
 pub fn label_of(value: f64) -> String {
+    digits(value, 4)
+}
+
+/// A value with nine significant digits, as it goes into files: more is below any resolution, and half of a file.
+pub fn exact(value: f64) -> String {
+    digits(value, 9)
+}
+
+fn digits(value: f64, significant: i32) -> String {
     if value == 0.0 || !value.is_finite() {
-        return "0".to_owned();
+        return value.abs().to_string();
     }
-    let digits = value.abs().log10().floor() as i32;
-    let decimals = (3 - digits).clamp(0, 9) as usize;
+    let whole = value.abs().log10().floor() as i32;
+    let decimals = (significant - 1 - whole).clamp(0, 20) as usize;
     let text = format!("{value:.decimals$}");
     if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -257,7 +266,23 @@ mod tests {
         );
     }
 
+    #[test]
+    fn values_keep_their_digits() {
+        assert_eq!(label_of(61.234_56), "61.23");
+        assert_eq!(label_of(-0.000_123_456), "-0.0001235");
+        assert_eq!(label_of(2000.0), "2000");
+        assert_eq!(exact(1.0 / 3.0), "0.333333333");
+        assert_eq!(exact(123_456_789_012.0), "123456789012");
+        assert_eq!(exact(-0.0), "0");
+    }
+
     proptest! {
+        #[test]
+        fn files_say_what_is_drawn(value in -1e12f64..1e12) {
+            let read: f64 = exact(value).parse().expect("a number");
+            prop_assert!((read - value).abs() <= value.abs() * 1e-8);
+        }
+
         #[test]
         fn ticks_lie_on_the_axis_and_are_few(
             lo in -1e9f64..1e9, span in 1e-3f64..1e9, log: bool, count in 2u32..12,

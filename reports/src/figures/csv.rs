@@ -1,5 +1,6 @@
 //! A figure's numbers as CSV: what is drawn, point by point, in the units of the axes.
 
+use crate::figures::axis::exact;
 use crate::figures::chart::{Axis, Draw, Figure, Layer, Plot};
 use crate::figures::provenance::Provenance;
 
@@ -11,7 +12,7 @@ pub fn csv(figure: &Figure, about: &Provenance) -> String {
         for layer in &plot.layers {
             for row in rows(plot, layer) {
                 let text = |text: &str| quoted(text);
-                let number = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
+                let number = |value: Option<f64>| value.map_or_else(String::new, exact);
                 let cells = [
                     text(&plot.title),
                     text(&plot.x.title),
@@ -124,12 +125,12 @@ fn rows(plot: &Plot, layer: &Layer) -> Vec<Row> {
 /// A place on an axis: its name where the axis has names, whatever stands beside others on it.
 pub fn place(axis: &Axis, value: f64) -> String {
     if axis.names.is_empty() {
-        return value.to_string();
+        return exact(value);
     }
     let nearest = value.round().max(0.0) as usize;
     axis.names
         .get(nearest)
-        .map_or_else(|| value.to_string(), |name| quoted(name))
+        .map_or_else(|| exact(value), |name| quoted(name))
 }
 
 /// Quoted where RFC 4180 asks for it.

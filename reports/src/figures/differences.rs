@@ -49,11 +49,11 @@ impl<'c> Row<'c> {
 /// None where there is nothing to compare.
 pub fn figure(run: &Analysis) -> Option<Figure> {
     let names = run.summary.variant_names();
-    let rows: Vec<Row<'_>> = run
-        .summary
-        .comparisons
-        .iter()
-        .filter(|c| c.flow.is_none())
+    let all = || run.summary.comparisons.iter().filter(|c| c.flow.is_none());
+    // Those that the verdict rests on; where it rests on none, all.
+    let judged = all().any(|c| c.judged);
+    let rows: Vec<Row<'_>> = all()
+        .filter(|c| c.judged || !judged)
         .filter_map(Row::of)
         .collect();
     let base = &rows.first()?.of.base;
@@ -68,6 +68,7 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
             rates.push(row.of.rate);
         }
     }
+    rates.sort_unstable();
     // A panel a variant and point of the sweep: grey bars of several variants would hide each other.
     let mut plots = Vec::new();
     for rate in &rates {
@@ -104,8 +105,10 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
         id: "differences",
         title: format!("Differences to {base}, all flows"),
         caption: format!(
-            "Other less base in percent of the base, paired by block; right is more. {ends} A difference counts when it \
-             is significant and lies outside the grey bar: what is too small to matter, or within bound and noise."
+            "{}, other less base in percent of the base, or other as a multiple of the base where that is large, paired by block; right \
+             is more. {ends} A difference counts when it \
+             is significant and lies outside the grey bar: what is too small to matter, or within bound and noise.",
+            if judged { "Judged numbers" } else { "All numbers" }
         ),
         definitions: &["pair", "bound", "verdict"],
         basis: basis(run),

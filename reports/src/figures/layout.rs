@@ -263,7 +263,9 @@ fn y_ticks(plot: &Plot, height: f64, cell: f64, sheet: &Sheet) -> Ticks {
     if plot.y.names.is_empty() {
         plot.y.scale.ticks(height / (3.4 * sheet.text))
     } else {
-        names(&plot.y.names, sheet.small, cell * 0.3)
+        // In a narrow cell names need a larger share of it.
+        let room = (0.3 * cell).max(0.42 * cell.min(17.0 * sheet.small));
+        names(&plot.y.names, sheet.small, room)
     }
 }
 

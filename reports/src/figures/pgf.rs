@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::figures::axis::Scale;
+use crate::figures::axis::{Scale, exact};
 use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Plot};
 use crate::figures::provenance::Provenance;
 use crate::figures::style::{Colour, Look, Marker, PALE};
@@ -158,7 +158,10 @@ fn marker(look: Look) -> String {
 }
 
 fn coordinates(points: &[(f64, f64)]) -> String {
-    let points: Vec<String> = points.iter().map(|(x, y)| format!("({x},{y})")).collect();
+    let points: Vec<String> = points
+        .iter()
+        .map(|(x, y)| format!("({},{})", exact(*x), exact(*y)))
+        .collect();
     // TeX reads lines of any length, people do not.
     points
         .chunks(8)

@@ -13,7 +13,7 @@ pub struct Origin {
     pub modules: Vec<String>,
     /// Version of vifbench.
     pub vifbench: String,
-    /// Hash of the data that were read ([`crate::data_hash`]).
+    /// Hash of the data that were read (`crate::data_hash`).
     pub data: String,
 }
 

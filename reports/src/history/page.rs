@@ -236,7 +236,9 @@ fn sparkline(series: &Series, low: f64, high: f64) -> String {
     let n = series.nights.len();
     let x = |night: f64| (night + 0.5) / n as f64 * WIDE;
     let span = if high > low { high - low } else { 1.0 };
-    let y = |value: f64| HIGH - 2.0 - (value - low) / span * (HIGH - 4.0);
+    // What never differs is drawn in the middle.
+    let foot = if high > low { HIGH - 2.0 } else { HIGH / 2.0 };
+    let y = |value: f64| foot - (value - low) / span * (HIGH - 4.0);
     let mut svg = format!(
         "<svg class=\"spark\" viewBox=\"0 0 {WIDE} {HIGH}\" preserveAspectRatio=\"none\" role=\"img\" \
          aria-label=\"{n} nights\">"

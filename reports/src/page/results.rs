@@ -5,6 +5,7 @@ use vifbench_scenarios::units::Rate;
 
 use crate::analysis::Analysis;
 use crate::compare::{Comparison, Finding};
+use crate::metrics::containers::{Costs, Formed};
 use crate::page::{head, link};
 use crate::summary::VariantRow;
 use crate::text::{self, count, mbits, three_digits, time};
@@ -25,7 +26,8 @@ pub(super) fn section(run: &Analysis) -> Markup {
                 div.scroll {
                     table {
                         caption { "By rate, guest and variant: " (link("median", html! { "median over the trials" }))
-                                  ", counts summed. " (link("measured", html! { "Measured packets" })) " only." }
+                                  ", counts summed. " (link("measured", html! { "Measured packets" })) " only. Raw: "
+                                  a href="trials.csv" { "trials.csv" } "." }
                         thead { tr {
                             th scope="col" { "rate" } th scope="col" { "to" } th scope="col" { "variant" }
                             th.n scope="col" { "trials" }
@@ -37,7 +39,7 @@ pub(super) fn section(run: &Analysis) -> Markup {
                             (head("rfc3550", "RFC 3550 J mean"))
                             (head("rate", "packets/s at tx")) (head("throughput", "Mbit/s"))
                             (head("cpu", "dom0 CPU / a packet"))
-                            @if containers { (head("container", "packets per would-be container")) }
+                            @if containers { (head("container", "packets per container")) }
                         } }
                         tbody { @for row in rows { (variant_row(row, containers)) } }
                     }
@@ -123,12 +125,17 @@ fn in_words(run: &Analysis) -> Markup {
                 @for c in total.iter().filter(|c| (c.other.as_str(), c.base.as_str(), c.rate) == (other, base, at)) {
                     li class=(class(c.finding)) { (sentence(c)) }
                 }
-                @let waits = would_wait(run, other, at);
-                @if let Some((per, wait)) = waits {
+                @if let Some(waits) = waits(run, other, at) {
                     li.note {
-                        (link("container", html! { "Would-be containers" })) ": " (three_digits(per))
+                        (link("container", html! { (of_kind(waits.formed)) })) ": " (three_digits(waits.per_container))
                         " packets in each"
-                        @if let Some(wait) = wait { ", in which a packet would have waited " (time(wait)) " on average" }
+                        @if let Some(wait) = waits.mean_wait_ns {
+                            ", in which a packet " (waited(waits.formed)) " " (time(wait)) " on average"
+                        }
+                        @if let Some(costs) = waits.costs {
+                            "; a packet took " (three_digits(costs.slots)) " slots, " (three_digits(costs.copies))
+                            " copies and " (three_digits(costs.events)) " events"
+                        }
                         "."
                     }
                 }
@@ -137,14 +144,22 @@ fn in_words(run: &Analysis) -> Markup {
     }
 }
 
-/// Packets per would-be container and mean wait of a variant's trials, all vifs.
-fn would_wait(run: &Analysis, variant: &str, rate: Option<Rate>) -> Option<(f64, Option<f64>)> {
+/// Containers of a variant's trials, all vifs.
+struct Waits {
+    formed: Formed,
+    per_container: f64,
+    mean_wait_ns: Option<f64>,
+    costs: Option<Costs>,
+}
+
+fn waits(run: &Analysis, variant: &str, rate: Option<Rate>) -> Option<Waits> {
     let vifs: Vec<_> = run
         .summary
         .trials
         .iter()
         .filter(|t| t.variant == variant && t.rate == rate)
-        .flat_map(|t| &t.would_be)
+        .flat_map(|t| &t.containers)
+        .filter(|vif| vif.containers > 0)
         .collect();
     let containers: u64 = vifs.iter().map(|v| v.containers).sum();
     let frames: u64 = vifs.iter().map(|v| v.frames).sum();
@@ -155,10 +170,29 @@ fn would_wait(run: &Analysis, variant: &str, rate: Option<Rate>) -> Option<(f64,
         .iter()
         .map(|v| Some(v.mean_wait_ns? * v.frames as f64))
         .sum::<Option<f64>>();
-    Some((
-        frames as f64 / containers as f64,
-        waited.map(|w| w / frames as f64),
-    ))
+    let costs: Vec<Costs> = vifs.iter().filter_map(|v| v.costs).collect();
+    Some(Waits {
+        formed: vifs.first()?.formed,
+        per_container: frames as f64 / containers as f64,
+        mean_wait_ns: waited.map(|w| w / frames as f64),
+        costs: Costs::of_all(&costs),
+    })
+}
+
+fn of_kind(formed: Formed) -> &'static str {
+    match formed {
+        Formed::Sent => "Containers",
+        Formed::Held => "Groups of packets held together",
+        Formed::WouldBe => "Would-be containers",
+        Formed::No => "No containers",
+    }
+}
+
+fn waited(formed: Formed) -> &'static str {
+    match formed {
+        Formed::Sent | Formed::Held | Formed::No => "waited",
+        Formed::WouldBe => "would have waited",
+    }
 }
 
 fn class(finding: Finding) -> &'static str {

@@ -183,24 +183,33 @@ fn generators(trials: &[TrialSummary]) -> Markup {
 
 fn containers(trials: &[TrialSummary]) -> Markup {
     html! {
-        @if trials.iter().any(|t| !t.would_be.is_empty()) {
+        @if trials.iter().any(|t| !t.containers.is_empty()) {
             details {
-                summary { "Would-be containers by vif, whole trials" }
+                summary { "Containers by vif, whole trials" }
                 div.scroll { table {
                     thead { tr {
                         th scope="col" { "trial" } th scope="col" { "vif" } th scope="col" { "guest" }
                         (head("container", "frames")) (head("container", "containers"))
                         (head("container", "frames in each")) (head("container", "full"))
                         (head("container", "at time-out")) (head("container", "by a bypass"))
-                        (head("container", "frames past them")) (head("container", "mean wait"))
+                        (head("container", "as backlog")) (head("container", "frames past them"))
+                        (head("container", "mean wait")) (head("container", "slots / a packet"))
+                        (head("container", "copies / a packet")) (head("container", "hypercalls / a packet"))
+                        (head("container", "events / a packet"))
                     } }
-                    tbody { @for trial in trials { @for vif in &trial.would_be { tr {
+                    tbody { @for trial in trials { @for vif in &trial.containers { tr {
                         td.n { (trial.number) } td { (vif.interface) } td { (vif.guest.as_deref().unwrap_or("?")) }
                         td.n { (count(vif.frames)) } td.n { (count(vif.containers)) }
                         td.n { (vif.per_container.map_or_else(|| "–".to_owned(), three_digits)) }
                         td.n { (count(vif.full)) } td.n { (count(vif.timeout)) } td.n { (count(vif.bypass)) }
-                        td.n { (count(vif.bypass_frames)) }
+                        td.n { (count(vif.backlog)) } td.n { (count(vif.bypass_frames)) }
                         td.n { (vif.mean_wait_ns.map_or_else(|| "–".to_owned(), time)) }
+                        @for cost in [
+                            vif.costs.map(|c| c.slots), vif.costs.map(|c| c.copies),
+                            vif.costs.map(|c| c.hypercalls), vif.costs.map(|c| c.events),
+                        ] {
+                            td.n { (cost.map_or_else(|| "–".to_owned(), three_digits)) }
+                        }
                     } } } }
                 } }
             }

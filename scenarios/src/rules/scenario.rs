@@ -231,7 +231,7 @@ fn variants(scenario: &Scenario, faults: &mut Faults<'_>) {
         aggregation(scenario, variant, &at, faults);
         let Some(hold) = variant.hold else { continue };
         let limit = match variant.patches {
-            Patches::Aggregation => MAX_AGGREGATION_HOLD,
+            Patches::Aggregation | Patches::Hold => MAX_AGGREGATION_HOLD,
             Patches::Stock | Patches::Shadow => MAX_HOLD,
         };
         if variant.patches == Patches::Stock {
@@ -293,7 +293,20 @@ fn aggregation(
             format!("variant `{name}` does not say how long containers wait"),
             "add `regulator: static`, or another one",
         ),
-        (Patches::Aggregation, Some(regulator)) => {
+        (Patches::Hold, None) => faults.add(
+            &at("patches"),
+            format!("variant `{name}` does not say how long packets are held"),
+            "add `regulator: static`, or another one",
+        ),
+        (Patches::Hold, Some(regulator @ (Regulator::NoWait | Regulator::Playout))) => faults.add(
+            &at("regulator"),
+            format!(
+                "variant `{name}` has no containers, without which `{}` does nothing",
+                regulator.name()
+            ),
+            "use `regulator: static` or an adaptive one, or `patches: aggregation`",
+        ),
+        (Patches::Aggregation | Patches::Hold, Some(regulator)) => {
             let given = variant.hold.is_some() || !scenario.sweep.hold.is_empty();
             if regulator.has_hold() && !given {
                 faults.add(
@@ -325,10 +338,14 @@ fn aggregation(
         ("framing", variant.framing.is_some()),
         ("fill", variant.fill.is_some()),
     ] {
-        if given && variant.patches == Patches::Stock {
+        if given && matches!(variant.patches, Patches::Stock | Patches::Hold) {
+            let drivers = match variant.patches {
+                Patches::Hold => "only holds packets",
+                _ => "runs the stock drivers",
+            };
             faults.add(
                 &at(key),
-                format!("variant `{name}` runs the stock drivers, which have no containers"),
+                format!("variant `{name}` {drivers}, which have no containers"),
                 format!("remove `{key}`, or add `patches: aggregation`"),
             );
         }

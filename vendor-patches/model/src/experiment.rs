@@ -84,7 +84,7 @@ pub enum SimulationError {
         /// What is wrong.
         source: TimingError,
     },
-    /// The model has no sender and no TCP.
+    /// The model has no sender, no TCP, no net_dim, and no holding without containers.
     #[error("the model cannot answer this scenario: {}; use `vifbench run`, which asks a lab", .0.join(", "))]
     OnlyMeasured(Vec<String>),
 }
@@ -347,7 +347,9 @@ fn cells(scenario: &Scenario) -> Vec<Cell<'_>> {
                 let matters = match variant.patches {
                     Patches::Stock => false,
                     Patches::Shadow => true,
-                    Patches::Aggregation => variant.regulator.is_none_or(Regulator::has_hold),
+                    Patches::Aggregation | Patches::Hold => {
+                        variant.regulator.is_none_or(Regulator::has_hold)
+                    }
                 };
                 cells.push(Cell {
                     variant,
@@ -433,7 +435,7 @@ fn model(scenario: &Scenario, variant: &Variant, hold: Option<Span>) -> (Model, 
         (Patches::Stock, _) => Handling::Stock,
         (Patches::Shadow, _) => Handling::Shadow,
         // A scenario without a regulator here does not pass its check.
-        (Patches::Aggregation, regulator) => {
+        (Patches::Aggregation | Patches::Hold, regulator) => {
             Handling::Containers(regulator.unwrap_or(Regulator::Static))
         }
     };

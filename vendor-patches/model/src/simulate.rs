@@ -105,6 +105,8 @@ impl Model {
                 run!(StaticHold::new(hold))
             }
             Regulator::BreakEven => run!(BreakEven::new(hold)),
+            // Where net_dim begins. Experiments refuse it, as the model does not follow it from there.
+            Regulator::Dim => run!(StaticHold::new(hold)),
         }
     }
 }

@@ -109,11 +109,14 @@ impl<R: Regulator> Stage<R> {
         self.open.since
     }
 
-    /// What a timer does: releases the open container if it is due by `now`, at its deadline.
+    /// What a timer does: releases the open container if it is due by `now`, at its deadline. One that was waiting for
+    /// its consumer then may have got frames since; it was released after the last of them.
     #[inline]
     pub fn expire(&mut self, now: u64) -> Option<Release> {
-        (self.open.frames > 0 && self.open.deadline <= now && !self.waits)
-            .then(|| self.release(self.open.deadline, Reason::Timeout, true))
+        (self.open.frames > 0 && self.open.deadline <= now && !self.waits).then(|| {
+            let at = self.open.deadline.max(self.last.unwrap_or_default());
+            self.release(at, Reason::Timeout, true)
+        })
     }
 
     /// The consumer takes what there is.

@@ -12,7 +12,8 @@ use vifbench_model::arithmetic::Fixed;
 use vifbench_model::container::Layout;
 use vifbench_model::playout::Playout;
 use vifbench_model::regulator::{
-    Gated, Literal, NoWait, Paper, Ramjee1, Ramjee2, Ramjee3, Ramjee4, Regulator, StaticHold,
+    BreakEven, Gated, Literal, NoWait, Paper, Ramjee1, Ramjee2, Ramjee3, Ramjee4, Regulator,
+    StaticHold,
 };
 use vifbench_model::stage::{Reason, Release, Stage};
 use vifbench_model::wire::{Frame, Head, Packer, unpack};
@@ -152,6 +153,12 @@ fn life<R: Regulator>(
                 questions.push(format!("drain {now}"));
                 expected.push(text(stage.drain(now)));
             }
+            2 if name == "breakeven" && below(random, 3) == 0 => {
+                let busy = below(random, 2) == 0;
+                questions.push(format!("busy {}", u8::from(busy)));
+                expected.push("ok".to_owned());
+                stage.consumer_is_busy(busy);
+            }
             kind => {
                 let len = match kind {
                     2 => below(random, 5000) as u32,
@@ -212,6 +219,7 @@ fn the_c_core_equals_the_model() {
             "ramjee3": Ramjee3::<Fixed>::new(t0),
             "ramjee4": Ramjee4::<Fixed>::new(t0),
             "playout": StaticHold::new(t0),
+            "breakeven": BreakEven::new(t0),
         );
         receiver(t0, &mut random, &mut questions, &mut expected);
     }

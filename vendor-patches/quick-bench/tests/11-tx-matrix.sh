@@ -1,5 +1,5 @@
 # The other direction: every regulator of the frontend, every kind of traffic, from the guest to dom0.
-regulators="nowait static literal paper gated ramjee1 ramjee2 ramjee3 ramjee4"
+regulators="nowait static literal paper gated ramjee1 ramjee2 ramjee3 ramjee4 breakeven"
 
 # tx_agree: what left the frontend reached the backend.
 tx_agree() {

@@ -43,7 +43,7 @@ lost() {
     local before after regulator
     round $1 static
     before=$(free_kb)
-    for regulator in nowait gated playout dim; do round $1 $regulator; done
+    for regulator in nowait gated playout breakeven dim; do round $1 $regulator; done
     after=$(free_kb)
     missing=$((before - after))
     echo "$1: available after the first round $before kB, after the last $after kB"
@@ -54,4 +54,5 @@ lost patched
 lost patched
 echo "missing: packaged $missing_stock kB, patched $missing kB"
 check "no more memory is lost than by the packaged drivers" [ $missing -lt $((missing_stock + 2048)) ]
+check "nothing is leaked" no_leak
 check "no warning" no_warning

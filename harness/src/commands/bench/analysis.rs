@@ -23,8 +23,6 @@ use super::error::BenchError;
 use super::tools::{Tool, shown, text_of};
 
 const PACKETS: u32 = 3_000_000;
-/// The smallest frame, with FCS.
-const FRAME: u32 = 64;
 /// 2026-11-22, in nanoseconds since 1970.
 const START_NS: u64 = 1_795_305_600_000_000_000;
 /// What tshark prints of each packet: the least that tells one from another.
@@ -331,14 +329,14 @@ impl Frames {
             destination_mac: "02:76:62:09:00:02".to_owned(),
             source: [198, 18, 9, 1].into(),
             destination: [198, 18, 9, 2].into(),
-            size: Size::from_bytes(u64::from(FRAME)).into(),
+            size: Size::from_bytes(64).into(),
             arrivals: Arrivals::Cbr {
                 rate: Rate::per_sec(1_000_000),
             },
             seed: 1,
         };
         let template =
-            Template::new(&spec, FRAME).map_err(|error| BenchError::Generator(error.into()))?;
+            Template::new(&spec, 64).map_err(|error| BenchError::Generator(error.into()))?;
         Ok(Self {
             kind,
             template,

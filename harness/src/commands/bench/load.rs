@@ -13,9 +13,6 @@ use super::error::BenchError;
 use super::tools::{self, Tool};
 use super::wire::{End, Wire, address, interface, mac};
 
-/// The smallest frame, with FCS.
-const FRAME: u32 = 64;
-
 /// Who sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Load {
@@ -94,11 +91,11 @@ fn template() -> Result<Template, BenchError> {
         destination_mac: mac(End::Rx).to_owned(),
         source: ip(End::Tx)?,
         destination: ip(End::Rx)?,
-        size: Size::from_bytes(u64::from(FRAME)).into(),
+        size: Size::from_bytes(64).into(),
         arrivals: Arrivals::Cbr {
             rate: Rate::per_sec(1_000_000),
         },
         seed: 1,
     };
-    Template::new(&spec, FRAME).map_err(|error| BenchError::Generator(error.into()))
+    Template::new(&spec, 64).map_err(|error| BenchError::Generator(error.into()))
 }

@@ -69,8 +69,10 @@ impl<A: Arithmetic> Regulator for Gated<A> {
         if !self.held {
             return now;
         }
-        let own = now.saturating_sub(opened) + self.gaps.hold_above(FLOOR, self.cap);
-        self.sum += own;
+        let own = now
+            .saturating_sub(opened)
+            .saturating_add(self.gaps.hold_above(FLOOR, self.cap));
+        self.sum = self.sum.saturating_add(own);
         opened.saturating_add(self.sum / u64::from(frames))
     }
 

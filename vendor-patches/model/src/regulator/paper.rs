@@ -43,8 +43,10 @@ impl<A: Arithmetic> Regulator for Paper<A> {
 
     #[inline]
     fn deadline(&mut self, now: u64, opened: u64, frames: u32) -> u64 {
-        let own = now.saturating_sub(opened) + self.gaps.hold(self.cap);
-        self.sum += own;
+        let own = now
+            .saturating_sub(opened)
+            .saturating_add(self.gaps.hold(self.cap));
+        self.sum = self.sum.saturating_add(own);
         opened.saturating_add(self.sum / u64::from(frames))
     }
 }

@@ -5,6 +5,7 @@
  *   arrive NOW LEN         a frame; 0: not packable  -> before, after and whether it was packed
  *   expire NOW             a timer                   -> a release, or -
  *   drain NOW              the consumer              -> a release, or -
+ *   busy 0|1               whether the consumer is   -> ok
  *   playout T0             a receiver                -> ok
  *   deliver NOW AGE        a frame                   -> time of delivery, whether late
  *   unpack HEX             a container               -> its fields and frames, or bad
@@ -145,6 +146,9 @@ int main(void)
 				release.c.frames = 0;
 			print_release(&release);
 			printf("\n");
+		} else if (sscanf(line, "busy %llu", &a) == 1) {
+			xen_netagg_consumer(&regulator, a != 0);
+			printf("ok\n");
 		} else if (sscanf(line, "playout %llu", &a) == 1) {
 			xen_netagg_playout_init(&receiver, a);
 			printf("ok\n");
