@@ -84,7 +84,7 @@ pub enum SimulationError {
         /// What is wrong.
         source: TimingError,
     },
-    /// The model has no sender, no TCP, no net_dim, and no holding without containers.
+    /// The model has no sender, no TCP, no `net_dim`, and no holding without containers.
     #[error("the model cannot answer this scenario: {}; use `vifbench run`, which asks a lab", .0.join(", "))]
     OnlyMeasured(Vec<String>),
 }
