@@ -452,7 +452,7 @@ fn a_lab_refuses_what_only_the_model_can() {
         .args(["run", "paper-theory"])
         .assert()
         .code(2)
-        .stderr(contains("variant `breakeven` has `regulator: breakeven`"))
+        .stderr(contains("variant `breakeven` has `framing`"))
         .stderr(contains("vifbench simulate paper-theory"));
 }
 

@@ -255,7 +255,8 @@ fn strangers_are_turned_away() {
     let mut respond = respond(&bulk, Answer::TcpSink);
     respond.peer.set_port(9);
     let (sent, answered) = run(vec![bulk], vec![respond]);
-    assert!(sent.failed.unwrap().contains("closed the connection"));
+    let why = sent.failed.unwrap();
+    assert!(why.contains("closed the connection"), "{why}");
     assert_eq!(answered.responded[0].foreign, 1);
     assert_eq!(answered.responded[0].bytes, 0);
 }

@@ -65,7 +65,8 @@ fn sent_by(sender: SendBy, flows: &[FlowSpec]) {
                 namespace,
                 "sysctl",
                 "-qw",
-                &format!("net.ipv6.conf.{}.mld_max_msf=0", INTERFACE[side]),
+                // No neighbour discovery, no multicast reports: the counters count what is sent here.
+                &format!("net.ipv6.conf.{}.disable_ipv6=1", INTERFACE[side]),
             ],
         );
     }
