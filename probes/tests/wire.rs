@@ -499,7 +499,8 @@ fn an_interface_that_is_taken_away_voids_the_trial() {
     probe
         .prepare(plan(vec![capture(Point::Tx, TX)], Some(generate(flows))))
         .unwrap();
-    probe.arm(arm(realtime_ns() + 300 * MS, 60_000)).unwrap();
+    // Long enough to be in its middle on a busy machine; it goes on to its end, so the generator meets the loss.
+    probe.arm(arm(realtime_ns() + 300 * MS, 5_000)).unwrap();
     while probe.status(1).unwrap() != State::Running {
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -514,7 +515,9 @@ fn an_interface_that_is_taken_away_voids_the_trial() {
             "down",
         ],
     );
-    probe.finish(1).unwrap();
+    while probe.status(1).unwrap() != State::Done {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let failed = stored(&folder).failed.unwrap();
     assert!(
         failed.contains("tx0 took no more packets") || failed.contains("capture on tx0 broke off"),

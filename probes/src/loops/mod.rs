@@ -178,11 +178,17 @@ impl Peers {
 
     fn failed(&self, doing: &'static str) -> impl FnOnce(io::Error) -> LoopError + use<> {
         let (flow, peer) = (self.flow, self.peer);
-        move |error| LoopError::System {
-            flow,
-            peer,
-            doing,
-            error,
+        move |error| match error.kind() {
+            // Which call meets a reset first depends on the network.
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::NotConnected => LoopError::Closed { flow, peer },
+            _ => LoopError::System {
+                flow,
+                peer,
+                doing,
+                error,
+            },
         }
     }
 
