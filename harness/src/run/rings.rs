@@ -1,6 +1,7 @@
 //! How large the kernel rings of a trial's captures are, and how many share a point.
 
 use vifbench_scenarios::plan::TrialPlan;
+use vifbench_scenarios::units::Rate;
 
 /// A ring holds this much of a trial's load: longer than the thread that empties it is ever kept from a processor.
 const SECONDS: f64 = 0.25;
@@ -16,7 +17,7 @@ const SHARED_FROM: f64 = 2e6;
 /// Bytes of each ring, and how many there are.
 pub fn of(plan: &TrialPlan, snaplen: u32, is_virtual: bool) -> (u32, u8) {
     let rates = plan.flows.iter().filter_map(|flow| flow.arrivals.rate());
-    let rate: f64 = rates.map(|rate| rate.per_sec_f64()).sum();
+    let rate: f64 = rates.map(Rate::per_sec_f64).sum();
     if is_virtual {
         return (LEAST, 1);
     }
