@@ -3,7 +3,7 @@
 //! The `pcap` crate ignores it when libpcap refuses a time-stamp precision, so what is in force is read back. The
 //! thread sleeps in `poll` until the kernel hands over a block of packets or it is told to stop; it does not
 //! wake for each packet, which would take CPU time from what is measured. Several rings of one point share its
-//! packets ([`fanout`]); each is written to a file of its own, and the files are merged by stamp when all have ended.
+//! packets (`fanout`); each is written to a file of its own, and the files are merged by stamp when all have ended.
 
 mod fanout;
 mod merge;

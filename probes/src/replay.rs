@@ -56,7 +56,7 @@ pub enum ReplayError {
     },
 }
 
-/// Reads the frames of a capture, of any or one that [`write`] wrote. Times count from the first frame and never go back.
+/// Reads the frames of a capture, of any or one that [`write()`] wrote. Times count from the first frame and never go back.
 ///
 /// # Errors
 /// When it cannot be read to its end, or holds nothing.
