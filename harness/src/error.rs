@@ -90,12 +90,14 @@ pub enum Failure {
         why: String,
     },
     /// A sealed trial gave two different results.
-    #[error("trial {trial} is not exact: {} came out different from {against}; something from outside reached the lab, or the lab is not the one it is taken for", file.display())]
+    #[error(
+        "trial {trial} is not exact: it came out different from {against}, first in {what}; something from outside reached the lab, or the lab is not the one it is taken for"
+    )]
     NotExact {
         /// Which trial.
         trial: u32,
-        /// Which file of the results.
-        file: PathBuf,
+        /// Where the results differ first.
+        what: String,
         /// What it was compared with.
         against: String,
     },

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <x86intrin.h>
 
 #define SIZE (16u << 20)
 #define INPUT 4096u
@@ -50,6 +51,8 @@ struct header {
 	uint64_t out_len, err_len, offset;
 	/* The controller's last word: from here on it uses the network. */
 	uint64_t leave;
+	/* When the request was taken up and when it was done, by the time-stamp counter: virtual time. */
+	uint64_t began, ended;
 };
 
 struct buffer { char *data; size_t len, room; };
@@ -372,7 +375,9 @@ int main(int argc, char **argv)
 		/* Nobody speaks this way: whoever uses the machine does so over its network. */
 		if (shared->leave || shared->asked == shared->replied)
 			break;
+		shared->began = __rdtsc();
 		serve();
+		shared->ended = __rdtsc();
 		shared->replied = shared->asked;
 	}
 	return 0;

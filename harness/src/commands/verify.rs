@@ -33,7 +33,7 @@ struct Verified {
     load: &'static str,
     digest: String,
     wall_s: f64,
-    /// The first file that differs from the first run's; none where all are the same.
+    /// Where it differs first from the first run; nowhere where all are the same.
     differs: Option<String>,
 }
 
@@ -77,7 +77,7 @@ pub fn run(
         None => Ok(Exit::Pass),
         Some(one) => Err(Failure::NotExact {
             trial: 1,
-            file: one.differs.clone().unwrap_or_default().into(),
+            what: one.differs.clone().unwrap_or_default(),
             against: format!("the first run of {}", one.variant),
         }),
     }
@@ -98,7 +98,7 @@ fn table(verified: &[Verified]) {
             one.wall_s,
             match &one.differs {
                 None => "exact".to_owned(),
-                Some(file) => format!("DIFFERS in {file}"),
+                Some(what) => format!("DIFFERS in {what}"),
             }
         );
     }
@@ -160,7 +160,7 @@ fn verify(
                 load: LOADS[load],
                 digest,
                 wall_s,
-                differs: differs.map(|file| file.display().to_string()),
+                differs,
             });
             first.get_or_insert(record);
             task.set(verified.len() as u64);

@@ -3,25 +3,43 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+use vifbench_provisioning::lab::Turn;
 use vifbench_reports::store::TrialRecord;
 
 use crate::error::Failure;
 
+/// What was said to the sealed machine, and when by its own clock: a line a request, in a trial's folder.
+pub const RENDEZVOUS: &str = "rendezvous.jsonl";
+
 /// Results of a trial: its record, and the folder with a folder a host.
 pub type Results<'a> = (&'a TrialRecord, &'a Path);
 
-/// The first file in which two results of one trial differ: records, packets and counters, byte for byte. The
-/// controller's own time, and where the trial stood in its run, are no part of the results.
+/// Writes what was said in a trial.
+pub fn write(said: &[Turn], part: &Path) -> Result<(), Failure> {
+    let path = part.join(RENDEZVOUS);
+    let lines: Result<Vec<String>, _> = said.iter().map(serde_json::to_string).collect();
+    let lines = lines
+        .map_err(std::io::Error::from)
+        .map_err(Failure::io("write", &path))?;
+    fs::write(&path, lines.join("\n") + "\n").map_err(Failure::io("write", &path))
+}
+
+/// Where two results of one trial differ first: in what was said and when, in records, packets and counters, byte for
+/// byte. The controller's own time, and where the trial stood in its run, are no part of the results.
 pub fn difference(
     (first, one): Results<'_>,
     (second, two): Results<'_>,
-) -> Result<Option<PathBuf>, Failure> {
+) -> Result<Option<String>, Failure> {
+    if let Some(line) = line(&one.join(RENDEZVOUS), &two.join(RENDEZVOUS))? {
+        return Ok(Some(format!("{RENDEZVOUS}, {line}")));
+    }
     for host in &first.probes {
         let (one, two) = (one.join(host), two.join(host));
         for file in list(&one)? {
             let again = two.join(&file);
             if !again.exists() || read(&one.join(&file))? != read(&again)? {
-                return Ok(Some(Path::new(host).join(&file)));
+                return Ok(Some(Path::new(host).join(&file).display().to_string()));
             }
         }
     }
@@ -30,7 +48,41 @@ pub fn difference(
         plan: first.plan.clone(),
         ..second.clone()
     };
-    Ok((same != *first).then(|| PathBuf::from("trial.json")))
+    if same == *first {
+        return Ok(None);
+    }
+    let fields = |record| match serde_json::to_value(record) {
+        Ok(Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let (one, two) = (fields(first), fields(&same));
+    let names: Vec<&str> = one
+        .iter()
+        .filter(|(name, value)| two.get(*name) != Some(value))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    Ok(Some(format!("trial.json, {}", names.join(", "))))
+}
+
+/// The first line in which two files differ, with both.
+fn line(one: &Path, two: &Path) -> Result<Option<String>, Failure> {
+    let text = |path| read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let (one, two) = (text(one)?, text(two)?);
+    if one == two {
+        return Ok(None);
+    }
+    let (mut left, mut right) = (one.lines(), two.lines());
+    for number in 1.. {
+        match (left.next(), right.next()) {
+            (None, None) => break,
+            (a, b) if a == b => {}
+            (a, b) => {
+                let show = |line: Option<&str>| line.unwrap_or("no line").to_owned();
+                return Ok(Some(format!("line {number}: {} and {}", show(a), show(b))));
+            }
+        }
+    }
+    Ok(Some("line ends".to_owned()))
 }
 
 fn list(path: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -46,4 +98,33 @@ fn list(path: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(Failure::io("read", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_that_differs_is_shown() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).expect("written");
+            path
+        };
+        let one = file("one", "a\nb\nc\n");
+        assert_eq!(line(&one, &file("same", "a\nb\nc\n")).expect("read"), None);
+        assert_eq!(
+            line(&one, &file("two", "a\nx\nc\n"))
+                .expect("read")
+                .as_deref(),
+            Some("line 2: b and x")
+        );
+        assert_eq!(
+            line(&one, &file("short", "a\nb\n"))
+                .expect("read")
+                .as_deref(),
+            Some("line 3: c and no line")
+        );
+    }
 }

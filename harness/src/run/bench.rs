@@ -1,12 +1,12 @@
 //! Where trials run: the virtual lab, or machines of flesh and copper. The only place that knows the difference.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use vifbench_probes::protocol::Request;
 use vifbench_provisioning::host::{Host, HostError, HostExt as _};
-use vifbench_provisioning::lab::{CrashWatch, SealedHost, Shared, Sighting, VirtualLab};
+use vifbench_provisioning::lab::{CrashWatch, SealedHost, Shared, Sighting, Turn, VirtualLab};
 use vifbench_provisioning::local::LocalHost;
 use vifbench_provisioning::ssh::{SshHost, SshOptions};
 use vifbench_provisioning::wait::Cancel;
@@ -156,6 +156,15 @@ impl Bench {
                 Box::new(SealedHost::dom0(spec.name.clone(), agent.clone()))
             }
             Some(agent) => Box::new(SealedHost::guest(spec.name.clone(), agent.clone())),
+        })
+    }
+
+    /// What was said to the sealed machine since it was loaded.
+    pub fn said(&self) -> Vec<Turn> {
+        let agent = self.agent.as_ref();
+        agent.map_or_else(Vec::new, |agent| {
+            let agent = agent.lock().unwrap_or_else(PoisonError::into_inner);
+            agent.said().to_vec()
         })
     }
 

@@ -249,9 +249,9 @@ fn same(
 ) -> Result<(), Failure> {
     match again::difference(first, second)? {
         None => Ok(()),
-        Some(file) => Err(Failure::NotExact {
+        Some(what) => Err(Failure::NotExact {
             trial: plan.number,
-            file,
+            what,
             against: against.to_owned(),
         }),
     }

@@ -1,7 +1,7 @@
 //! Results by content: a sealed trial is a function of the machine, the modules and the plan, so each is run once and
 //! then looked up.
 //!
-//! An entry is a folder `sealed/<name>/` of the cache: `trial.json`, a folder a host, and `sum`, which names the
+//! An entry is a folder `sealed/<name>/` of the cache: `trial.json`, what was said, a folder a host, and `sum`, which names the
 //! content of all of it. The name hashes everything that decides the outcome, this program among it, because what it
 //! says to the machine is a part of the trial.
 
@@ -14,6 +14,7 @@ use vifbench_provisioning::lab::cache_root;
 use vifbench_reports::store::TrialRecord;
 use vifbench_scenarios::plan::TrialPlan;
 
+use super::again::RENDEZVOUS;
 use crate::error::Failure;
 use crate::store::{read_json, write_json};
 
@@ -132,6 +133,8 @@ impl Results {
                 fs::copy(&from, &to).map_err(Failure::io("write", &to))?;
             }
         }
+        let said = part.join(RENDEZVOUS);
+        fs::copy(&said, new.join(RENDEZVOUS)).map_err(Failure::io("copy", &said))?;
         write_json(&new.join("trial.json"), record)?;
         let sum = new.join("sum");
         fs::write(&sum, digest(&new)?).map_err(Failure::io("write", &sum))?;
@@ -292,6 +295,7 @@ mod tests {
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
         fs::create_dir_all(from.join("dom0")).expect("create");
         fs::write(from.join("dom0/rx.pcap.zst"), "packets").expect("write");
+        fs::write(from.join(RENDEZVOUS), "{}\n").expect("write");
         fs::create_dir(&to).expect("create");
         assert!(matches!(results.find(&name, &to), Ok(Found::Nothing)));
         let record = record(plan);

@@ -18,6 +18,7 @@ use vifbench_scenarios::lab::{HostName, HostSpec, Role};
 use vifbench_scenarios::plan::TrialPlan;
 use vifbench_scenarios::scenario::{Mode, SendBy};
 
+use super::again;
 use super::bench::{Bench, Timing};
 use super::clocks::{self, Seen};
 use super::machines::{Machine, STEP, on_all, on_all_with};
@@ -140,6 +141,9 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
                 clocks::map(&machine.name(), seen, reference, interval, &mut warnings)
             });
         }
+    }
+    if times.timing == Timing::Sealed {
+        again::write(&bench.said(), part)?;
     }
     let start = &times.measured;
     Ok(TrialRecord {

@@ -19,6 +19,6 @@ mod watch;
 pub use error::LabError;
 pub use files::cache_root;
 pub use images::{Images, build as build_images};
-pub use rendezvous::{Rendezvous, SealedHost, Shared};
+pub use rendezvous::{Rendezvous, SealedHost, Shared, Turn};
 pub use virtual_lab::{HostStatus, LabStatus, UpOptions, UpTimes, VirtualLab};
 pub use watch::{CrashWatch, Sighting};

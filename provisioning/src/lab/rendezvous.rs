@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use vifbench_scenarios::lab::HostName;
 
 use super::machine::{MAILBOX, Machine};
@@ -48,9 +49,12 @@ mod field {
     pub const ERR_LEN: u64 = 72;
     pub const OFFSET: u64 = 80;
     pub const LEAVE: u64 = 88;
+    pub const BEGAN: u64 = 96;
+    pub const ENDED: u64 = 104;
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 enum Op {
     Run = 1,
     More,
@@ -77,12 +81,28 @@ struct Reply {
     stderr: Vec<u8>,
 }
 
+/// One request, and when it was carried out. Two runs of one sealed trial have the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Turn {
+    /// The machine's time-stamp counter, which counts nanoseconds of virtual time, when the request was taken up.
+    began_tsc: u64,
+    /// The same when it was done.
+    ended_tsc: u64,
+    op: Op,
+    channel: u32,
+    /// A command, or a line to a program.
+    text: String,
+    /// How much goes to its standard input.
+    input_bytes: usize,
+}
+
 /// The controller's end. Requests are served one after another.
 #[derive(Debug)]
 pub struct Rendezvous {
     machine: Machine,
     mailbox: File,
     cancel: Option<Cancel>,
+    said: Vec<Turn>,
 }
 
 impl Rendezvous {
@@ -98,6 +118,7 @@ impl Rendezvous {
             machine: machine.clone(),
             mailbox,
             cancel,
+            said: Vec::new(),
         };
         let magic = this.word(field::MAGIC).map_err(|why| LabError::Qmp {
             doing: "read its mailbox".to_owned(),
@@ -110,6 +131,11 @@ impl Rendezvous {
             });
         }
         Ok(this)
+    }
+
+    /// What was said since the machine was loaded.
+    pub fn said(&self) -> &[Turn] {
+        &self.said
     }
 
     fn word(&self, at: u64) -> Result<u64, String> {
@@ -167,6 +193,14 @@ impl Rendezvous {
         self.put(field::TEXT_LEN, &(text.len() as u64).to_le_bytes())?;
         self.put(field::INPUT_LEN, &(input.len() as u64).to_le_bytes())?;
         self.turn(op, deadline)?;
+        self.said.push(Turn {
+            began_tsc: self.word(field::BEGAN)?,
+            ended_tsc: self.word(field::ENDED)?,
+            op,
+            channel,
+            text: String::from_utf8_lossy(text).into_owned(),
+            input_bytes: input.len(),
+        });
         let outcome = match self.half(field::OUTCOME)? {
             0 => Outcome::Done,
             1 => Outcome::Deadline,
