@@ -91,6 +91,11 @@ fn a_sealed_run_is_complete_proved_and_exact() {
         assert_eq!(same(&lab.run()), same(&found));
     }
 
+    // Another lab, from the same saved state, gives the same bytes; if not, this says where they differ.
+    let other = Lab::new("sealed-again");
+    let scenario = other.write("small.yaml", SMALL);
+    other.expect(0, &["run", "--force", scenario.to_str().expect("UTF-8")]);
+
     // The report is rebuilt byte for byte.
     let run = lab.run();
     let before = tree(&run.join("report"));

@@ -124,7 +124,6 @@ impl Machine {
         check("start QEMU", &mut command)?;
         if matches!(from, From::PowerOn) {
             self.set_link(false)?;
-            self.take_turns(true)?;
             self.resume()?;
         }
         if matches!(from, From::File(_)) {
@@ -264,52 +263,6 @@ impl Machine {
         self.qmp()?.execute("cont", &json!({})).map(drop)
     }
 
-    /// Lets QEMU's main thread and its virtual CPU take turns on one processor, or lets them run as they like.
-    ///
-    /// QEMU 7.2 skips idle time from its main thread (`icount_start_warp_timer`), which sees that the virtual CPU is
-    /// halted before that one has accounted for what it last executed. Where the main thread goes round for another
-    /// reason just then (a monitor's client, a timer of the host), the next timer of the machine fires some microseconds
-    /// late, and the trial is not exact: with 6,000 questions a second over the monitor, each run came out different. As
-    /// round-robin threads of equal priority on one processor neither interrupts the other before it waits, and the same
-    /// questions change nothing. `docs/exact.md` has the measurement.
-    pub fn take_turns(&self, on: bool) -> Result<(), LabError> {
-        let Some(pid) = self.pid() else { return Ok(()) };
-        let cpus = self.qmp()?.execute("query-cpus-fast", &json!({}))?;
-        let cpu = cpus[0]["thread-id"].as_i64().ok_or_else(|| LabError::Qmp {
-            doing: "ask for the virtual CPU's thread".to_owned(),
-            why: cpus.to_string(),
-        })?;
-        let processors = if on {
-            processor()?.to_string()
-        } else {
-            let all: Vec<String> = processors()?.iter().map(usize::to_string).collect();
-            all.join(",")
-        };
-        for thread in [pid.to_string(), cpu.to_string()] {
-            check(
-                "choose QEMU's processor",
-                Command::new("taskset").args(["--cpu-list", "--pid", &processors, &thread]),
-            )?;
-            let policy = if on {
-                // The threads that it makes are none of these two.
-                ["--rr", "--reset-on-fork", "--pid", "1"]
-            } else {
-                ["--other", "--reset-on-fork", "--pid", "0"]
-            };
-            let chosen = check(
-                "choose how QEMU's threads are scheduled",
-                Command::new("chrt").args(policy).arg(&thread),
-            );
-            match chosen {
-                Err(error) if on => tracing::warn!(
-                    "{error}; sealed trials may differ in some microseconds: let this user schedule round-robin threads (CAP_SYS_NICE)"
-                ),
-                other => drop(other?),
-            }
-        }
-        Ok(())
-    }
-
     /// Does the machine stand still because its agent asks for the next request?
     pub fn is_waiting(&self) -> Result<bool, LabError> {
         let status = self.qmp()?.execute("query-status", &json!({}))?;
@@ -425,25 +378,6 @@ fn arguments(images: &Path, machine: &Machine, seed: u64) -> Vec<String> {
         ),
     ]);
     all
-}
-
-/// The processor that both of QEMU's threads are to have, of those this process may use.
-fn processor() -> Result<usize, LabError> {
-    let allowed = processors()?;
-    // Labs that are started by different processes are spread out.
-    let chosen = std::process::id() as usize % allowed.len().max(1);
-    Ok(allowed.get(chosen).copied().unwrap_or_default())
-}
-
-/// The processors that this process may use.
-fn processors() -> Result<Vec<usize>, LabError> {
-    let allowed = rustix::thread::sched_getaffinity(None).map_err(|error| LabError::Command {
-        doing: "ask for the processors that QEMU may use".to_owned(),
-        why: error.to_string(),
-    })?;
-    Ok((0..rustix::thread::CpuSet::MAX_CPU)
-        .filter(|processor| allowed.is_set(*processor))
-        .collect())
 }
 
 /// Runs a command that must succeed.

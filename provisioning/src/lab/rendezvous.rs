@@ -90,7 +90,7 @@ pub struct Turn {
     ended_tsc: u64,
     op: Op,
     channel: u32,
-    /// A command, or a line to a program.
+    /// A command, or lines to a program.
     text: String,
     /// How much goes to its standard input.
     input_bytes: usize,
@@ -472,6 +472,7 @@ impl Host for SealedHost {
                 host: self.clone(),
                 number: reply.status.cast_unsigned(),
                 command: command.to_owned(),
+                unsent: String::new(),
             })),
             _ => Err(self.lost(&doing, "its agent has no channel left")),
         }
@@ -483,6 +484,8 @@ struct SealedChannel {
     host: SealedHost,
     number: u32,
     command: String,
+    /// Lines that go with the next request: then the machine does not stand still while the program works on them.
+    unsent: String,
 }
 
 impl SealedChannel {
@@ -506,17 +509,22 @@ impl SealedChannel {
 }
 
 impl Channel for SealedChannel {
-    fn send(&mut self, line: &str, deadline: Duration) -> Result<(), HostError> {
-        self.ask(Op::Send, format!("{line}\n").as_bytes(), deadline)
-            .map(drop)
+    fn send(&mut self, line: &str, _deadline: Duration) -> Result<(), HostError> {
+        self.unsent.push_str(line);
+        self.unsent.push('\n');
+        Ok(())
     }
 
     fn receive(&mut self, deadline: Duration) -> Result<String, HostError> {
-        let reply = self.ask(Op::Receive, b"", deadline)?;
+        let unsent = std::mem::take(&mut self.unsent);
+        let reply = self.ask(Op::Receive, unsent.as_bytes(), deadline)?;
         Ok(String::from_utf8_lossy(&reply.stdout).into_owned())
     }
 
     fn close(self: Box<Self>, deadline: Duration) -> Result<(), HostError> {
+        if !self.unsent.is_empty() {
+            self.ask(Op::Send, self.unsent.as_bytes(), deadline)?;
+        }
         let reply = self.ask(Op::Close, b"", deadline)?;
         if reply.status == 0 {
             return Ok(());

@@ -597,7 +597,6 @@ impl VirtualLab {
     pub fn unseal(&self) -> Result<(), LabError> {
         Rendezvous::open(&self.machine, None)?.leave()?;
         self.machine.set_link(true)?;
-        self.machine.take_turns(false)?;
         self.change(|record| record.sealed = false)?;
         self.machine.resume()
     }
@@ -616,7 +615,6 @@ impl VirtualLab {
     pub fn restore(&self, tag: &str) -> Result<(), LabError> {
         self.load(tag)?;
         self.machine.set_link(true)?;
-        self.machine.take_turns(false)?;
         self.change(|record| record.sealed = false)?;
         self.machine.resume()
     }
@@ -631,7 +629,6 @@ impl VirtualLab {
         self.load(tag)?;
         // The NIC's end is part of the state, the tap's is not.
         self.machine.set_tap(false)?;
-        self.machine.take_turns(true)?;
         self.change(|record| record.sealed = true)?;
         Rendezvous::open(&self.machine, cancel)
     }
