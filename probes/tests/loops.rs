@@ -155,6 +155,8 @@ fn udp_requests_are_answered_beside_other_flows() {
         check(first);
         assert_eq!(counts.flows[1].1, 50);
         assert_eq!((second.flow, second.unanswered), (4, 0));
+        // Its time ends with the last answer.
+        assert!(second.measured_ns < first.measured_ns, "{counts:?}");
         assert_eq!(counts.flows[2], (5, 100));
         assert_eq!(counts.sent, counts.due);
         // Every request that the wire saw was answered.

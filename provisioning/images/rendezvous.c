@@ -11,6 +11,7 @@
  * It must not sleep instead. Around a stop QEMU's main thread goes round several times, and where it finds the virtual
  * CPU halted before that one has accounted for what it last executed, it skips idle time by too much (QEMU 7.2,
  * icount_start_warp_timer): the next timer is late by some microseconds, now and then. A CPU that counts is not halted.
+ * Nor may it use a device, which takes the lock that the main thread needs to stop the machine.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -319,6 +320,9 @@ static void wait_for_request(int port)
 {
 	const unsigned char at_once = AT_ONCE;
 
+	/* Told during a request: nobody would let the machine go on. */
+	if (shared->leave)
+		return;
 	if (pwrite(port, &at_once, 1, WATCHDOG) != 1)
 		die("the watchdog");
 	for (int i = 0; i < ROUNDS; i++) {

@@ -6,6 +6,7 @@
 //! chart -> csv, pgf, values under the pointer
 //! ```
 
+pub mod against_hold;
 pub mod against_rate;
 pub mod axis;
 pub mod boxes;
@@ -46,6 +47,7 @@ pub fn figures(run: &Analysis) -> Vec<Figure> {
         cdf::figure(run),
         cdf::tail(run),
         boxes::figure(run),
+        against_hold::figure(run),
         against_rate::figure(run),
         hops::figure(run),
         jitter::figure(run),

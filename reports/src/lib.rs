@@ -15,6 +15,7 @@ mod data_hash;
 pub mod definitions;
 pub mod error;
 pub mod figures;
+pub mod held_requests;
 pub mod history;
 mod latex;
 pub mod metrics;

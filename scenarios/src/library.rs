@@ -28,7 +28,7 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 13] = entries![
+const ENTRIES: [Entry; 15] = entries![
     "quickstart",
     "small-packets",
     "two-guests",
@@ -36,6 +36,8 @@ const ENTRIES: [Entry; 13] = entries![
     "open-path",
     "aggregation",
     "throughput",
+    "saturated",
+    "paper-experiment",
     "paper-table1",
     "paper-theory",
     "bursts",

@@ -111,6 +111,10 @@ impl UdpLoop {
                 }
                 left -= requests;
             }
+            // The last sample was answered: what comes after is no part of it.
+            if left == 0 && state.pending.is_empty() {
+                break;
+            }
             let next = [
                 first.front().copied().filter(|_| asking),
                 state.next_time_out(),

@@ -1,6 +1,7 @@
 //! The machine: QEMU's command line, its start, its end, and what its control socket can do.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -23,6 +24,9 @@ const LINUX: &str = "console=hvc0 nokaslr xen_timer_slop=1000 mitigations=off no
 
 /// Xen's own: the same granularity, the console on the first serial line, and after a crash it stands still.
 const XEN: &str = "console=com1 com1=115200,8n1 dom0_mem=768M,max:768M dom0_max_vcpus=1 timer_slop=1000 spec-ctrl=no noreboot";
+
+/// QEMU's niceness among the controller's sessions.
+const PREFERENCE: &str = "-10";
 
 /// Bytes of the memory that the controller and dom0's agent share; `images/rendezvous.c` has the same number.
 pub const MAILBOX: u64 = 16 << 20;
@@ -122,6 +126,7 @@ impl Machine {
             }
         }
         check("start QEMU", &mut command)?;
+        self.come_first();
         if matches!(from, From::PowerOn) {
             self.set_link(false)?;
             self.resume()?;
@@ -136,6 +141,20 @@ impl Machine {
             })?;
         }
         Ok(())
+    }
+
+    /// Gives QEMU the processor before what else the controller does: a machine that is to stand still has to stop
+    /// before its agent has given up waiting for it. Where the scheduler has no groups by session there is nothing to do.
+    fn come_first(&self) {
+        let Some(pid) = self.pid() else { return };
+        let file = format!("/proc/{pid}/autogroup");
+        if let Err(error) = fs::write(&file, PREFERENCE)
+            && error.kind() != ErrorKind::NotFound
+        {
+            tracing::warn!(
+                "QEMU cannot be preferred to other work ({file}: {error}); sealed trials may not be exact while the controller is busy"
+            );
+        }
     }
 
     /// Writes the whole state of the machine to a file; then it goes on, because until then QEMU has let go of the

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use crate::analysis::Analysis;
+use crate::held_requests::{self, HeldRequests, PAPER_RATIO};
 use crate::metrics::transactions::Transactions;
 use crate::page::results::marks;
 use crate::page::{head, link};
@@ -27,6 +28,7 @@ pub(super) fn section(run: &Analysis) -> Markup {
                     "): what the generator's own clock and the kernel's counters say, after the warm-up."
                 }
                 (marks(run))
+                @if let Some(held) = held_requests::of(run) { (ratios(&held)) }
                 div.scroll { table {
                     thead { tr {
                         th.n scope="col" { "trial" } th.n scope="col" { "block" } th scope="col" { "variant" }
@@ -42,6 +44,44 @@ pub(super) fn section(run: &Analysis) -> Markup {
                     } }
                     tbody { @for (trial, row) in rows { (line(trial, row, tcp)) } }
                 } }
+            }
+        }
+    }
+}
+
+/// Transactions a second by regulator and hold, and how many times the static hold's that is.
+fn ratios(held: &HeldRequests) -> Markup {
+    let number = |n: Option<f64>| n.map_or_else(|| "–".to_owned(), three_digits);
+    html! {
+        h3 { "Against the static hold" }
+        p {
+            "Transactions a second of all flows together, and how many times those of " code { "static" } " at the same T0.              The paper (Thakur and Goudar 2014, Table 1: 500 samples against each of two guests) has "
+            strong { (PAPER_RATIO) } " for its adaptive hold against its static one; it tells neither T0 nor the round trip."
+        }
+        div.scroll { table {
+            thead { tr {
+                th.n scope="col" { "T0" }
+                @for (n, regulator) in held.regulators.iter().enumerate() {
+                    th.n scope="col" { (regulator.name()) }
+                    @if n > 0 { th.n scope="col" { "ratio" } }
+                }
+            } }
+            tbody { @for row in &held.rows { tr {
+                td.n { (row.hold) }
+                @for n in 0..held.regulators.len() {
+                    td.n { (number(row.per_s[n])) }
+                    @if n > 0 { td.n { strong { (number(row.ratio(n))) } } }
+                }
+            } } }
+        } }
+        @if !held.without.is_empty() {
+            p.small {
+                "Whatever T0: "
+                @for (n, (name, per_s)) in held.without.iter().enumerate() {
+                    @if n > 0 { ", " }
+                    (name) " " (three_digits(*per_s)) "/s"
+                }
+                "."
             }
         }
     }
