@@ -172,7 +172,8 @@ fn attempt(
     progress: &dyn Progress,
 ) -> Result<TrialRecord, Failure> {
     if plan.mode != Mode::Sealed || bench.virtual_lab().is_none() {
-        return until_it_works(run, bench, crew, variants, plan, part, progress);
+        let (record, _) = until_it_works(run, bench, crew, variants, plan, part, progress)?;
+        return Ok(record);
     }
     let results = sealed::Results::of_this_machine();
     let name = variants.name(bench, plan, progress)?;
@@ -204,10 +205,10 @@ fn attempt(
         }
         Found::Results(record) => Some(record),
     };
-    let first = until_it_works(run, bench, None, variants, plan, part, progress)?;
+    let (first, tries) = until_it_works(run, bench, None, variants, plan, part, progress)?;
     if repeat == Repeat::Twice {
         fresh(&second_part)?;
-        let second = until_it_works(run, bench, None, variants, plan, &second_part, progress)?;
+        let (second, _) = until_it_works(run, bench, None, variants, plan, &second_part, progress)?;
         same(
             plan,
             (&first, part),
@@ -218,7 +219,8 @@ fn attempt(
     if let Some(known) = known {
         let against = format!("the stored results {name}");
         same(plan, (&known, &stored), (&first, part), &against)?;
-    } else {
+    } else if tries == 1 {
+        // A second try leaves more time, and so is another trial.
         results.keep(&name, part, &first)?;
     }
     remove(&stored)?;
@@ -257,7 +259,7 @@ fn same(
     }
 }
 
-/// Runs the trial, again from a restored machine where the lab failed it.
+/// Runs the trial, again from a restored machine where the lab failed it; tells how many tries it took.
 fn until_it_works(
     run: &mut RunDir,
     bench: &mut Bench,
@@ -266,7 +268,7 @@ fn until_it_works(
     plan: &TrialPlan,
     part: &Path,
     progress: &dyn Progress,
-) -> Result<TrialRecord, Failure> {
+) -> Result<(TrialRecord, u32), Failure> {
     let mut number = 0;
     loop {
         number += 1;
@@ -289,7 +291,7 @@ fn until_it_works(
                 run.event("retry", Some(plan.number), &failure.to_string())?;
                 fresh(part)?;
             }
-            other => return other,
+            other => return other.map(|record| (record, number)),
         }
     }
 }

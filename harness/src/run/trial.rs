@@ -39,7 +39,9 @@ const CLOCK_EVERY_NS: u64 = 1_000_000_000;
 const CLOCK_ROUND: u32 = 3;
 /// From the arming to the start, where all clocks are real: every probe has answered by then.
 const LEAD_NS: u64 = 1_000_000_000;
-/// The same in a sealed trial, whose time stands still between two questions; doubled at each attempt.
+/// A sealed trial begins at a whole second of dom0's clock, and a phase.
+const GRID_NS: u64 = 1_000_000_000;
+/// From the arming to the start of a sealed trial, whose time stands still between two questions; doubled at each attempt.
 const SEALED_LEAD_NS: u64 = 2_000_000_000;
 /// A period of a kernel's clock tick at 100 Hz, the longest that is common.
 const PHASES_NS: u64 = 10_000_000;
@@ -275,8 +277,14 @@ fn arm_and_run(
     } else {
         LEAD_NS
     };
-    let lead = lead + phase(plan);
-    let start = read_clock(&mut machines[dom0])?.realtime_ns + lead;
+    let now = read_clock(&mut machines[dom0])?.realtime_ns;
+    // Kernels and the hypervisor do things once a tick, and once a second. A sealed trial stands the same way to all of
+    // that, however long what came before took: else a longer word in a module would pass for an effect.
+    let start = if sealed {
+        (now + lead).next_multiple_of(GRID_NS) + phase(plan)
+    } else {
+        now + lead + phase(plan)
+    };
     // Offsets of the exchanges just made: good enough to start together; the report uses better ones.
     let armed: Vec<Armed> = before
         .iter()
@@ -301,7 +309,7 @@ fn arm_and_run(
     });
     let arms: Vec<Arm> = arms.collect();
     on_all_with(machines, arms, arm)?;
-    let until_end = Duration::from_nanos(lead + length + DRAIN_NS);
+    let until_end = Duration::from_nanos(start - now + length + DRAIN_NS);
     bench.run_armed(plan, machines, until_end)?;
     Ok(Times {
         timing,
