@@ -33,7 +33,7 @@ Subject: [PATCH] xen-netback: think it over
  \t\t\tgoto drop;
  \t}
  
-+\tfor (index = 0; index < 120; index++)
++\tfor (index = 0; index < 240; index++)
 +\t\tbarrier();
  \tcb = XENVIF_RX_CB(skb);
  \tcb->expires = jiffies + vif->drain_timeout;
@@ -59,7 +59,7 @@ fn a_planted_regression_is_found() {
             "bisect",
             "planted",
             "--metric",
-            "dom0_cpu_per_packet",
+            "delay_p50",
             "--scenario",
             &scenario,
         ],
