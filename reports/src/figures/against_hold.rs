@@ -43,7 +43,7 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
         title: "Transactions a second against the hold".to_owned(),
         caption: format!(
             "All flows together, mean over the trials. Each request waits for the answer to the last one, so a fixed hold is \
-             paid in full, on both ways. The paper's Table 1 has {PAPER_RATIO} times as many with its adaptive hold as with \
+             paid in full. The paper's Table 1 has {PAPER_RATIO} times as many with its adaptive hold as with \
              the static one, and does not tell T0."
         ),
         definitions: &["transaction"],
