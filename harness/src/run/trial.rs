@@ -280,11 +280,8 @@ fn arm_and_run(
     let now = read_clock(&mut machines[dom0])?.realtime_ns;
     // Kernels and the hypervisor do things once a tick, and once a second. A sealed trial stands the same way to all of
     // that, however long what came before took: else a longer word in a module would pass for an effect.
-    let start = if sealed {
-        (now + lead).next_multiple_of(GRID_NS) + phase(plan)
-    } else {
-        now + lead + phase(plan)
-    };
+    let grid = if sealed { GRID_NS } else { 1 };
+    let start = (now + lead).next_multiple_of(grid) + phase(plan);
     // Offsets of the exchanges just made: good enough to start together; the report uses better ones.
     let armed: Vec<Armed> = before
         .iter()

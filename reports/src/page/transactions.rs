@@ -55,7 +55,8 @@ fn ratios(held: &HeldRequests) -> Markup {
     html! {
         h3 { "Against the static hold" }
         p {
-            "Transactions a second of all flows together, and how many times those of " code { "static" } " at the same T0.              The paper (Thakur and Goudar 2014, Table 1: 500 samples against each of two guests) has "
+            "Transactions a second of all flows together, and how many times those of " code { "static" } " at the same T0. "
+            "The paper (Thakur and Goudar 2014, Table 1: 500 samples against each of two guests) has "
             strong { (PAPER_RATIO) } " for its adaptive hold against its static one; it tells neither T0 nor the round trip."
         }
         div.scroll { table {
