@@ -13,7 +13,12 @@ use vifbench_scenarios::units::Span;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let folder = PathBuf::from(arguments.next().expect("usage: synthetic_history FOLDER"));
+    // A word that begins with a dash is nobody's folder: it asks for help.
+    let folder = arguments
+        .next()
+        .filter(|word| !word.starts_with('-'))
+        .map(PathBuf::from)
+        .expect("usage: synthetic_history FOLDER");
     let nights: u32 = arguments
         .next()
         .map_or(1000, |n| n.parse().expect("a number of nights"));

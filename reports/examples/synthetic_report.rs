@@ -46,7 +46,12 @@ fn lifelike(variant: &str, block: u32, flow: u16, seq: u32) -> Fate {
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let folder = PathBuf::from(arguments.next().expect("usage: synthetic_report FOLDER"));
+    // A word that begins with a dash is nobody's folder: it asks for help.
+    let folder = arguments
+        .next()
+        .filter(|word| !word.starts_with('-'))
+        .map(PathBuf::from)
+        .expect("usage: synthetic_report FOLDER");
     let blocks = arguments
         .next()
         .map_or(2, |b| b.parse().expect("a number of blocks"));

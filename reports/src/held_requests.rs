@@ -4,7 +4,7 @@
 //! This is the paper's own experiment (Thakur and Goudar, IJETT 11(2), 2014, Table 1): 500 requests to each of two
 //! guests, under a static time-out and under the self-adaptive one.
 
-use vifbench_scenarios::scenario::{Regulator, Variant};
+use vifbench_scenarios::scenario::Regulator;
 use vifbench_scenarios::units::Span;
 
 use crate::analysis::Analysis;
@@ -45,14 +45,14 @@ impl Row {
 /// None unless requests were answered under a fixed hold and under another regulator.
 pub fn of(run: &Analysis) -> Option<HeldRequests> {
     let variants = &run.run.scenario.variants;
-    let mean = |name: &str| mean(run, name);
-    let holding = |v: &&Variant| v.has_hold() && v.regulator.is_some() && v.hold.is_some();
+    let holding: Vec<(Regulator, Span, Option<f64>)> = variants
+        .iter()
+        .filter(|variant| variant.has_hold())
+        .filter_map(|v| Some((v.regulator?, v.hold?, mean(run, &v.name))))
+        .collect();
     let mut regulators: Vec<Regulator> = Vec::new();
     let mut holds: Vec<Span> = Vec::new();
-    for variant in variants.iter().filter(holding) {
-        let (Some(regulator), Some(hold)) = (variant.regulator, variant.hold) else {
-            continue;
-        };
+    for &(regulator, hold, _) in &holding {
         if !regulators.contains(&regulator) {
             regulators.push(regulator);
         }
@@ -63,9 +63,10 @@ pub fn of(run: &Analysis) -> Option<HeldRequests> {
     regulators.sort_by_key(|r| *r != Regulator::Static);
     holds.sort();
     let value = |regulator: Regulator, hold: Span| {
-        let mut of = variants.iter().filter(holding);
-        let found = of.find(|v| v.regulator == Some(regulator) && v.hold == Some(hold))?;
-        mean(&found.name)
+        let found = holding
+            .iter()
+            .find(|(r, h, _)| (*r, *h) == (regulator, hold))?;
+        found.2
     };
     let rows: Vec<Row> = holds
         .iter()
@@ -82,7 +83,7 @@ pub fn of(run: &Analysis) -> Option<HeldRequests> {
     let without = variants
         .iter()
         .filter(|v| !v.has_hold())
-        .filter_map(|v| Some((v.name.clone(), mean(&v.name)?)))
+        .filter_map(|v| Some((v.name.clone(), mean(run, &v.name)?)))
         .collect();
     Some(HeldRequests {
         regulators,

@@ -188,12 +188,13 @@ struct Armed {
 }
 
 impl Armed {
+    /// An offset that a host made up may lead to the end of time, and no further.
     fn new(start: u64, length: u64) -> Self {
-        let stop = start + length;
+        let stop = start.saturating_add(length);
         Self {
             start,
             stop,
-            drain: stop + DRAIN_NS,
+            drain: stop.saturating_add(DRAIN_NS),
         }
     }
 
@@ -551,8 +552,19 @@ fn describe(machine: &mut Machine, wires: &Wires) -> Result<Ruler, Failure> {
     }
 }
 
+/// Times are reckoned from what this returns: a reading that leaves no room for them is refused here.
 fn read_clock(machine: &mut Machine) -> Result<ClockReading, Failure> {
+    /// The year 2262, in which also times with a sign end.
+    const LATEST: u64 = i64::MAX as u64;
     match machine.ask(&Request::ReadClock)? {
+        Reply::Clock(reading) if reading.realtime_ns > LATEST => Err(Failure::Probe {
+            host: machine.name(),
+            doing: "read its clocks".to_owned(),
+            why: format!(
+                "its time of day is {} ns since 1970, which is after the year 2262: set its clock",
+                reading.realtime_ns
+            ),
+        }),
         Reply::Clock(reading) => Ok(reading),
         other => Err(odd(machine, "read its clocks", &other)),
     }

@@ -1,12 +1,14 @@
 # XDP programs in the guest, VLANs, and multicast that the frontend has not asked for.
 
 # attach pass|drop: an XDP program at the frontend's interface, until detach. netfront tells netback to leave room before
-# each packet, and both begin anew with that.
+# each packet. netback goes to the state Reconfigured, and stays there.
 attach() {
     /bench/xdp $1 fe0 $ns > /tmp/xdp 2>&1 &
     xdp=$!
-    await 10 grep -q attached /tmp/xdp && await 10 state_is $B 4 && await 10 state_is $F 4
+    await 10 grep -q attached /tmp/xdp && await 10 state_is $B 8 && await 10 state_is $F 4
 }
+# netback looks at the headroom when it comes to it; until then its containers are refused.
+answers() { await 10 ping -c1 -W1 $front; }
 detach() { kill $xdp; wait $xdp; await 10 state_is $F 4; }
 none_comes() { ! rx udp --count 20 --size 60; }
 
@@ -18,11 +20,13 @@ for regulator in static breakeven; do
     fe_setting regulator $regulator
     mark
     check "xdp, $regulator: attaches" attach pass
+    check "xdp, $regulator: answers" answers
     check "xdp, $regulator: udp" rx udp --count 1000 --size 60-1400 --flows 3
     check "xdp, $regulator: udp back" tx udp --count 1000 --size 60-1400 --flows 3
     check "xdp, $regulator: requests" rx rr --count 50
     check "xdp, $regulator: no container passes the program by" [ "$(since | sed -n 's/^fe_rx_agg_containers=//p')" = 0 ]
     check "xdp, $regulator: detaches" detach
+    check "xdp gone, $regulator: answers" answers
     mark
     check "xdp gone, $regulator: udp" rx udp --count 1000 --size 60-1400
     check "xdp gone, $regulator: in containers" [ "$(since | sed -n 's/^fe_rx_agg_containers=//p')" -gt 0 ]

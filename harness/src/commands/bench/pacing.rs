@@ -7,8 +7,10 @@
 use std::process::Command;
 
 use vifbench_probes::capture::RunningCapture;
+use vifbench_probes::clock::reading::realtime_ns;
 use vifbench_probes::pcap_file::{PcapFileError, Reader};
 use vifbench_probes::protocol::{CaptureOptions, CaptureSpec, Point};
+use vifbench_probes::realtime;
 use vifbench_scenarios::scenario::{Arrivals, SendBy};
 use vifbench_scenarios::units::Rate;
 
@@ -22,6 +24,8 @@ use super::wire::{End, Path, Wire, address, interface};
 const RATE: u64 = 100_000;
 const GAP_NS: i64 = 1_000_000_000 / RATE as i64;
 const SECONDS: u32 = 5;
+/// What the machine itself leaves of evenness.
+const FLOOR: &str = "the clock alone";
 /// Payload of 64-byte frames.
 const PAYLOAD: u64 = 18;
 
@@ -35,6 +39,8 @@ pub fn measure(bench: &Bench<'_>) -> Result<Answer, BenchError> {
         ),
         ..Answer::default()
     };
+    bench.go_on()?;
+    tell(&mut answer, FLOOR, &looks_at_the_clock(packets)?);
     for sender in [SendBy::Pnet, SendBy::Mmsg] {
         bench.go_on()?;
         let cbr = Arrivals::Cbr {
@@ -79,10 +85,36 @@ pub fn measure(bench: &Bench<'_>) -> Result<Answer, BenchError> {
     }
     answer.tools.push(tool);
     answer.side_by_side();
+    answer.notes.push(format!(
+        "{FLOOR}: a thread that is set up as the senders are and only waits for each packet's time; what it misses, \
+         this machine took away"
+    ));
     answer.notes.push(
         "gap errors hold the time that the kernel takes to carry a packet over the pair and to stamp it".to_owned(),
     );
     Ok(answer)
+}
+
+/// When a thread that does nothing else sees each packet's time come: no sender on this machine can be nearer to it.
+fn looks_at_the_clock(packets: u64) -> Result<Vec<i64>, BenchError> {
+    let look = move || {
+        realtime::prepare();
+        let start = realtime_ns().cast_signed() + GAP_NS;
+        let seen = |n: i64| {
+            loop {
+                let now = realtime_ns().cast_signed();
+                if now >= start + n * GAP_NS {
+                    return now;
+                }
+                std::hint::spin_loop();
+            }
+        };
+        (0..packets.cast_signed()).map(seen).collect()
+    };
+    // A thread of its own: what it is pinned to must not hold for who comes after.
+    std::thread::spawn(look)
+        .join()
+        .map_err(|_| BenchError::Wrong("the thread that looks at the clock panicked".to_owned()))
 }
 
 fn iperf3(bench: &Bench<'_>, wire: &Wire, millis: u64) -> Result<(), BenchError> {
