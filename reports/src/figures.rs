@@ -58,5 +58,9 @@ pub fn figures(run: &Analysis) -> Vec<Figure> {
     ]
     .into_iter()
     .flatten()
+    .map(|mut figure| {
+        figure.caption.extend(of_run::left_out(run, figure.id));
+        figure
+    })
     .collect()
 }

@@ -18,7 +18,8 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::store::write_json;
 
-/// The noise that the virtual lab showed, by metric: `docs/trust.md` says of which runs.
+/// The noise of a lab whose trials are armed over SSH, as hardware's are, by metric: `docs/trust.md` says of which runs. A
+/// sealed lab has none.
 const RECORDED: &str = include_str!("../../noise-virtual-lab.json");
 /// The numbers of that file that are judged when a scenario says nothing else.
 const JUDGED: [&str; 5] = [
@@ -141,7 +142,7 @@ fn recorded() -> Result<Source, Failure> {
             least_percent: floor.least_percent,
         })
         .collect();
-    let source = format!("as wide as in {} runs of the virtual lab", noise.runs.len());
+    let source = "as wide as in a virtual lab that was armed over SSH (docs/trust.md)".to_owned();
     Ok(Source {
         numbers,
         recorded: noise.duration,
@@ -183,14 +184,27 @@ fn learn(args: &TrustArgs, progress: &dyn Progress) -> Result<Source, Failure> {
             number.least_percent = number.least_percent.max(least);
         }
     }
-    numbers.retain(|_, number| number.noise.iter().any(|v| *v != 0.0));
+    let differs = |number: &Number| number.noise.iter().any(|v| *v != 0.0);
+    let exact = !numbers.values().any(differs);
+    if !exact {
+        // What never differs, such as the throughput of a constant rate, cannot raise an alarm.
+        numbers.retain(|_, number| differs(number));
+    }
     if numbers.is_empty() {
         return Err(Failure::Usage(
             "none of the runs has two variants that are the same but for their name; `vifbench run aa` makes one"
                 .to_owned(),
         ));
     }
-    let source = format!("blocks of {} runs", learned.runs.len());
+    let source = format!(
+        "{} of {} runs",
+        if exact {
+            "none: twins were equal in all blocks"
+        } else {
+            "blocks"
+        },
+        learned.runs.len()
+    );
     Ok(Source {
         numbers: numbers.into_values().collect(),
         noise: source,

@@ -13,6 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::{Value, json};
 
 use super::qmp::Qmp;
+use super::turns::take_turns;
 use super::{Images, LabError, files, network};
 
 /// The hosts in the order of their serial lines.
@@ -143,17 +144,19 @@ impl Machine {
         Ok(())
     }
 
-    /// Gives QEMU the processor before what else the controller does: a machine that is to stand still has to stop
-    /// before its agent has given up waiting for it. Where the scheduler has no groups by session there is nothing to do.
+    /// Makes the machine independent of what else the controller does: its threads take turns, and come before other
+    /// sessions' work. Where the scheduler has no groups by session there is nothing to prefer.
     fn come_first(&self) {
         let Some(pid) = self.pid() else { return };
+        let but = "sealed trials may not be exact while the controller is busy";
+        if let Err(why) = take_turns(pid) {
+            tracing::warn!("QEMU's threads cannot take turns ({why}); {but}");
+        }
         let file = format!("/proc/{pid}/autogroup");
         if let Err(error) = fs::write(&file, PREFERENCE)
             && error.kind() != ErrorKind::NotFound
         {
-            tracing::warn!(
-                "QEMU cannot be preferred to other work ({file}: {error}); sealed trials may not be exact while the controller is busy"
-            );
+            tracing::warn!("QEMU cannot be preferred to other work ({file}: {error}); {but}");
         }
     }
 

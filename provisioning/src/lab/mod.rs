@@ -13,6 +13,7 @@ mod machines;
 mod network;
 mod qmp;
 mod rendezvous;
+mod turns;
 mod virtual_lab;
 mod watch;
 

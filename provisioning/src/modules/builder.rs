@@ -679,9 +679,10 @@ impl ModuleBuilder {
 
     fn style(&self, source: &Path, patch: &Patch) -> Result<Style, BuildError> {
         // The new files lie where MAINTAINERS has an entry already; checkpatch cannot know that without the tree.
+        // It keeps a list of names in mixed case in the folder in which it runs.
         let command = format!(
-            "{}/scripts/checkpatch.pl --no-tree --strict --terse --show-types --no-summary --ignore FILE_PATH_CHANGES {}",
-            quote_path(source),
+            "folder=$(mktemp -d) && cd \"$folder\" && {{ {}/scripts/checkpatch.pl --no-tree --strict --terse --show-types --no-summary --ignore FILE_PATH_CHANGES {}; status=$?; rm -r \"$folder\"; exit $status; }}",
+            quote_path(&absolute(source)?),
             quote_path(&absolute(&patch.path)?)
         );
         let output = self.run(&command, TOOL_DEADLINE)?;

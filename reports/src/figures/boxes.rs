@@ -4,13 +4,15 @@ use crate::analysis::Analysis;
 use crate::figures::axis::{Scale, time_unit};
 use crate::figures::cdf::delay_title;
 use crate::figures::chart::{Axis, Draw, Figure, Layer, Plot, Quartiles};
-use crate::figures::of_run::{basis, by_variant, panel_title, panels, trials_of};
+use crate::figures::of_run::{
+    basis, by_variant, detailed_variants, panel_title, panels, trials_of,
+};
 use crate::figures::style::look;
 use crate::stats::quantile;
 
 /// None where no delay can be claimed.
 pub fn figure(run: &Analysis) -> Option<Figure> {
-    let names = run.summary.variant_names();
+    let names = detailed_variants(run);
     let mut plots = Vec::new();
     for (rate, flow, to) in panels(run) {
         let series = by_variant(run, rate, flow, |f| &f.delay);

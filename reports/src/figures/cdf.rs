@@ -6,7 +6,7 @@ use crate::analysis::Analysis;
 use crate::figures::axis::Scale;
 use crate::figures::chart::{Axis, Draw, Figure, Key, Plot};
 use crate::figures::curve::{ccdf, cdf, layers, left_edge, time_scale};
-use crate::figures::of_run::{basis, bound, by_variant, panel_title, panels};
+use crate::figures::of_run::{basis, bound, by_variant, detailed_variants, panel_title, panels};
 use crate::text;
 
 /// None where no delay can be claimed.
@@ -21,7 +21,7 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
             .to_owned(),
         definitions: &["delay", "bound", "quantile"],
         basis: basis(run),
-        keys: Key::variants(&run.summary.variant_names()),
+        keys: Key::variants(&detailed_variants(run)),
         panels: plots(run, cdf, y, false)?,
     })
 }
@@ -44,7 +44,7 @@ pub fn tail(run: &Analysis) -> Option<Figure> {
             .to_owned(),
         definitions: &["delay", "bound", "quantile"],
         basis: basis(run),
-        keys: Key::variants(&run.summary.variant_names()),
+        keys: Key::variants(&detailed_variants(run)),
         panels: plots(run, ccdf, y, true)?,
     })
 }
@@ -56,7 +56,7 @@ fn plots(
     y: impl Fn(f64) -> Axis,
     note_on_top: bool,
 ) -> Option<Vec<Plot>> {
-    let names = run.summary.variant_names();
+    let names = detailed_variants(run);
     let plots: Vec<Plot> = panels(run)
         .into_iter()
         .filter_map(|(rate, flow, to)| {

@@ -3,7 +3,7 @@
 use crate::analysis::Analysis;
 use crate::figures::axis::{Scale, time_unit};
 use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Plot, Point};
-use crate::figures::of_run::{basis, rate_title, trials_of};
+use crate::figures::of_run::{basis, detailed_rates, detailed_variants, rate_title, trials_of};
 use crate::figures::style::look;
 use crate::metrics::containers::{Bucket, Histograms, add};
 
@@ -18,9 +18,9 @@ const KINDS: [Kind; 3] = [
 
 /// None where no variant has containers, real or would-be.
 pub fn figure(run: &Analysis) -> Option<Figure> {
-    let names = run.summary.variant_names();
+    let names = detailed_variants(run);
     let mut plots = Vec::new();
-    for rate in run.summary.rates() {
+    for rate in detailed_rates(run) {
         for (what, pick) in KINDS {
             let series: Vec<(usize, Vec<Bucket>)> = names
                 .iter()

@@ -5,13 +5,13 @@ use vifbench_scenarios::units::Rate;
 use crate::analysis::Analysis;
 use crate::figures::axis::Scale;
 use crate::figures::chart::{Axis, Bar, Draw, Figure, Key, Layer, Plot};
-use crate::figures::of_run::{basis, rate_title, trials_of};
+use crate::figures::of_run::{basis, detailed_rates, detailed_variants, rate_title, trials_of};
 use crate::figures::style::{INK, Look, look};
 use crate::text::three_digits;
 
 /// None where no domain was sampled.
 pub fn figure(run: &Analysis) -> Option<Figure> {
-    let variants = run.summary.variant_names();
+    let variants = detailed_variants(run);
     let mut domains: Vec<(u32, &str)> = Vec::new();
     for domain in run.summary.trials.iter().flat_map(|t| &t.domains) {
         // A guest that was made again has another id, but keeps its name.
@@ -29,9 +29,7 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
         let mut trials = run.summary.trials.iter();
         trials.any(|t| t.rate == *rate && !t.domains.is_empty())
     };
-    let plots = run
-        .summary
-        .rates()
+    let plots = detailed_rates(run)
         .into_iter()
         .filter(sampled)
         .map(|rate| plot(run, rate, &variants, &domains));

@@ -6,7 +6,7 @@ use vifbench_scenarios::units::Rate;
 use crate::analysis::Analysis;
 use crate::figures::axis::{Scale, time_unit};
 use crate::figures::chart::{Axis, Bar, Draw, Figure, Key, Layer, Plot};
-use crate::figures::of_run::{basis, panel_title, panels, trials_of};
+use crate::figures::of_run::{basis, detailed_variants, panel_title, panels, trials_of};
 use crate::figures::style::{Look, PARTS};
 use crate::metrics::delay::Hop;
 use crate::text::{self, three_digits};
@@ -26,7 +26,7 @@ struct Part {
 
 /// None where no hop has a time.
 pub fn figure(run: &Analysis) -> Option<Figure> {
-    let variants = run.summary.variant_names();
+    let variants = detailed_variants(run);
     let groups: Vec<(String, Vec<Path>)> = panels(run)
         .into_iter()
         .map(|(rate, flow, to)| {

@@ -4,7 +4,7 @@ use crate::analysis::Analysis;
 use crate::figures::axis::{Scale, time_unit};
 use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Plot};
 use crate::figures::curve::{cdf, layers, left_edge};
-use crate::figures::of_run::{basis, by_variant, panel_title, panels};
+use crate::figures::of_run::{basis, by_variant, detailed_variants, panel_title, panels};
 use crate::figures::style::look;
 use crate::stats::quantile;
 
@@ -18,7 +18,7 @@ const QUANTILES: [(u32, &str); 5] = [
 
 /// None where no flow has two packets.
 pub fn figure(run: &Analysis) -> Option<Figure> {
-    let names = run.summary.variant_names();
+    let names = detailed_variants(run);
     let mut plots = Vec::new();
     for (rate, flow, to) in panels(run) {
         let changes = by_variant(run, rate, flow, |f| &f.abs_ipdv);

@@ -40,10 +40,81 @@ pub fn rate_title(rate: Option<Rate>) -> String {
     rate.map_or_else(String::new, |r| format!("{r} a flow"))
 }
 
-/// Every point of the sweep and flow that has numbers: rate, flow, guest.
+/// Figures that have a panel, or a curve, for each rate and variant: those are drawn in detail.
+const DETAILED: [&str; 8] = [
+    "delay-cdf",
+    "delay-ccdf",
+    "delay-box",
+    "hops",
+    "jitter",
+    "rates",
+    "containers",
+    "cpu",
+];
+/// More points of a sweep are not drawn in detail.
+const RATES: usize = 6;
+/// With more variants only some of a sweep of holds are drawn in detail.
+const VARIANTS: usize = 14;
+
+/// Points of the sweep that are drawn in detail: the lowest, the highest, and some evenly between.
+pub fn detailed_rates(run: &Analysis) -> Vec<Option<Rate>> {
+    spread(run.summary.rates())
+}
+
+fn spread<T: Copy>(all: Vec<T>) -> Vec<T> {
+    if all.len() <= RATES {
+        return all;
+    }
+    let last = all.len() - 1;
+    (0..RATES).map(|n| all[n * last / (RATES - 1)]).collect()
+}
+
+/// Variants that are drawn in detail, in the scenario's order: of a long sweep of holds those with the longest.
+pub fn detailed_variants(run: &Analysis) -> Vec<&str> {
+    let mut names = run.summary.variant_names();
+    if names.len() <= VARIANTS {
+        return names;
+    }
+    let variants = &run.run.scenario.variants;
+    let longest = variants.iter().filter_map(|v| v.hold).max();
+    names.retain(|name| {
+        let variant = variants.iter().find(|v| v.name == *name);
+        variant.is_none_or(|v| v.hold.is_none() || v.hold == longest)
+    });
+    names
+}
+
+/// What a figure that is drawn in detail leaves out, as the end of its caption.
+pub fn left_out(run: &Analysis, id: &str) -> Option<String> {
+    if !DETAILED.contains(&id) {
+        return None;
+    }
+    let (rates, names) = (run.summary.rates(), run.summary.variant_names());
+    let drawn = (detailed_rates(run).len(), detailed_variants(run).len());
+    let mut parts = Vec::new();
+    if drawn.0 < rates.len() {
+        parts.push(format!("{} of {} rates", drawn.0, rates.len()));
+    }
+    if drawn.1 < names.len() {
+        parts.push(format!(
+            "{} of {} variants, those with the longest hold",
+            drawn.1,
+            names.len()
+        ));
+    }
+    (!parts.is_empty()).then(|| format!(" Drawn: {}; trials.csv has all.", parts.join(", ")))
+}
+
+/// Every point of the sweep and flow that is drawn in detail and has numbers: rate, flow, guest.
 pub fn panels(run: &Analysis) -> Vec<(Option<Rate>, u16, String)> {
     let mut found = Vec::new();
-    for row in &run.summary.variants {
+    let rates = detailed_rates(run);
+    for row in run
+        .summary
+        .variants
+        .iter()
+        .filter(|row| rates.contains(&row.rate))
+    {
         let Some(flow) = row.flow.filter(|_| row.trials > 0) else {
             continue;
         };
@@ -99,8 +170,7 @@ pub fn by_variant(
     flow: u16,
     pick: fn(&FlowValues) -> &Vec<i64>,
 ) -> Vec<(usize, Vec<i64>)> {
-    let names = run.summary.variant_names();
-    names
+    detailed_variants(run)
         .iter()
         .enumerate()
         .map(|(i, name)| (i, pooled(run, rate, name, flow, pick)))
@@ -116,4 +186,16 @@ pub fn bound(run: &Analysis, rate: Option<Rate>, flow: u16) -> Option<i64> {
         .filter(|r| r.rate == rate && r.flow == Some(flow))
         .filter_map(|r| r.delay_bound_ns)
         .max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_sweep_is_thinned_from_end_to_end() {
+        assert_eq!(spread((1..=6).collect()), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(spread((1..=7).collect()), [1, 2, 3, 4, 5, 7]);
+        assert_eq!(spread((0..=100).collect()), [0, 20, 40, 60, 80, 100]);
+    }
 }

@@ -197,6 +197,10 @@ fn parts(Colour(r, g, b): Colour) -> [f32; 3] {
 }
 
 fn write_text(content: &mut Content, text: &Text, fonts: &mut [Embedded<'_>; 2]) {
+    // A font of which no glyph is shown is not in the file, so nothing may ask for it either.
+    if text.text.is_empty() {
+        return;
+    }
     let which = usize::from(text.bold);
     let (glyphs, em) = fonts[which].encode(&text.text);
     let back = match text.across {
@@ -322,20 +326,26 @@ mod tests {
         found
     }
 
-    #[test]
-    fn text_stays_text_and_its_font_is_in_the_file() {
-        font::register().expect("a font");
-        let mut scene = Scene::new(252.0, 100.0);
-        scene.text(Text {
-            text: "61 µs".into(),
+    fn text(text: &str, bold: bool) -> Text {
+        Text {
+            text: text.into(),
             x: 126.0,
             y: 50.0,
             size: 8.0,
             colour: Colour(0, 0, 0),
             across: Across::Middle,
-            bold: false,
+            bold,
             upright: false,
-        });
+        }
+    }
+
+    #[test]
+    fn text_stays_text_and_its_font_is_in_the_file() {
+        font::register().expect("a font");
+        let mut scene = Scene::new(252.0, 100.0);
+        scene.text(text("61 µs", false));
+        // The title of a panel that has none.
+        scene.text(text("", true));
         scene.line(
             vec![(0.0, 0.0), (252.0, 100.0)],
             Colour(255, 0, 0),
@@ -368,8 +378,9 @@ mod tests {
             6,
             "five characters and the empty box"
         );
-        // Five glyphs of two bytes each are shown.
+        // Five glyphs of two bytes each are shown, and no font is asked for that is not there.
         assert!(streams[0].windows(2).any(|w| w == b"Tj"));
+        assert!(!streams[0].windows(3).any(|w| w == b"/F1"));
         assert_eq!(super::pdf(&scene, &about()).as_deref(), Ok(pdf.as_slice()));
     }
 }

@@ -5,7 +5,7 @@ use vifbench_scenarios::units::Rate;
 use crate::analysis::Analysis;
 use crate::figures::axis::Scale;
 use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Plot};
-use crate::figures::of_run::{basis, trials_of};
+use crate::figures::of_run::{basis, detailed_rates, detailed_variants, trials_of};
 use crate::figures::style::{FAINT, Look, look};
 use crate::metrics::rate::Series;
 
@@ -24,8 +24,8 @@ const NAMES: [&str; 3] = [
 /// None where nothing was measured.
 pub fn figure(run: &Analysis) -> Option<Figure> {
     let mut plots = Vec::new();
-    for rate in run.summary.rates() {
-        for variant in run.summary.variant_names() {
+    for rate in detailed_rates(run) {
+        for variant in detailed_variants(run) {
             let series: Vec<&Series> = trials_of(run, rate, variant)
                 .filter_map(|i| run.trials[i].values.as_ref().map(|v| &v.series))
                 .collect();

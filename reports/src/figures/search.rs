@@ -2,7 +2,7 @@
 
 use crate::analysis::Analysis;
 use crate::figures::axis::Scale;
-use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Note, Plot};
+use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Plot};
 use crate::figures::of_run::basis;
 use crate::figures::style::look;
 
@@ -52,18 +52,20 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
             Scale::linear([0.0, most.max(percent(asked.loss.of_one()) * 2.0)], true),
         ),
         layers,
-        note: (!told.is_empty()).then(|| Note {
-            text: told.join("; "),
-            on_top: false,
-        }),
+        note: None,
     };
     Some(Figure {
         id: "search",
         title: "Throughput search: loss against the rate offered".to_owned(),
         caption: format!(
             "Each mark is a trial. Grey lines stand at the highest rate that a variant bears without loss (NDR) and with \
-             {} of it (PDR): the largest load that passed below the smallest that did not.",
-            asked.loss
+             {} of it (PDR), the largest load that passed below the smallest that did not: {}.",
+            asked.loss,
+            if told.is_empty() {
+                "none was found".to_owned()
+            } else {
+                told.join("; ")
+            }
         ),
         definitions: &["ndr", "loss"],
         basis: basis(run),

@@ -346,6 +346,24 @@ mod tests {
     }
 
     #[test]
+    fn without_noise_there_is_no_alarm_and_what_counts_is_found() {
+        let exact = nights(20, 0.0, vec![6]);
+        let trust = simulate(&exact, 5.0);
+        assert_eq!(
+            (trust.false_alarms, trust.false_alarms_by_significance),
+            (0, 0)
+        );
+        assert!(trust.power.iter().all(|p| p.found == 20), "{trust:?}");
+        assert!((trust.coverage - 1.0).abs() < 1e-12, "{trust:?}");
+        assert!(
+            simulate(&exact, 1.0).power.iter().all(|p| p.found == 0),
+            "what counts from 2 % on is not found below"
+        );
+        let needed = super::needed(&exact, 5.0, &[6]);
+        assert!(needed.iter().all(|n| n.times == Some(1)), "{needed:?}");
+    }
+
+    #[test]
     fn wide_noise_hides_a_shift_but_makes_no_alarm() {
         let trust = simulate(&nights(300, 10.0, vec![8]), 5.0);
         assert!(trust.false_alarms <= 26, "{trust:?}");

@@ -1,0 +1,112 @@
+//! QEMU's threads take turns on one processor, the main thread before the virtual CPU.
+//!
+//! In virtual time the main thread skips idle time when it sees the virtual CPU halted. QEMU 7.2 lets it look while that
+//! CPU has not yet accounted for what it last executed (`icount_start_warp_timer` of `main_loop_wait`, while the other
+//! thread stands between `helper_hlt` and `icount_process_data`), and then the next timer fires late. How often depends
+//! on when the host runs which of the two, so on the controller's other load.
+//!
+//! On one processor the two never run at once. With real-time priority the main thread runs as soon as it is woken, which
+//! during a sealed trial only the virtual CPU's own thread does (`qemu_clock_notify`), at places where it has accounted
+//! for everything: the main thread is asleep again before the next instruction is executed.
+
+use std::fs;
+use std::process::Command;
+
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// As the kernel shortens it.
+const QEMU: &str = "qemu-system-x86";
+
+/// Pins all threads of a process to one processor, and gives its main thread real-time priority.
+///
+/// # Errors
+/// In words, when the controller may not do so.
+pub fn take_turns(qemu: Pid) -> Result<(), String> {
+    let cpu = least_used()?;
+    let mut only = CpuSet::new();
+    only.set(cpu);
+    for thread in numbers(&format!("/proc/{qemu}/task"))? {
+        sched_setaffinity(Some(thread), &only)
+            .map_err(|error| format!("its threads cannot be pinned to CPU {cpu}: {error}"))?;
+    }
+    // What the main thread starts later is as any other thread.
+    let output = Command::new("chrt")
+        .args(["--fifo", "--reset-on-fork", "--pid", "1"])
+        .arg(qemu.to_string())
+        .output()
+        .map_err(|error| format!("chrt of util-linux cannot be run: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!(
+        "its main thread cannot have real-time priority: {}",
+        said.trim()
+    ))
+}
+
+/// The processor with the fewest other machines; of several the first, because generators pin themselves to the last.
+fn least_used() -> Result<usize, String> {
+    let allowed =
+        sched_getaffinity(None).map_err(|error| format!("what CPUs there are: {error}"))?;
+    let mut taken = Vec::new();
+    for process in numbers("/proc")? {
+        // One that ends meanwhile takes nothing.
+        let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+        if name.trim() == QEMU
+            && let Ok(its) = sched_getaffinity(Some(process))
+            && its.count() == 1
+        {
+            taken.extend((0..CpuSet::MAX_CPU).find(|cpu| its.is_set(*cpu)));
+        }
+    }
+    (0..CpuSet::MAX_CPU)
+        .filter(|cpu| allowed.is_set(*cpu))
+        .min_by_key(|cpu| taken.iter().filter(|t| *t == cpu).count())
+        .ok_or_else(|| "no CPU is allowed".to_owned())
+}
+
+/// Entries of a folder of `/proc` that are processes or threads.
+fn numbers(folder: &str) -> Result<Vec<Pid>, String> {
+    let unreadable = |error: std::io::Error| format!("{folder} cannot be read: {error}");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        let number = name.to_str().and_then(|name| name.parse().ok());
+        found.extend(number.and_then(Pid::from_raw));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_threads_share_a_cpu_and_the_first_goes_first() {
+        let mut child = Command::new("sleep").arg("60").spawn().expect("starts");
+        let pid = Pid::from_child(&child);
+        let done = take_turns(pid);
+        let cpus = sched_getaffinity(Some(pid)).expect("lives").count();
+        let told = Command::new("chrt")
+            .arg("--pid")
+            .arg(pid.to_string())
+            .output();
+        child.kill().expect("kill");
+        child.wait().expect("ends");
+        done.expect("root may");
+        assert_eq!(cpus, 1);
+        let told = String::from_utf8(told.expect("runs").stdout).expect("text");
+        assert!(told.contains("SCHED_FIFO|SCHED_RESET_ON_FORK"), "{told}");
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_told() {
+        let mut child = Command::new("true").spawn().expect("starts");
+        let pid = Pid::from_child(&child);
+        child.wait().expect("ends");
+        let error = take_turns(pid).expect_err("it is gone");
+        assert!(error.contains("/task cannot be read"), "{error}");
+    }
+}
