@@ -86,10 +86,10 @@ pub fn analyze(run: &RunDir, progress: &dyn Progress) -> Result<Analysis, Report
     };
     let comparisons = compare::compare(question, &summaries);
     let known = run.read_acknowledgements()?;
-    let judgement = verdict::judge(&record, &summaries, &comparisons, &known);
+    let search = search::read(run, &record)?;
+    let judgement = verdict::judge(&record, &summaries, &comparisons, &search, &known);
     let records: Vec<&TrialRecord> = trials.iter().filter_map(|t| t.record.as_ref()).collect();
     let ruler = ruler::of(&record, &records);
-    let search = search::read(run, &record)?;
     let mut summary = RunSummary::new(&record, ruler, summaries, comparisons, judgement);
     summary.search.clone_from(&search);
     tables::write_trials(&run.trials_parquet(), &summary)?;

@@ -380,12 +380,12 @@ impl History {
             };
             let _ = writeln!(
                 out,
-                "{}  {}: {} -> {}{percent}, p = {}{ruler}",
+                "{}  {}: {} -> {}{percent}, p {}{ruler}",
                 night.run,
                 series.key.title(),
                 series.key.value(change.before),
                 series.key.value(change.after),
-                text::three_digits(change.p),
+                text::probability(change.p),
             );
         }
         out

@@ -25,12 +25,38 @@ pub struct VariantSearch {
 }
 
 impl VariantSearch {
+    /// Is what was not borne above a rate that was found what the generator did not send?
+    pub fn ends_at_generator(&self, found: &Found) -> bool {
+        let of_it = |tried: &&Tried| Some(tried.rate) == found.upper;
+        self.tried
+            .iter()
+            .filter(of_it)
+            .any(|tried| tried.unsent > 0)
+    }
+
+    /// What stands against the rates as the drivers' own, a sentence a goal.
+    pub fn doubts(&self) -> Vec<String> {
+        let doubtful = self.found.iter().filter(|f| self.ends_at_generator(f));
+        doubtful
+            .map(|found| {
+                format!(
+                    "{}: the limit told by {} may be the generator's own, which did not send all of what was not borne",
+                    self.variant,
+                    found.goal.name()
+                )
+            })
+            .collect()
+    }
+
     /// What was found, a sentence a goal.
     pub fn in_words(&self) -> Vec<String> {
         let told = |found: &Found| {
             let goal = found.goal.name();
             let text = match (found.lower, found.upper) {
                 _ if found.unfinished => format!("{goal} was not found: the search did not end"),
+                (Some(lower), Some(upper)) if self.ends_at_generator(found) => {
+                    format!("{goal} {lower} a flow ({upper} is not borne, nor all of it sent)")
+                }
                 (Some(lower), Some(upper)) => {
                     format!("{goal} {lower} a flow ({upper} is not borne)")
                 }
@@ -104,4 +130,48 @@ fn count(run: &RunDir, trial: &TrialRecord) -> Result<(u64, u64, u64), ReportErr
             .sum::<u64>();
     }
     Ok((due, sent, arrived))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vifbench_scenarios::search::Goal;
+    use vifbench_scenarios::units::Rate;
+
+    #[test]
+    fn what_the_generator_did_not_send_is_no_limit_of_the_drivers() {
+        let tried = |rate, unsent| Tried {
+            rate: Rate::per_sec(rate),
+            due: 1000,
+            lost: 100,
+            unsent,
+        };
+        let found = Found {
+            goal: Goal::Ndr,
+            lower: Some(Rate::per_sec(700)),
+            upper: Some(Rate::per_sec(1000)),
+            forwarded: Some(700.0),
+            unfinished: false,
+        };
+        let mut search = VariantSearch {
+            variant: "stock".to_owned(),
+            // The generator failed at a rate beyond, which says nothing of the limit.
+            tried: vec![tried(2000, 90), tried(1000, 0)],
+            found: vec![found],
+            broken: false,
+        };
+        assert!(search.doubts().is_empty());
+        assert_eq!(
+            search.in_words(),
+            ["stock: NDR 700/s a flow (1000/s is not borne)"]
+        );
+        search.tried[1].unsent = 1;
+        assert_eq!(
+            search.doubts(),
+            [
+                "stock: the limit told by NDR may be the generator's own, which did not send all of what was not borne"
+            ]
+        );
+        assert!(search.in_words()[0].ends_with("(1000/s is not borne, nor all of it sent)"));
+    }
 }

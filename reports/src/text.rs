@@ -45,6 +45,15 @@ pub fn three_digits(value: f64) -> String {
     }
 }
 
+/// A probability: `= 0.031`, and below a thousandth `< 0.001`, since none is zero.
+pub fn probability(p: f64) -> String {
+    if p < 0.001 {
+        "< 0.001".to_owned()
+    } else {
+        format!("= {}", three_digits(p))
+    }
+}
+
 /// Bits a second in Mbit/s: `1.02`.
 pub fn mbits(bps: f64) -> String {
     three_digits(bps / 1e6)
@@ -75,6 +84,13 @@ pub fn plural(n: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_probability_is_zero() {
+        assert_eq!(probability(1.0 / 2048.0), "< 0.001");
+        assert_eq!(probability(0.001), "= 0.001");
+        assert_eq!(probability(1.0), "= 1.00");
+    }
 
     #[test]
     fn reads_well() {

@@ -12,6 +12,7 @@ use vifbench_scenarios::scenario::Mode;
 
 use crate::compare::{Comparison, Finding, Meaning};
 use crate::metrics::transactions::Transactions;
+use crate::search::VariantSearch;
 use crate::store::RunRecord;
 use crate::summary::{TrialState, TrialSummary};
 
@@ -69,6 +70,7 @@ pub fn judge(
     run: &RunRecord,
     trials: &[TrialSummary],
     comparisons: &[Comparison],
+    searches: &[VariantSearch],
     known: &Acknowledgements,
 ) -> Judgement {
     let mut crashed = Vec::new();
@@ -80,7 +82,7 @@ pub fn judge(
         match &trial.state {
             TrialState::Complete => {
                 doubts.extend(
-                    doubts_about(trial)
+                    doubts_about(trial, !searches.is_empty())
                         .into_iter()
                         .map(|d| format!("{which}: {d}")),
                 );
@@ -101,6 +103,7 @@ pub fn judge(
             }
         }
     }
+    doubts.extend(searches.iter().flat_map(VariantSearch::doubts));
     let told = told(run, comparisons, known);
     let n = trials.len();
     let verdict = if !crashed.is_empty() {
@@ -273,8 +276,8 @@ fn pass_reason(run: &RunRecord, trials: &[TrialSummary], comparisons: &[Comparis
     format!("{all}; {packets} measured packets, {lost} of them lost; {times}; {differences}")
 }
 
-/// What stands against the numbers of a complete trial.
-fn doubts_about(trial: &TrialSummary) -> Vec<String> {
+/// What stands against the numbers of a complete trial. A search asks for more than can be sent, and tells so itself.
+fn doubts_about(trial: &TrialSummary, of_search: bool) -> Vec<String> {
     let mut doubts = Vec::new();
     let Some(total) = &trial.total else {
         return vec!["it was not measured".to_owned()];
@@ -311,7 +314,7 @@ fn doubts_about(trial: &TrialSummary) -> Vec<String> {
             "captures dropped {captured} packets, so that losses cannot be told from gaps"
         ));
     }
-    if let Some(sent) = &trial.sent
+    if let Some(sent) = trial.sent.as_ref().filter(|_| !of_search)
         && (sent.due - sent.sent.min(sent.due)) * 1000 > sent.due * MISSING_AT_TX
     {
         doubts.push(format!(

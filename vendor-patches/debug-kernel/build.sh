@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds a kernel that watches itself (./config: KASAN, kmemleak, lockdep, PROVE_RCU, ...), and the drivers for it, to run
+# Builds a kernel that watches itself (./config: slab and page debugging, kmemleak, lockdep, PROVE_RCU, ...), and the drivers for it, to run
 # the quick bench with.
 #
 #   build.sh [6.1|6.12] [DIR]       DIR: where to build, default /var/tmp/vifbench-debug-kernel-<line>
@@ -38,7 +38,7 @@ drivers_of() {
   rm -rf "${source:?}/drivers/net/xen-netback" "$source/include/xen" "$source/include/trace/events/xen_netfront.h"
   cp -r "$out/packaged/." "$source/"
   for patch in "$@"; do
-    git -C "$source" apply --exclude=drivers/net/Kconfig "$patch" || fail "$patch does not apply"
+    git -C "$source" apply --exclude=drivers/net/Kconfig --exclude='Documentation/*' "$patch" || fail "$patch does not apply"
   done
   make modules
   cp "$source"/drivers/net/xen-net{back/xen-netback,front}.ko "$keep/"

@@ -20,7 +20,7 @@ use crate::store::write_json;
 
 /// The noise of a lab whose trials are armed over SSH, as hardware's are, by metric: `docs/trust.md` says of which runs. A
 /// sealed lab has none.
-const RECORDED: &str = include_str!("../../noise-virtual-lab.json");
+const RECORDED: &str = include_str!("../../noise-armed-over-ssh.json");
 /// The numbers of that file that are judged when a scenario says nothing else.
 const JUDGED: [&str; 5] = [
     "delay_p50",

@@ -1,7 +1,7 @@
 //! The table of a throughput search.
 
 use maud::{Markup, html};
-use vifbench_scenarios::search::{Found, Tried};
+use vifbench_scenarios::search::Found;
 
 use crate::analysis::Analysis;
 use crate::page::{head, link};
@@ -62,8 +62,7 @@ fn notes(search: &VariantSearch, found: &Found) -> String {
     if found.upper.is_none() && !found.unfinished {
         notes.push("the highest rate is borne: the limit lies above");
     }
-    let by_generator = |t: &Tried| Some(t.rate) == found.upper && t.unsent > 0;
-    if search.tried.iter().any(by_generator) {
+    if search.ends_at_generator(found) {
         notes
             .push("the generator did not send all of what was not borne: the limit may be its own");
     }
