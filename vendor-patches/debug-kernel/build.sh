@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds a kernel that watches itself (./config: slab and page debugging, kmemleak, lockdep, PROVE_RCU, ...), and the drivers for it, to run
-# the quick bench with.
+# Builds a kernel that watches itself (./config: slab and page debugging, kmemleak, lockdep, PROVE_RCU, ...), and the
+# drivers for it, to run the quick bench with.
 #
 #   build.sh [6.1|6.12] [DIR]       DIR: where to build, default /var/tmp/vifbench-debug-kernel-<line>
 #
