@@ -83,22 +83,33 @@ fn numbers(folder: &str) -> Result<Vec<Pid>, String> {
 mod tests {
     use super::*;
 
+    /// What `chrt` says of a process, with these arguments before it.
+    fn chrt(arguments: &[&str], pid: Pid) -> std::process::Output {
+        let mut command = Command::new("chrt");
+        command.args(arguments).arg(pid.to_string());
+        command.output().expect("runs (package util-linux)")
+    }
+
     #[test]
     fn all_threads_share_a_cpu_and_the_first_goes_first() {
         let mut child = Command::new("sleep").arg("60").spawn().expect("starts");
         let pid = Pid::from_child(&child);
+        let allowed = chrt(&["--fifo", "--pid", "1"], pid).status.success();
+        assert!(chrt(&["--other", "--pid", "0"], pid).status.success());
         let done = take_turns(pid);
         let cpus = sched_getaffinity(Some(pid)).expect("lives").count();
-        let told = Command::new("chrt")
-            .arg("--pid")
-            .arg(pid.to_string())
-            .output();
+        let told = chrt(&["--pid"], pid);
         child.kill().expect("kill");
         child.wait().expect("ends");
-        done.expect("root may");
         assert_eq!(cpus, 1);
-        let told = String::from_utf8(told.expect("runs").stdout).expect("text");
-        assert!(told.contains("SCHED_FIFO|SCHED_RESET_ON_FORK"), "{told}");
+        if allowed {
+            done.expect("as it was allowed by hand");
+            let told = String::from_utf8(told.stdout).expect("text");
+            assert!(told.contains("SCHED_FIFO|SCHED_RESET_ON_FORK"), "{told}");
+        } else {
+            let why = done.expect_err("as it was refused by hand");
+            assert!(why.contains("real-time priority"), "{why}");
+        }
     }
 
     #[test]
