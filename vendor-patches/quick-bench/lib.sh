@@ -6,6 +6,12 @@ nsenter --net=/run/netns/fe sh -c "echo 1 > /proc/sys/net/ipv6/conf/default/disa
 back=198.18.0.1 front=198.18.0.2 ns=/run/netns/fe
 B=backend/vif/0/0 F=device/vif/0
 
+# asked NAME DEFAULT: what run.sh was told by its environment: bench.NAME of the kernel's command line.
+asked() {
+    local value=$(sed -n "s/.*bench.$1=\([^ ]*\).*/\1/p" /proc/cmdline | tr + ' ')
+    echo "${value:-$2}"
+}
+
 # check NAME CONDITION...: counts and tells.
 check() {
     local name=$1; shift

@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # Boots the quick bench and runs tests in it: Xen and one dom0 whose vif is looped back to itself, all in RAM.
 #
-#   run.sh --modules DIR [--hostile DIR] [--cpus N] [--virtual-time] [--release R --vmlinux FILE --stock DIR] [TEST...]
+#   run.sh --modules DIR [--hostile DIR] [--cpus N] [--virtual-time] [--timeout S] [--release R --vmlinux FILE --stock DIR] [TEST...]
 #
 # DIR holds the patched xen-netback.ko and xen-netfront.ko (`vifbench patches build` prints it). TEST names files of
-# tests/ without `.sh`; all by default. --hostile: modules built with hostile.patch on top, for the test 50-hostile. Xen, kernel, programs and packaged modules come from the virtual lab's image
-# (provisioning/images/build.sh). For another kernel than the image's: its release, its vmlinux (or vmlinuz), and a
-# folder with its packaged modules xen-netback, xen-netfront, xen-privcmd, xen-evtchn, xen-gntdev, xenfs and pktgen.
+# tests/ without `.sh`; all by default. --hostile: modules built with hostile.patch on top, for the test 50-hostile. Xen,
+# kernel, programs and packaged modules come from the virtual lab's image (provisioning/images/build.sh). For another
+# kernel than the image's: its release, its vmlinux (or vmlinuz), and a folder with its packaged modules xen-netback,
+# xen-netfront, xen-privcmd, xen-evtchn, xen-gntdev, xenfs and pktgen.
+#
+# BENCH_SIZES and BENCH_REGULATORS in the environment, joined by `+`: only these sizes of frames (60+60-1514) and these
+# regulators (breakeven+static) in 10-matrix and 11-tx-matrix, for a shorter run.
 #
 # The console goes to standard output. Ends with 0 if every test passed and no kernel warned.
 set -euo pipefail
@@ -20,13 +24,14 @@ while [ $# -gt 0 ]; do
     --hostile) hostile=$2; shift 2 ;;
     --cpus) cpus=$2; shift 2 ;;
     --virtual-time)
-      # The clock counts instructions: one CPU, and the same figures each time.
+      # The clock counts instructions: the same figures each time. Several CPUs take turns.
       accel=tcg time=(-icount "shift=1,sleep=off" -rtc "base=2026-11-22T00:00:00,clock=vm"); shift ;;
     # A kernel of 6.12 does not boot on two CPUs that really run side by side.
     --release) release=$2 accel=tcg,thread=single; shift 2 ;;
     --vmlinux) vmlinux=$2; shift 2 ;;
     --stock) stock=$2; shift 2 ;;
     --timeout) timeout=$2; shift 2 ;;
+    -h | --help) sed -n '2,/^set /{/^#/!d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     --*) fail "unknown option $1" ;;
     *) break ;;
   esac
@@ -65,7 +70,7 @@ for program in traffic xdp; do gcc -O2 -Wall -Wextra -static "$here/$program.c" 
 timeout --foreground "$timeout" nice -n 10 qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot -machine q35 \
   -accel "$accel" -cpu qemu64 -smp "$cpus" -m 1792 "${time[@]}" -serial stdio \
   -kernel "$image/xen" -append "console=com1 com1=115200,8n1 dom0_mem=1280M,max:1280M dom0_max_vcpus=$cpus timer_slop=1000 spec-ctrl=no noreboot=0" \
-  -initrd "${vmlinux:-$image/vmlinux} console=hvc0 xen_timer_slop=1000 mitigations=off rdinit=/bench/init panic=-1 loglevel=5${BENCH_SIZES:+ bench.sizes=$BENCH_SIZES},$work/initrd" \
+  -initrd "${vmlinux:-$image/vmlinux} console=hvc0 xen_timer_slop=1000 mitigations=off rdinit=/bench/init panic=-1 loglevel=5${BENCH_SIZES:+ bench.sizes=$BENCH_SIZES}${BENCH_REGULATORS:+ bench.regulators=$BENCH_REGULATORS},$work/initrd" \
   < /dev/null | tee "$work/console" | grep --line-buffered -v '^(XEN)' || true
 tr -d '\r' < "$work/console" > "$work/lines"
 if grep -qE 'WARNING:|BUG:|Oops|Call Trace|INFO: (task|rcu)|list_del corruption|kmemleak: [0-9]+ new' "$work/lines"; then

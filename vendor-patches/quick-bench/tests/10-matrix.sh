@@ -1,9 +1,6 @@
 # Every regulator with every kind of traffic: nothing lost, duplicated, reordered or changed, and counters agree.
-# BENCH_SIZES=60+60-1514 in the environment of run.sh names other sizes of frames, for a shorter run.
-regulators="nowait static literal paper gated ramjee1 ramjee2 ramjee3 ramjee4 playout breakeven dim"
-
-sizes=$(sed -n 's/.*bench.sizes=\([^ ]*\).*/\1/p' /proc/cmdline | tr + ' ')
-sizes=${sizes:-60 98 256 512 1024 1514 60-1514}
+regulators=$(asked regulators "nowait static literal paper gated ramjee1 ramjee2 ramjee3 ramjee4 playout breakeven dim")
+sizes=$(asked sizes "60 98 256 512 1024 1514 60-1514")
 
 # kinds NAME: all kinds of traffic.
 kinds() {
@@ -46,7 +43,7 @@ done
 setting containers 1
 for hold in 0 50 5000 20000; do
     setting hold_max_us $hold
-    for regulator in static gated ramjee4 breakeven; do
+    for regulator in $(asked regulators "static gated ramjee4 breakeven"); do
         setting regulator $regulator
         mark
         check "$regulator, T0 $hold us: udp" rx udp --count 1200 --size 60-1514 --flows 4
