@@ -171,6 +171,14 @@ pub enum LabError {
         /// What QEMU said.
         why: String,
     },
+    /// It was started by another QEMU, or another version of this program.
+    #[error(
+        "the lab `{lab}` runs, but was started by another QEMU, with another command line or from other images than there are now; end it with `vifbench lab down`, and the next run starts the machine of today"
+    )]
+    OtherMachine {
+        /// The lab.
+        lab: String,
+    },
     /// A saved state that does not exist.
     #[error("the lab `{lab}` has no saved state `{tag}`")]
     NoSuchState {

@@ -61,6 +61,42 @@ pub fn create_dir(path: &Path) -> Result<(), LabError> {
     fs::create_dir_all(path).map_err(failed("create the folder", path))
 }
 
+/// Gives a whole file its name, and puts a file beside it that names its content, by which [`check_sum`] knows it again.
+/// The sum is there first: a file without one is nobody's work in progress.
+pub fn put_in_place(new: &Path, path: &Path) -> Result<(), LabError> {
+    write(&sum_of(path), &content(new)?)?;
+    fs::rename(new, path).map_err(failed("write", path))
+}
+
+/// Is the file what it was when [`put_in_place`] named it? If not, why, in words; one that was never named is not.
+pub fn check_sum(path: &Path) -> Result<Option<String>, LabError> {
+    let sum = sum_of(path);
+    if !sum.exists() {
+        return Ok(Some(format!("there is no {}", sum.display())));
+    }
+    let (wanted, found) = (read(&sum)?, content(path)?);
+    Ok((wanted != found).then(|| format!("its content is {found}, not {wanted}")))
+}
+
+/// Removes a file and its sum, of which neither may be there.
+pub fn remove_with_sum(path: &Path) -> Result<(), LabError> {
+    remove(&sum_of(path))?;
+    remove(path)
+}
+
+fn sum_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".sum");
+    path.with_file_name(name)
+}
+
+fn content(path: &Path) -> Result<String, LabError> {
+    let mut hash = blake3::Hasher::new();
+    let file = File::open(path).map_err(failed("read", path))?;
+    hash.update_reader(file).map_err(failed("read", path))?;
+    Ok(hash.finalize().to_hex().to_string())
+}
+
 /// Marks a file as used now: when it was last used decides how long it is kept.
 pub fn touch(path: &Path) -> Result<(), LabError> {
     File::options()
@@ -95,4 +131,28 @@ pub fn need_space(path: &Path, need_mib: u64, variable: &'static str) -> Result<
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_known_again_only_as_it_was() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let file = folder.path().join("a.machine");
+        fs::write(&file, "as it was").expect("write");
+        let why = check_sum(&file).expect("looked").expect("never named");
+        assert!(why.contains("a.machine.sum"), "{why}");
+        let new = folder.path().join("new");
+        fs::rename(&file, &new).expect("moved");
+        put_in_place(&new, &file).expect("named");
+        assert_eq!(check_sum(&file).expect("looked"), None);
+        // One byte among many, as a disk loses it: no length tells.
+        fs::write(&file, "as it wan").expect("write");
+        let why = check_sum(&file).expect("looked").expect("changed");
+        assert!(why.contains("its content is"), "{why}");
+        remove_with_sum(&file).expect("removed");
+        assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 0);
+    }
 }

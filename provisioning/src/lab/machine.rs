@@ -50,13 +50,40 @@ pub enum From<'a> {
 #[derive(Debug, Clone)]
 pub struct Machine {
     folder: PathBuf,
+    /// The plugin that counts instructions, where they are counted.
+    plugin: Option<PathBuf>,
 }
 
 impl Machine {
     pub fn in_folder(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
+            plugin: None,
         }
+    }
+
+    /// From its next start on, QEMU has this plugin, or none. The emulated machine is the same.
+    pub fn set_plugin(&mut self, plugin: Option<PathBuf>) {
+        self.plugin = plugin;
+    }
+
+    /// Where the plugin counts.
+    pub fn counts(&self) -> PathBuf {
+        self.folder.join("counts")
+    }
+
+    /// Where QEMU maps the machine's memory.
+    pub fn memory(&self) -> Result<u64, LabError> {
+        let question = "gpa2hva 0";
+        let answer = self.qmp()?.monitor(question)?;
+        // `Host virtual address for 0x0 (pc.ram) is 0x7f2c23e00000`
+        let found = answer.trim().rsplit_once(" is 0x");
+        found
+            .and_then(|(_, digits)| u64::from_str_radix(digits, 16).ok())
+            .ok_or_else(|| LabError::Qmp {
+                doing: format!("execute `{question}`"),
+                why: answer,
+            })
     }
 
     /// The disk that holds saved states; the virtual host itself has no disk.
@@ -113,6 +140,11 @@ impl Machine {
             .args(["netns", "exec", netns, "qemu-system-x86_64"])
             .args(arguments(images.path(), self, seed))
             .arg("-daemonize");
+        if let Some(plugin) = &self.plugin {
+            let (plugin, counts) = (plugin.display(), self.counts());
+            command.arg("-plugin");
+            command.arg(format!("{plugin},counts={}", counts.display()));
+        }
         match from {
             // The cable is pulled before the first instruction: nothing comes in while it boots.
             From::PowerOn => {

@@ -129,12 +129,23 @@ impl Qmp {
 
     /// Runs a command of the human monitor that prints nothing when it succeeds.
     pub fn human(&mut self, line: &str) -> Result<(), LabError> {
-        let answer = self.execute("human-monitor-command", &json!({"command-line": line}))?;
-        match answer.as_str().map(str::trim) {
-            Some("") => Ok(()),
+        match self.monitor(line)?.trim() {
+            "" => Ok(()),
             said => Err(LabError::Qmp {
                 doing: format!("execute `{line}`"),
-                why: said.unwrap_or("it gave no text").to_owned(),
+                why: said.to_owned(),
+            }),
+        }
+    }
+
+    /// What the monitor for people says to a question.
+    pub fn monitor(&mut self, line: &str) -> Result<String, LabError> {
+        let answer = self.execute("human-monitor-command", &json!({"command-line": line}))?;
+        match answer.as_str() {
+            Some(said) => Ok(said.to_owned()),
+            None => Err(LabError::Qmp {
+                doing: format!("execute `{line}`"),
+                why: "it gave no text".to_owned(),
             }),
         }
     }

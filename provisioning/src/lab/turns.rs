@@ -12,6 +12,7 @@
 use std::fs;
 use std::process::Command;
 
+use rustix::io::Errno;
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -27,8 +28,15 @@ pub fn take_turns(qemu: Pid) -> Result<(), String> {
     let mut only = CpuSet::new();
     only.set(cpu);
     for thread in numbers(&format!("/proc/{qemu}/task"))? {
-        sched_setaffinity(Some(thread), &only)
-            .map_err(|error| format!("its threads cannot be pinned to CPU {cpu}: {error}"))?;
+        match sched_setaffinity(Some(thread), &only) {
+            // QEMU's workers come and go: one that has ended meanwhile runs nowhere.
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => {
+                return Err(format!(
+                    "its threads cannot be pinned to CPU {cpu}: {error}"
+                ));
+            }
+        }
     }
     // What the main thread starts later is as any other thread.
     let output = Command::new("chrt")

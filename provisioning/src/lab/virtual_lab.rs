@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use vifbench_instructions::counts::Counts;
 use vifbench_scenarios::lab::{Controller, HostName, HostSpec, Identity, Lab, Role};
 use vifbench_scenarios::progress::Progress;
 
@@ -31,7 +32,7 @@ const KEPT_UNUSED: Duration = Duration::from_secs(14 * 86_400);
 const KEPT: &str = "machine";
 
 /// So many of them a machine: each takes hundreds of megabytes.
-const KEPT_STATES: usize = 6;
+const KEPT_STATES: usize = 8;
 
 /// How long a booting host may take in wall time on a machine that is busy with other work.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -150,7 +151,7 @@ impl VirtualLab {
         };
         let begun = Instant::now();
         let identity = Machine::identity(&images, options.seed)?;
-        let machine_hash = blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned();
+        let machine_hash = hash_of(&identity);
 
         if let Some(running) = Self::attach(&options.name)?
             && !options.fresh
@@ -222,8 +223,16 @@ impl VirtualLab {
         progress: &dyn Progress,
     ) -> Result<UpTimes, LabError> {
         if !options.fresh && booted.is_file() {
-            match self.load_booted(booted, options.seed, progress) {
-                // QEMU does not take what is in the cache: it is damaged, and a boot mends it.
+            let loaded = match files::check_sum(booted)? {
+                None => self.load_booted(booted, options.seed, progress),
+                // A byte of its memory that changed on the disk would go unnoticed by QEMU.
+                Some(why) => Err(LabError::Command {
+                    doing: "load the booted state".to_owned(),
+                    why,
+                }),
+            };
+            match loaded {
+                // It is damaged, or QEMU does not take it, and a boot mends it.
                 Err(LabError::Command { why, .. }) => {
                     progress.note(&format!(
                         "the booted state {} cannot be loaded and is made again: {why}",
@@ -291,6 +300,7 @@ impl VirtualLab {
             folder.join("controller"),
             folder.join("qmp"),
             machine.mailbox(),
+            machine.counts(),
         ] {
             files::remove(&file)?;
         }
@@ -354,7 +364,7 @@ impl VirtualLab {
         for host in HOSTS {
             copy(&self.machine.console(host), &kept_console(booted, host))?;
         }
-        fs::rename(&new, booted).map_err(files::failed("write", booted))?;
+        files::put_in_place(&new, booted)?;
         forget_unused(entry.parent().unwrap_or(entry))
     }
 
@@ -381,7 +391,7 @@ impl VirtualLab {
         for (done, host) in HOSTS.iter().enumerate() {
             task.set(done as u64);
             task.message(host);
-            self.await_ssh(host, Duration::from_secs(60))?;
+            self.await_ssh(host, PATIENCE)?;
             let elapsed = begun.elapsed().as_secs_f64();
             if *host == "dom0" {
                 times.dom0_s = elapsed;
@@ -526,6 +536,22 @@ impl VirtualLab {
         &self.folder
     }
 
+    /// Is what the lab would be started as now what it was started as? A machine that goes on after QEMU was upgraded is the
+    /// old one until it is started again, and what it gave must not be kept under a name that both have.
+    ///
+    /// # Errors
+    /// [`LabError::OtherMachine`].
+    pub fn check_unchanged(&self) -> Result<(), LabError> {
+        let record = self.record()?;
+        let now = Machine::identity(&self.images, record.seed)?;
+        if hash_of(&now) == record.machine {
+            return Ok(());
+        }
+        Err(LabError::OtherMachine {
+            lab: self.name.clone(),
+        })
+    }
+
     /// What names this machine: its images, QEMU's version and command line, the seed.
     /// Results of sealed trials depend on it and on nothing else of the lab.
     pub fn machine_id(&self) -> Result<String, LabError> {
@@ -626,11 +652,37 @@ impl VirtualLab {
         tag: &str,
         cancel: Option<Cancel>,
     ) -> Result<Rendezvous, LabError> {
+        let began = Instant::now();
         self.load(tag)?;
+        tracing::debug!(wall_ms = began.elapsed().as_millis(), tag, "loaded");
         // The NIC's end is part of the state, the tap's is not.
         self.machine.set_tap(false)?;
         self.change(|record| record.sealed = true)?;
         Rendezvous::open(&self.machine, cancel)
+    }
+
+    /// From the next state that is loaded on, the plugin counts every instruction; without one, nothing does. QEMU is
+    /// ended, since it takes plugins only at its start; saved states stay.
+    pub fn count_with(&mut self, plugin: Option<&Path>) -> Result<(), LabError> {
+        if let Some(plugin) = plugin
+            && !plugin.is_file()
+        {
+            return Err(LabError::Command {
+                doing: format!("load QEMU's plugin {}", plugin.display()),
+                why: "it is not there: build it with `cargo build --release --workspace`"
+                    .to_owned(),
+            });
+        }
+        self.machine.quit()?;
+        self.machine.set_plugin(plugin.map(Path::to_owned));
+        Ok(())
+    }
+
+    /// The counts of the machine that runs, and where QEMU maps its memory.
+    pub fn counts(&self) -> Result<(Counts, u64), LabError> {
+        let path = self.machine.counts();
+        let counts = Counts::open(&path).map_err(files::failed("read", &path))?;
+        Ok((counts, self.machine.memory()?))
     }
 
     /// The machine stands still in the saved state.
@@ -658,6 +710,11 @@ impl VirtualLab {
             });
         }
         files::touch(&file)?;
+        // A byte of its memory that changed on the disk would go unnoticed by QEMU.
+        if let Some(why) = files::check_sum(&file)? {
+            files::remove_with_sum(&file)?;
+            return Err(LabError::DamagedState { path: file, why });
+        }
         self.machine.quit()?;
         let started =
             self.machine
@@ -665,7 +722,7 @@ impl VirtualLab {
         if let Err(error) = started {
             // Whatever is left of it would not serve the next run either.
             self.machine.kill()?;
-            files::remove(&file)?;
+            files::remove_with_sum(&file)?;
             return Err(LabError::DamagedState {
                 path: file,
                 why: error.to_string(),
@@ -687,7 +744,7 @@ impl VirtualLab {
         files::need_space(folder, 1024, "VIFBENCH_CACHE")?;
         let new = file.with_extension("new");
         self.machine.export(&new)?;
-        fs::rename(&new, &file).map_err(files::failed("write", &file))?;
+        files::put_in_place(&new, &file)?;
         forget_oldest(folder)
     }
 
@@ -817,6 +874,11 @@ impl VirtualLab {
     }
 }
 
+/// The name of a machine by its identity.
+fn hash_of(identity: &str) -> String {
+    blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned()
+}
+
 /// Deletes the booted states that nothing has loaded for two weeks: each takes hundreds of megabytes.
 fn forget_unused(machines: &Path) -> Result<(), LabError> {
     let entries = fs::read_dir(machines).map_err(files::failed("list", machines))?;
@@ -857,7 +919,7 @@ fn forget_oldest(folder: &Path) -> Result<(), LabError> {
     states.sort();
     let surplus = states.len().saturating_sub(KEPT_STATES);
     for (_, path) in states.drain(..surplus) {
-        files::remove(&path)?;
+        files::remove_with_sum(&path)?;
     }
     Ok(())
 }

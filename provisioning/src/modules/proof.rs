@@ -1,6 +1,7 @@
 //! Proves which modules are live: what the running kernel says against what the file says, and what netback and
 //! netfront agreed on in xenstore.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -123,36 +124,59 @@ pub fn live(
     module: &str,
     deadline: Duration,
 ) -> Result<LiveModule, ProofError> {
-    // One line with the source hash or empty, then the note's bytes.
-    let command = format!(
-        "cd /sys/module/{module}/notes 2>/dev/null || exit 44; cat ../srcversion 2>/dev/null || echo; cat .note.gnu.build-id"
-    );
+    let text = ask(host, module, live_command(module), deadline)?;
+    parse_live(&text).map_err(|fault| bad_note(host.name(), module, fault))
+}
+
+/// What [`live_command`] ends with where the module is not there.
+const NOT_LOADED: i32 = 44;
+
+/// Prints one line with the source hash or empty, then the note's bytes.
+fn live_command(module: &str) -> String {
+    format!(
+        "cd /sys/module/{module}/notes 2>/dev/null || exit {NOT_LOADED}; cat ../srcversion 2>/dev/null || echo; cat .note.gnu.build-id"
+    )
+}
+
+/// Prints the kernel's release, the file's path, its length in bytes, and the file. `kernel/` is what the package
+/// brings; `updates/` and `extra/` are the administrator's.
+fn packaged_command(module: &str) -> String {
+    format!(
+        "r=$(uname -r) && f=$(find /lib/modules/$r/kernel -name '{}*' | head -n 1) && echo $r && echo $f && if [ -n \"$f\" ]; then wc -c < \"$f\" && cat \"$f\"; fi",
+        file_name(module)
+    )
+}
+
+/// Runs one of these commands, or both: each is a round trip.
+fn ask(
+    host: &mut dyn Host,
+    module: &str,
+    command: String,
+    deadline: Duration,
+) -> Result<Vec<u8>, ProofError> {
     let output = host.run(&command, deadline)?;
-    let name = host.name().clone();
     match output.status {
-        0 => {}
-        44 => {
-            return Err(ProofError::NotLoaded {
-                host: name,
-                module: module.to_owned(),
-            });
+        0 => Ok(output.stdout),
+        NOT_LOADED => Err(ProofError::NotLoaded {
+            host: host.name().clone(),
+            module: module.to_owned(),
+        }),
+        status => Err(HostError::Failed {
+            host: host.name().clone(),
+            command,
+            status,
+            stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         }
-        status => {
-            let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return Err(HostError::Failed {
-                host: name,
-                command,
-                status,
-                stderr,
-            }
-            .into());
-        }
+        .into()),
     }
-    parse_live(&output.stdout).map_err(|fault| ProofError::Note {
-        host: name,
+}
+
+fn bad_note(host: &HostName, module: &str, fault: BadNote) -> ProofError {
+    ProofError::Note {
+        host: host.clone(),
         module: module.to_owned(),
         fault,
-    })
+    }
 }
 
 fn parse_live(bytes: &[u8]) -> Result<LiveModule, BadNote> {
@@ -173,18 +197,22 @@ pub fn packaged(
     module: &str,
     deadline: Duration,
 ) -> Result<(String, ModuleFile), ProofError> {
-    // `kernel/` is what the package brings; `updates/` and `extra/` are the administrator's. One command, since each
-    // is a round trip: two lines, then the file.
-    let command = format!(
-        "r=$(uname -r) && f=$(find /lib/modules/$r/kernel -name '{}*' | head -n 1) && echo $r && echo $f && if [ -n \"$f\" ]; then cat \"$f\"; fi",
-        file_name(module)
-    );
-    let output = host.check(&command, deadline)?;
-    let mut parts = output.stdout.splitn(3, |&b| b == b'\n');
+    let text = ask(host, module, packaged_command(module), deadline)?;
+    let (release, file, _) = parse_packaged(host.name(), module, &text)?;
+    Ok((release, file))
+}
+
+/// Release, file, and what follows it.
+fn parse_packaged<'a>(
+    host: &HostName,
+    module: &str,
+    bytes: &'a [u8],
+) -> Result<(String, ModuleFile, &'a [u8]), ProofError> {
+    let mut parts = bytes.splitn(4, |&b| b == b'\n');
     let mut line = || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
-    let (release, path) = (line(), line());
+    let (release, path, length) = (line(), line(), line());
     let fault = |why| ProofError::Packaged {
-        host: host.name().clone(),
+        host: host.clone(),
         module: module.to_owned(),
         why,
     };
@@ -193,9 +221,16 @@ pub fn packaged(
             "it is not under /lib/modules/{release}/kernel"
         )));
     }
-    let file = ModuleFile::parse(parts.next().unwrap_or_default())
-        .map_err(|why: NotAModule| fault(format!("{path}: {why}")))?;
-    Ok((release, file))
+    let rest = parts.next().unwrap_or_default();
+    let (file, rest) = length
+        .trim()
+        .parse()
+        .ok()
+        .and_then(|length| rest.split_at_checked(length))
+        .ok_or_else(|| fault(format!("{path} came only in part")))?;
+    let file =
+        ModuleFile::parse(file).map_err(|why: NotAModule| fault(format!("{path}: {why}")))?;
+    Ok((release, file, rest))
 }
 
 /// Proves that `expected`, of that series, is what the kernel runs. `features` are put into the proof.
@@ -207,9 +242,36 @@ pub fn prove(
     deadline: Duration,
 ) -> Result<ModuleProof, ProofError> {
     let live = live(host, &expected.name, deadline)?;
+    compare(host.name(), series, expected, live, features)
+}
+
+/// As [`prove`], against the packaged file of that host.
+///
+/// # Errors
+/// As [`prove`] and [`packaged`].
+pub fn prove_packaged(
+    host: &mut dyn Host,
+    module: &str,
+    features: Vec<(String, String)>,
+    deadline: Duration,
+) -> Result<ModuleProof, ProofError> {
+    let command = format!("{} && {}", packaged_command(module), live_command(module));
+    let text = ask(host, module, command, deadline)?;
+    let (_, expected, rest) = parse_packaged(host.name(), module, &text)?;
+    let live = parse_live(rest).map_err(|fault| bad_note(host.name(), module, fault))?;
+    compare(host.name(), "stock", &expected, live, features)
+}
+
+fn compare(
+    host: &HostName,
+    series: &str,
+    expected: &ModuleFile,
+    live: LiveModule,
+    features: Vec<(String, String)>,
+) -> Result<ModuleProof, ProofError> {
     let other = |what, live: &str, wanted: &str| {
         Box::new(OtherModule {
-            host: host.name().clone(),
+            host: host.clone(),
             module: expected.name.clone(),
             series: series.to_owned(),
             what,
@@ -230,7 +292,7 @@ pub fn prove(
         .into());
     }
     Ok(ModuleProof {
-        host: host.name().0.clone(),
+        host: host.0.clone(),
         module: expected.name.clone(),
         series: series.to_owned(),
         srcversion: live.srcversion.unwrap_or_default(),
@@ -241,11 +303,8 @@ pub fn prove(
 
 /// What the ends of every vif of this dom0 offer and ask for.
 pub fn vif_keys(dom0: &mut dyn Host, deadline: Duration) -> Result<Vec<VifKeys>, ProofError> {
-    // All in one command, for each is a round trip. A guest may go between two of its lines: then its keys are gone.
-    let command = "for d in $(xenstore-list /local/domain/0/backend/vif 2>/dev/null); do \
-         n=$(xenstore-read /local/domain/$d/name 2>/dev/null) || continue; echo \"name $d $n\"; \
-         xenstore-ls -f /local/domain/0/backend/vif/$d 2>/dev/null; \
-         xenstore-ls -f /local/domain/$d/device/vif 2>/dev/null; done; true";
+    // Everything by one program: starting one for each domain took more than reading what is not of interest.
+    let command = "xenstore-ls -f /local/domain 2>/dev/null; true";
     let text = dom0.check(command, deadline)?.text();
     parse_keys(&text).map_err(|line| ProofError::Xenstore {
         host: dom0.name().clone(),
@@ -263,24 +322,56 @@ fn is_feature(key: &str) -> bool {
 
 fn parse_keys(text: &str) -> Result<Vec<VifKeys>, String> {
     let mut vifs: Vec<VifKeys> = Vec::new();
-    let mut domain = String::new();
+    let mut names = BTreeMap::new();
+    let mut keys = Vec::new();
     for line in text.lines() {
-        if let Some((_, name)) = line.strip_prefix("name ").and_then(|l| l.split_once(' ')) {
-            name.clone_into(&mut domain);
-            continue;
-        }
         let (path, value) = line.split_once(" = ").ok_or_else(|| line.to_owned())?;
         let value = value.trim().trim_matches('"');
         let parts: Vec<&str> = path.split('/').collect();
         // Queue keys lie one level deeper and are not of interest.
-        let (end, device, key) = match parts[..] {
-            ["", "local", "domain", "0", "backend", "vif", _, device, key] => {
-                ("backend", device, key)
+        match parts[..] {
+            ["", "local", "domain", id, "name"] => {
+                names.insert(id.to_owned(), value.to_owned());
             }
-            ["", "local", "domain", _, "device", "vif", device, key] => ("frontend", device, key),
-            _ => continue,
-        };
+            [
+                "",
+                "local",
+                "domain",
+                "0",
+                "backend",
+                "vif",
+                id,
+                device,
+                key,
+            ] => {
+                keys.push((
+                    line,
+                    "backend",
+                    id.to_owned(),
+                    device.to_owned(),
+                    key.to_owned(),
+                    value,
+                ));
+            }
+            ["", "local", "domain", id, "device", "vif", device, key] => {
+                keys.push((
+                    line,
+                    "frontend",
+                    id.to_owned(),
+                    device.to_owned(),
+                    key.to_owned(),
+                    value,
+                ));
+            }
+            _ => {}
+        }
+    }
+    for (line, end, id, device, key, value) in keys {
         let device = device.parse().map_err(|_| line.to_owned())?;
+        // One without a name is going, or another's leavings.
+        let Some(domain) = names.get(&id).cloned() else {
+            continue;
+        };
         let index = vifs
             .iter()
             .position(|v| v.domain == domain && v.device == device)
@@ -292,7 +383,7 @@ fn parse_keys(text: &str) -> Result<Vec<VifKeys>, String> {
                 });
                 vifs.len() - 1
             });
-        if is_feature(key) {
+        if is_feature(&key) {
             vifs[index]
                 .features
                 .push((format!("{end}/{key}"), value.to_owned()));
@@ -373,15 +464,17 @@ mod tests {
     #[test]
     fn keys_of_both_ends_are_joined() {
         let text = "\
-name 1 u1
+/local/domain/0/name = \"Domain-0\"
 /local/domain/0/backend/vif/1/0/frontend = \"/local/domain/1/device/vif/0\"
 /local/domain/0/backend/vif/1/0/feature-sg = \"1\"
 /local/domain/0/backend/vif/1/0/state = \"4\"
+/local/domain/0/backend/vif/2/3/feature-sg = \"0\"
+/local/domain/0/backend/vif/9/0/feature-sg = \"1\"
+/local/domain/1/name = \"u1\"
 /local/domain/1/device/vif/0/queue-0 = \"\"
 /local/domain/1/device/vif/0/request-rx-copy = \"1\"
 /local/domain/1/device/vif/0/state = \"4\"
-name 2 two words
-/local/domain/0/backend/vif/2/3/feature-sg = \"0\"
+/local/domain/2/name = \"two words\"
 ";
         let vifs = parse_keys(text).expect("reads");
         assert_eq!(vifs.len(), 2);
@@ -400,6 +493,21 @@ name 2 two words
             Some(&("two words/3/backend/feature-sg".to_owned(), "0".to_owned()))
         );
         assert_eq!(parse_keys("rubbish"), Err("rubbish".to_owned()));
+    }
+
+    #[test]
+    fn a_packaged_file_that_came_in_part_is_refused() {
+        let host = HostName("u1".to_owned());
+        for text in [
+            "6.1\n",
+            "6.1\n\n",
+            "6.1\n/lib/x.ko\n",
+            "6.1\n/lib/x.ko\n9\nshort",
+            "6.1\n/lib/x.ko\n5\nno ELF",
+        ] {
+            let error = parse_packaged(&host, "xen_netfront", text.as_bytes()).expect_err("bad");
+            assert!(matches!(error, ProofError::Packaged { .. }), "{error}");
+        }
     }
 
     proptest! {

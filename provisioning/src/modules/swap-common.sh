@@ -110,7 +110,7 @@ unload() {
     why=$(rmmod "$1" 2>&1) || return 1
 }
 
-# load NAME FILE [PARAMETERS...]: FILE may be `stock`. False if the kernel refuses; the reason is in $why.
+# load NAME FILE [PARAMETERS...]: FILE may be `stock`. A file `spacer` names a module to be loaded first. False if the kernel refuses; the reason is in $why.
 load() {
     load_name=$1
     load_file=$2
@@ -118,6 +118,11 @@ load() {
     [ -r "$here/parameters" ] && while read -r parameter; do set -- "$parameter" "$@"; done < "$here/parameters"
     load_path=$load_file
     [ "$load_file" != stock ] || load_path=$(packaged "$load_name")
+    # One that is to lie where the old module lay, so that the new one lies elsewhere.
+    if [ -r "$here/spacer" ]; then
+        read -r load_spacer < "$here/spacer"
+        why=$(modprobe "$load_spacer" 2>&1) || return 1
+    fi
     why=$(insmod "$load_path" "$@" 2>&1) || return 1
     live=$load_file
     echo "$live" > "$here/live"

@@ -19,8 +19,9 @@ use super::{NETBACK, NETFRONT, file_name};
 use crate::host::{Host, HostError, HostExt as _};
 use crate::wait::{Limit, Over};
 
-/// On every machine: in memory, and root's alone.
-const FOLDER: &str = "/run/vifbench-modules";
+/// On every machine: in memory, and root's alone. A file `spacer` in it names a module that is to be loaded before the
+/// new one, so that this one lies elsewhere.
+pub const FOLDER: &str = "/run/vifbench-modules";
 const COMMON: &str = include_str!("swap-common.sh");
 /// The line that [`COMMON`] takes the place of: fewer files, fewer round trips.
 const SOURCE_COMMON: &str = ". \"$here/swap-common.sh\"\n";
@@ -462,19 +463,22 @@ impl<'a> ModuleSwap<'a> {
             Pair::Stock => None,
             Pair::Built(modules) => Some(modules),
         };
-        let netback = expected(self.dom0, NETBACK, built.map(|m| &m.netback.file), step)?;
         let all = proof::features(&vifs, None);
-        let mut proofs = vec![proof::prove(self.dom0, pair.series(), &netback, all, step)?];
+        let mut proofs = vec![match built {
+            Some(modules) => {
+                proof::prove(self.dom0, pair.series(), &modules.netback.file, all, step)?
+            }
+            None => proof::prove_packaged(self.dom0, NETBACK, all, step)?,
+        }];
         for guest in &mut self.guests {
-            let built = built.filter(|_| guest.swap);
-            let series = if built.is_some() {
-                pair.series()
-            } else {
-                "stock"
-            };
-            let netfront = expected(guest.host, NETFRONT, built.map(|m| &m.netfront.file), step)?;
             let own = proof::features(&vifs, Some(&guest.domain));
-            proofs.push(proof::prove(guest.host, series, &netfront, own, step)?);
+            proofs.push(match built.filter(|_| guest.swap) {
+                Some(modules) => {
+                    let file = &modules.netfront.file;
+                    proof::prove(guest.host, pair.series(), file, own, step)?
+                }
+                None => proof::prove_packaged(guest.host, NETFRONT, own, step)?,
+            });
         }
         Ok(proofs)
     }
@@ -500,19 +504,6 @@ fn start(host: &mut dyn Host, command: &str, deadline: Duration) -> Result<(), S
     match host.check(command, deadline) {
         Err(error) if !error.is_outage() => Err(error.into()),
         Ok(_) | Err(_) => Ok(()),
-    }
-}
-
-/// The file that a host should be running: the built one, or else its own packaged one.
-fn expected(
-    host: &mut dyn Host,
-    module: &str,
-    built: Option<&ModuleFile>,
-    deadline: Duration,
-) -> Result<ModuleFile, ProofError> {
-    match built {
-        Some(file) => Ok(file.clone()),
-        None => Ok(proof::packaged(host, module, deadline)?.1),
     }
 }
 
