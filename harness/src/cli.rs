@@ -141,6 +141,19 @@ pub enum Command {
         after_help = "Examples:\n  vifbench trust\n  vifbench trust results/*-aa --learn results/noise.json"
     )]
     Trust(TrustArgs),
+    /// Teach the model of what instructions cost by a hardware run: times of counted runs are then told with it.
+    #[command(
+        after_help = "Examples:\n  vifbench calibrate results/HARDWARE results/LAB                            what it would teach\n  vifbench calibrate results/HARDWARE results/LAB --keep results/cost-model.json\nBoth are runs of one scenario; the lab's with `vifbench run --instructions`. See docs/instructions.md."
+    )]
+    Calibrate {
+        /// A run on hardware, with CPU times of its domains.
+        hardware: PathBuf,
+        /// A run in the virtual lab whose instructions were counted.
+        lab: PathBuf,
+        /// Keep the model in this file: runs that start beside it are told with it.
+        #[arg(long, value_name = "FILE")]
+        keep: Option<PathBuf>,
+    },
     /// Delay, jitter, loss and more between any two captures, also of traffic that vifbench did not make.
     #[command(
         after_help = "Examples:\n  vifbench analyze --tx tx.pcap.zst --rx rx-u1.pcap.zst --format json\n  vifbench analyze --tx both.pcapng --rx both.pcapng --tx-interface eth0 --rx-interface vif1.0"
@@ -323,6 +336,12 @@ pub struct VerifyArgs {
     /// Library name or file of a sealed scenario; its first block is run.
     #[arg(default_value = "quickstart")]
     pub scenario: String,
+    /// Every sealed scenario of the library instead; the others are named, with the reason.
+    #[arg(long, conflicts_with = "scenario")]
+    pub library: bool,
+    /// At most so many trials of each scenario, spread over its first block.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub trials: Option<u32>,
     /// How often each trial is run: while this machine is idle, has one core busy, all cores busy, and so on in turn.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..))]
     pub times: u32,
@@ -372,12 +391,19 @@ pub struct RunArgs {
     /// block: the spread that one exact answer does not show.
     #[arg(long, conflicts_with = "blocks", value_name = "N")]
     pub seeds: Option<u32>,
+    /// Run the blocks in so many layouts of the virtual lab's memory in turn, instead of the scenario's `layouts`.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(vifbench_scenarios::scenario::LAYOUTS)))]
+    pub layouts: Option<u32>,
     /// Run sealed trials although their results are known, and compare with these, byte for byte.
     #[arg(long)]
     pub force: bool,
     /// Run every sealed trial twice and compare all packets and counters, byte for byte.
     #[arg(long)]
     pub twice: bool,
+    /// Count every instruction of sealed trials, by domain and function, and simulated cache misses. The packets stay the
+    /// same to the nanosecond; it takes several times as long.
+    #[arg(long)]
+    pub instructions: bool,
     /// Leave the virtual lab up, so that the next run need not restore it.
     #[arg(long)]
     pub keep_lab: bool,

@@ -12,6 +12,7 @@ use vifbench_provisioning::lease::LeaseError;
 use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::state::StateError;
 use vifbench_provisioning::undo::UndoError;
+use vifbench_reports::cost_model::CalibrationError;
 use vifbench_reports::error::ReportError;
 use vifbench_reports::simulated::ServiceFitError;
 use vifbench_scenarios::file::FileError;
@@ -61,6 +62,9 @@ pub enum Failure {
     /// A run that tells no costs.
     #[error(transparent)]
     ServiceFit(#[from] ServiceFitError),
+    /// Runs that teach nothing of costs.
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
     /// A capture to replay.
     #[error(transparent)]
     Replay(#[from] ReplayError),
@@ -100,6 +104,18 @@ pub enum Failure {
         what: String,
         /// What it was compared with.
         against: String,
+    },
+    /// Runs of one trial, made for comparison, came out different.
+    #[error(
+        "the variant {variant} of {scenario} is not exact: two of its runs differ first in {what}; something from outside reached the lab"
+    )]
+    Inexact {
+        /// Which scenario.
+        scenario: String,
+        /// Which variant of it.
+        variant: String,
+        /// Where they differ first.
+        what: String,
     },
     /// A file of this machine.
     #[error("cannot {doing} {}: {source}{}", path.display(), room_hint(source))]
@@ -172,6 +188,7 @@ impl Failure {
             | Self::Unfit { .. }
             | Self::OnlySimulated { .. }
             | Self::Simulation(_)
+            | Self::Calibration(_)
             | Self::Replay(_)
             | Self::ServiceFit(ServiceFitError::Fit { .. })
             | Self::Usage(_) => Exit::Usage,
@@ -185,6 +202,7 @@ impl Failure {
             | Self::State(_)
             | Self::Probe { .. }
             | Self::NotExact { .. }
+            | Self::Inexact { .. }
             | Self::Bench(_)
             | Self::Io { .. } => Exit::Infra,
             Self::Report(_) | Self::ServiceFit(ServiceFitError::Run(_)) | Self::Signals(_) => {

@@ -90,6 +90,11 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             format,
             progress,
         ),
+        Command::Calibrate {
+            hardware,
+            lab,
+            keep,
+        } => commands::calibrate::run(hardware, lab, keep.as_deref(), format, progress),
         Command::Trust(args) => commands::trust::run(args, format, progress),
         Command::Patches(command) => commands::patches::run(command, format, progress),
         Command::Doctor { lab } => commands::doctor::run(lab.as_deref(), format),

@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use vifbench_reports::cost_model;
 use vifbench_reports::store::{Event, FORMAT, RunRecord, TrialRecord};
 use vifbench_scenarios::lab::Lab;
 use vifbench_scenarios::plan::Plan;
@@ -111,7 +112,7 @@ impl RunDir {
         };
         write_json(&path.join("run.json"), &record)?;
         // What is learned and acknowledged so far is what this run is judged under, also when it is reported later.
-        for name in ["noise.json", "acknowledged.yaml"] {
+        for name in ["noise.json", "acknowledged.yaml", cost_model::FILE] {
             let beside = out.join(name);
             if beside.exists() {
                 freeze(&beside, &path.join(name))?;

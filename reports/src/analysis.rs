@@ -8,7 +8,9 @@ use vifbench_scenarios::plan::{FlowPlan, TrialPlan};
 use vifbench_scenarios::progress::{Progress, Task};
 
 use crate::compare::{self, Question};
+use crate::cost_model::CostModel;
 use crate::error::ReportError;
+use crate::instructions::InstructionsRecord;
 use crate::metrics::containers::Histograms;
 use crate::metrics::flow::{self, FlowValues};
 use crate::metrics::rate::Series;
@@ -33,6 +35,8 @@ pub struct Analysis {
     pub trials: Vec<TrialAnalysis>,
     /// The numbers.
     pub summary: RunSummary,
+    /// What instructions cost on a real processor: as hardware taught, or as it is known before that.
+    pub cost_model: CostModel,
     /// What a throughput search found; empty where there was none.
     pub search: Vec<VariantSearch>,
 }
@@ -44,6 +48,8 @@ pub struct TrialAnalysis {
     pub record: Option<TrialRecord>,
     /// Values behind the figures; none unless the trial was measured.
     pub values: Option<TrialValues>,
+    /// What every function executed; none unless that was counted.
+    pub instructions: Option<InstructionsRecord>,
 }
 
 /// Values of one measured trial, for figures.
@@ -98,6 +104,7 @@ pub fn analyze(run: &RunDir, progress: &dyn Progress) -> Result<Analysis, Report
         events,
         trials,
         summary,
+        cost_model: CostModel::read(&run.cost_model_json())?,
         search,
     })
 }
@@ -157,6 +164,7 @@ fn one_trial(
                 TrialAnalysis {
                     record: None,
                     values: None,
+                    instructions: None,
                 },
                 summary,
             ));
@@ -169,6 +177,7 @@ fn one_trial(
                 TrialAnalysis {
                     record: None,
                     values: None,
+                    instructions: None,
                 },
                 summary,
             ));
@@ -188,8 +197,16 @@ fn one_trial(
             console: console.clone(),
         },
     };
-    let mut values = None;
+    let (mut values, mut instructions) = (None, None);
     if summary.state == TrialState::Complete {
+        match run.read_instructions(plan.number) {
+            Ok(read) => instructions = read,
+            Err(error) => {
+                summary.state = TrialState::Unreadable {
+                    reason: error.to_string(),
+                }
+            }
+        }
         match packets::read_trial(run, &record) {
             Ok(read) => {
                 let about = tables::about(&of.run, &marks(of));
@@ -207,6 +224,7 @@ fn one_trial(
         TrialAnalysis {
             record: Some(record),
             values,
+            instructions,
         },
         summary,
     ))

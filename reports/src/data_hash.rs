@@ -13,7 +13,12 @@ use crate::rundir::RunDir;
 /// A file cannot be read.
 pub fn of_run(run: &RunDir) -> Result<String, ReportError> {
     let mut paths = Vec::new();
-    for path in [run.run_json(), run.noise_json(), run.acknowledged_yaml()] {
+    for path in [
+        run.run_json(),
+        run.noise_json(),
+        run.acknowledged_yaml(),
+        run.cost_model_json(),
+    ] {
         if path.try_exists().map_err(ReportError::read(&path))? {
             paths.push(path);
         }

@@ -226,6 +226,37 @@ pub const DEFINITIONS: &[Definition] = &[
         source: "libxl, xl",
     },
     Definition {
+        id: "instructions",
+        name: "Instructions a packet",
+        text: "Every instruction that the emulated machine begins, from the arming to the end of the drain, by the function \
+               that it lies in, divided by the packets that were sent, warm-up included. Functions are told by the \
+               running kernels' and the hypervisor's own tables; domains by the memory that Xen says they own. Programs are not \
+               told apart, and the agent that stops the machine for the controller is left out. The network stack is what its \
+               functions' names say. Calls are how often a function's first instruction was begun.",
+        formula: None,
+        source: "QEMU's plugin interface",
+    },
+    Definition {
+        id: "simulated-caches",
+        name: "Simulated caches",
+        text: "32 KiB of instructions and 32 KiB of data in 8 ways each, and 1 MiB of both in 16 ways, lines of 64 B, the line used \
+               longest ago goes first; empty at the arming. No prefetch, no TLB, one processor.",
+        formula: None,
+        source: "provisioning/qemu-plugin",
+    },
+    Definition {
+        id: "cost-model",
+        name: "Modelled time",
+        text: "A sum of five costs, each with its uncertainty: instructions, lines from the last level of caches, lines from \
+               memory, event channel operations, switches of virtual CPUs. Before calibration they are orders of magnitude of \
+               servers of the last ten years; vifbench calibrate narrows them by a hardware run of the same scenario. What two \
+               variants have in common falls out of their difference, with its uncertainty.",
+        formula: Some(
+            "t = a instructions + b (L1 misses - LL misses) + c LL misses + d events + e switches",
+        ),
+        source: "Bayesian linear regression (Bishop 2006, 3.3)",
+    },
+    Definition {
         id: "container",
         name: "Packets per container",
         text: "From the counters of a patched netback: frames by containers, over the whole trial with its warm-up, the \

@@ -23,6 +23,7 @@ pub mod font;
 pub mod front;
 pub mod hops;
 pub mod hover;
+pub mod instructions;
 pub mod jitter;
 pub mod layout;
 pub mod of_run;
@@ -55,12 +56,10 @@ pub fn figures(run: &Analysis) -> Vec<Figure> {
         containers::figure(run),
         cpu::figure(run),
         front::figure(run),
+        instructions::flames(run),
+        instructions::against_first(run),
     ]
     .into_iter()
     .flatten()
-    .map(|mut figure| {
-        figure.caption.extend(of_run::left_out(run, figure.id));
-        figure
-    })
     .collect()
 }

@@ -380,12 +380,12 @@ impl History {
             };
             let _ = writeln!(
                 out,
-                "{}  {}: {} -> {}{percent}, p {}{ruler}",
+                "{}  {}: {} -> {}{percent}, {}{ruler}",
                 night.run,
                 series.key.title(),
                 series.key.value(change.before),
                 series.key.value(change.after),
-                text::probability(change.p),
+                text::p_value(change.p),
             );
         }
         out

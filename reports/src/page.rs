@@ -3,6 +3,7 @@
 //! Every text that came from a host, a guest or a scenario goes through maud, which escapes it; figures are escaped by
 //! plotters. The page's own policy ([`shell`]) forbids loads, and every script but its own, should anything slip through.
 
+mod instructions;
 mod provenance;
 mod results;
 mod search;
@@ -49,6 +50,7 @@ pub(crate) fn page(run: &Analysis, figures: &[Drawn], origin: &Origin) -> String
                 @for drawn in figures { (drawing(drawn, &linked)) }
             }
             (results::comparisons(run))
+            (instructions::section(run))
             (transactions::section(run))
             (trials::section(run))
             (provenance::section(run))

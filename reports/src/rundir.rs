@@ -7,6 +7,7 @@ use vifbench_probes::protocol::ProbeResult;
 use vifbench_scenarios::acknowledged::Acknowledgements;
 
 use crate::error::ReportError;
+use crate::instructions::InstructionsRecord;
 use crate::noise::Noise;
 use crate::store::{Event, FORMAT, RunRecord, TrialRecord};
 
@@ -71,6 +72,25 @@ impl RunDir {
     /// Reads `noise.json`; nothing learned where there is none.
     pub fn read_noise(&self) -> Result<Noise, ReportError> {
         Noise::read(&self.noise_json())
+    }
+
+    /// `cost-model.json`: what instructions cost on a real processor.
+    pub fn cost_model_json(&self) -> PathBuf {
+        self.0.join(crate::cost_model::FILE)
+    }
+
+    /// Reads `trials/<n>/instructions.json`; none where they were not counted.
+    pub fn read_instructions(
+        &self,
+        number: u32,
+    ) -> Result<Option<InstructionsRecord>, ReportError> {
+        let path = self.trial(number).join(crate::instructions::FILE);
+        if !path.try_exists().map_err(ReportError::read(&path))? {
+            return Ok(None);
+        }
+        let record: InstructionsRecord = read_json(&path)?;
+        check_format(&path, record.format)?;
+        Ok(Some(record))
     }
 
     /// Reads `acknowledged.yaml`; nothing is known where there is none.

@@ -34,18 +34,20 @@ impl VariantSearch {
             .any(|tried| tried.unsent > 0)
     }
 
+    /// What stands against a rate where the search ended at the generator.
+    pub fn generator_doubt(&self, found: &Found) -> Option<&'static str> {
+        self.ends_at_generator(found).then_some(
+            "the generator did not send all of what was not borne: the limit may be its own",
+        )
+    }
+
     /// What stands against the rates as the drivers' own, a sentence a goal.
     pub fn doubts(&self) -> Vec<String> {
-        let doubtful = self.found.iter().filter(|f| self.ends_at_generator(f));
-        doubtful
-            .map(|found| {
-                format!(
-                    "{}: the limit told by {} may be the generator's own, which did not send all of what was not borne",
-                    self.variant,
-                    found.goal.name()
-                )
-            })
-            .collect()
+        let doubtful = self.found.iter().filter_map(|found| {
+            let why = self.generator_doubt(found)?;
+            Some(format!("{}, {}: {why}", self.variant, found.goal.name()))
+        });
+        doubtful.collect()
     }
 
     /// What was found, a sentence a goal.
@@ -169,7 +171,7 @@ mod tests {
         assert_eq!(
             search.doubts(),
             [
-                "stock: the limit told by NDR may be the generator's own, which did not send all of what was not borne"
+                "stock, NDR: the generator did not send all of what was not borne: the limit may be its own"
             ]
         );
         assert!(search.in_words()[0].ends_with("(1000/s is not borne, nor all of it sent)"));

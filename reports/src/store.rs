@@ -4,10 +4,12 @@
 //! results/<run>/
 //!   run.json              RunRecord: scenario, lab, plan, versions; written at the start, and again when blocks are added
 //!   noise.json            learned noise, and acknowledged.yaml, known regressions: what the run is judged under
+//!   cost-model.json       what instructions cost on a real processor, where hardware taught it
 //!   traces/*.pcap.zst     times and lengths of the captures that are replayed, named by content
 //!   events.jsonl          one Event a line, appended while running
 //!   trials/<n>/trial.json TrialRecord; its presence means that the trial finished
 //!   trials/<n>/<host>/    result.json (ProbeResult) and *.pcap.zst of each probe
+//!   trials/<n>/instructions.json  what every function executed (`run --instructions`)
 //!   packets/<n>.parquet   one row a packet (made by analysis)
 //!   trials.parquet        one row a trial and flow (made by analysis)
 //!   report/               everything for a reader; can be rebuilt from the rest, byte for byte

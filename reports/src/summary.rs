@@ -87,6 +87,9 @@ pub struct TrialSummary {
     pub number: u32,
     /// Its block.
     pub block: u32,
+    /// In which layout of the virtual lab's memory it ran; 0 is the one that the lab boots into.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub layout: u32,
     /// The variant's name.
     pub variant: String,
     /// Point of the sweep.
@@ -116,12 +119,18 @@ pub struct TrialSummary {
     pub wall_s: Option<f64>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(layout: &u32) -> bool {
+    *layout == 0
+}
+
 impl TrialSummary {
     /// A trial of the plan, before anything is known of it.
     pub(crate) fn planned(plan: &TrialPlan) -> Self {
         Self {
             number: plan.number,
             block: plan.block,
+            layout: plan.layout,
             variant: plan.variant.name.clone(),
             rate: plan.rate,
             mode: plan.mode,
@@ -141,7 +150,11 @@ impl TrialSummary {
     /// `shadow at 2000/s, block 2`.
     pub fn label(&self) -> String {
         let rate = self.rate.map(|r| format!(" at {r}")).unwrap_or_default();
-        format!("{}{rate}, block {}", self.variant, self.block)
+        let layout = match self.layout {
+            0 => String::new(),
+            layout => format!(", layout {layout}"),
+        };
+        format!("{}{rate}, block {}{layout}", self.variant, self.block)
     }
 
     /// Rows of all flows, then the row of all together.

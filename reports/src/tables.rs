@@ -96,6 +96,9 @@ fn trials_frame(path: &Path, summary: &RunSummary) -> Result<DataFrame, ReportEr
     table.trial("marks", |_| marks.as_str());
     table.trial("trial", |t| t.number);
     table.trial("block", |t| t.block);
+    if summary.trials.iter().any(|t| t.layout > 0) {
+        table.trial("layout", |t| t.layout);
+    }
     table.trial("variant", |t| t.variant.as_str());
     table.trial("rate_pps", |t| t.rate.map(Rate::per_sec_f64));
     table.trial("state", |t| t.state.word());

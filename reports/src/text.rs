@@ -45,14 +45,23 @@ pub fn three_digits(value: f64) -> String {
     }
 }
 
-/// A probability: `= 0.031`, and below a thousandth `< 0.001`, since none is zero.
+/// A probability: `0.031`, and below a thousandth `< 0.001`, since none is zero.
 pub fn probability(p: f64) -> String {
-    if p < 0.001 {
-        "< 0.001".to_owned()
+    if p < LEAST_TOLD {
+        format!("< {LEAST_TOLD}")
     } else {
-        format!("= {}", three_digits(p))
+        three_digits(p)
     }
 }
+
+/// The same in a sentence: `p = 0.031`, `p < 0.001`.
+pub fn p_value(p: f64) -> String {
+    let sign = if p < LEAST_TOLD { "" } else { "= " };
+    format!("p {sign}{}", probability(p))
+}
+
+/// Of smaller probabilities only this is told.
+const LEAST_TOLD: f64 = 0.001;
 
 /// Bits a second in Mbit/s: `1.02`.
 pub fn mbits(bps: f64) -> String {
@@ -88,8 +97,10 @@ mod tests {
     #[test]
     fn no_probability_is_zero() {
         assert_eq!(probability(1.0 / 2048.0), "< 0.001");
-        assert_eq!(probability(0.001), "= 0.001");
-        assert_eq!(probability(1.0), "= 1.00");
+        assert_eq!(probability(0.001), "0.001");
+        assert_eq!(probability(1.0), "1.00");
+        assert_eq!(p_value(1.0 / 2048.0), "p < 0.001");
+        assert_eq!(p_value(0.031), "p = 0.031");
     }
 
     #[test]

@@ -77,12 +77,17 @@ pub fn judge(
     let mut setup = Vec::new();
     let mut infra = Vec::new();
     let mut doubts = Vec::new();
+    let load = if searches.is_empty() {
+        Load::Given
+    } else {
+        Load::Searched
+    };
     for trial in trials {
         let which = format!("trial {} ({})", trial.number, trial.label());
         match &trial.state {
             TrialState::Complete => {
                 doubts.extend(
-                    doubts_about(trial, !searches.is_empty())
+                    doubts_about(trial, load)
                         .into_iter()
                         .map(|d| format!("{which}: {d}")),
                 );
@@ -276,8 +281,17 @@ fn pass_reason(run: &RunRecord, trials: &[TrialSummary], comparisons: &[Comparis
     format!("{all}; {packets} measured packets, {lost} of them lost; {times}; {differences}")
 }
 
-/// What stands against the numbers of a complete trial. A search asks for more than can be sent, and tells so itself.
-fn doubts_about(trial: &TrialSummary, of_search: bool) -> Vec<String> {
+/// How a trial's load was chosen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Load {
+    /// By the scenario: all of it must be sent.
+    Given,
+    /// By a search, which asks for more than can be sent and tells so itself.
+    Searched,
+}
+
+/// What stands against the numbers of a complete trial.
+fn doubts_about(trial: &TrialSummary, load: Load) -> Vec<String> {
     let mut doubts = Vec::new();
     let Some(total) = &trial.total else {
         return vec!["it was not measured".to_owned()];
@@ -314,7 +328,7 @@ fn doubts_about(trial: &TrialSummary, of_search: bool) -> Vec<String> {
             "captures dropped {captured} packets, so that losses cannot be told from gaps"
         ));
     }
-    if let Some(sent) = trial.sent.as_ref().filter(|_| !of_search)
+    if let Some(sent) = trial.sent.as_ref().filter(|_| load == Load::Given)
         && (sent.due - sent.sent.min(sent.due)) * 1000 > sent.due * MISSING_AT_TX
     {
         doubts.push(format!(

@@ -36,6 +36,10 @@ pub struct TrialPlan {
     pub number: u32,
     /// The block it belongs to, from 1.
     pub block: u32,
+    /// Which layout of the virtual lab's memory it runs in: the same for every variant of a block, so that a layout
+    /// accident is no difference between variants. 0 is the one that the lab boots into.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub layout: u32,
     /// What is under test.
     pub variant: Variant,
     /// The sweep's rate, where the scenario sweeps it.
@@ -51,6 +55,11 @@ pub struct TrialPlan {
     pub warmup: Span,
     /// The measured part.
     pub duration: Span,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(layout: &u32) -> bool {
+    *layout == 0
 }
 
 /// Every trial of a run.
@@ -116,6 +125,7 @@ fn trial(
     TrialPlan {
         number,
         block,
+        layout: (block - 1) % scenario.layouts.max(1),
         variant: variant.clone(),
         rate,
         mode: scenario.mode,
@@ -231,6 +241,7 @@ mod tests {
             warmup: Span::default(),
             duration: Span::from_secs(1),
             blocks,
+            layouts: 1,
             judge: crate::judge::Judge::default(),
         }
     }
@@ -315,6 +326,17 @@ mod tests {
                 prop_assert!(many.trials.iter().any(|other| other.rate == trial.rate && other.flows == trial.flows));
             }
         }
+    }
+
+    #[test]
+    fn blocks_take_layouts_in_turn_and_variants_of_a_block_share_one() {
+        let asked = Scenario {
+            layouts: 3,
+            ..scenario(1, &[], 2, 5)
+        };
+        let plan = Plan::new(&asked, 1, None);
+        let layouts: Vec<u32> = plan.trials.iter().map(|trial| trial.layout).collect();
+        assert_eq!(layouts, [0, 0, 1, 1, 2, 2, 0, 0, 1, 1]);
     }
 
     #[test]

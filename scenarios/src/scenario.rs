@@ -364,6 +364,9 @@ pub struct Scenario {
     /// How often every variant runs on every point; of a search, the trials of each load.
     #[serde(default = "default_blocks")]
     pub blocks: u32,
+    /// In how many layouts of the virtual lab's memory its blocks run in turn, where it is sealed; at most [`LAYOUTS`].
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub layouts: u32,
     /// How the run is judged.
     #[serde(default, skip_serializing_if = "is_default")]
     pub judge: Judge,
@@ -371,6 +374,19 @@ pub struct Scenario {
 
 fn is_default(judge: &Judge) -> bool {
     *judge == Judge::default()
+}
+
+/// So many layouts at most: each is a state of the machine with each pair of modules, which takes a minute to make and
+/// hundreds of megabytes to keep.
+pub const LAYOUTS: u32 = 4;
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_one(layouts: &u32) -> bool {
+    *layouts == 1
 }
 
 fn default_blocks() -> u32 {

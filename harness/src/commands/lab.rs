@@ -138,17 +138,29 @@ fn known<'a>(lab: &'a VirtualLab, host: &str) -> Result<&'a HostSpec, Failure> {
     })
 }
 
+/// Writes the keys of all hosts, in one step: another `lab ssh` may be reading them.
+fn known_hosts(lab: &VirtualLab) -> Result<PathBuf, Failure> {
+    let lines: Vec<_> = lab
+        .lab()
+        .hosts
+        .iter()
+        .map(|host| format!("{} {}", host.address, host.host_key))
+        .collect();
+    let path = lab.folder().join("known_hosts");
+    let new = lab
+        .folder()
+        .join(format!("known_hosts.{}", std::process::id()));
+    std::fs::write(&new, lines.join("\n"))
+        .and_then(|()| std::fs::rename(&new, &path))
+        .map_err(Failure::io("write", &path))?;
+    Ok(path)
+}
+
 /// Becomes the system's `ssh`, inside the lab's namespace and with the lab's keys only.
 fn ssh(host: &str, command: &[String]) -> Result<Exit, Failure> {
     let lab = attached()?;
     let spec = known(&lab, host)?;
-    let known_hosts = lab.folder().join("known_hosts");
-    let line = format!("{} {}\n", spec.address, spec.host_key);
-    std::fs::write(&known_hosts, line).map_err(|source| Failure::Io {
-        doing: "write",
-        path: known_hosts.clone(),
-        source,
-    })?;
+    let known_hosts = known_hosts(&lab)?;
     let error = std::process::Command::new("ip")
         .args(["netns", "exec", lab.netns(), "ssh", "-i"])
         .arg(&spec.key)

@@ -3,6 +3,7 @@
 pub mod analyze;
 pub mod bench;
 pub mod bisect;
+pub mod calibrate;
 pub mod compare;
 pub mod doctor;
 pub mod enrol;

@@ -11,6 +11,7 @@ use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::lab::Lab;
 use vifbench_scenarios::plan::Plan;
 use vifbench_scenarios::progress::Progress;
+use vifbench_scenarios::scenario::Mode;
 
 use super::{report, scenario};
 use crate::cli::{Format, RunArgs};
@@ -40,6 +41,13 @@ pub fn run(
         // Of a search, blocks are the trials of each load, which are planned as it goes on.
         asked.blocks = args.blocks.unwrap_or(asked.blocks);
     }
+    asked.layouts = args.layouts.unwrap_or(asked.layouts);
+    if asked.layouts > 1 && (asked.mode != Mode::Sealed || args.lab.is_some()) {
+        return Err(Failure::Usage(
+            "layouts are states of the virtual lab: they need a scenario with `mode: sealed` and no --lab"
+                .to_owned(),
+        ));
+    }
     let only_simulated = asked.only_simulated();
     if !only_simulated.is_empty() {
         return Err(Failure::OnlySimulated {
@@ -49,6 +57,12 @@ pub fn run(
     }
     let replays = Replays::read(&asked, &scenario::folder_of(&args.scenario))?;
     let asked = replays.named(asked);
+    if args.instructions && (args.lab.is_some() || asked.mode != Mode::Sealed) {
+        return Err(Failure::Usage(
+            "instructions can be counted only in sealed trials, which the virtual lab runs: choose a scenario with `mode: sealed`, without --lab"
+                .to_owned(),
+        ));
+    }
     let given = args.lab.as_deref().map(Lab::load).transpose()?;
     if let Some(lab) = &given {
         scenario::fits(&asked, lab)?;
@@ -71,6 +85,7 @@ pub fn run(
     let end = End {
         keep_lab: was_up || args.keep_lab,
         repeat: args.repeat(),
+        instructions: args.instructions,
     };
     go_on(&mut run, lab, virtual_lab, end, format, progress, cancel)
 }
@@ -86,6 +101,7 @@ pub fn bring_up(
     }
     let name = virtual_lab();
     if let Some(lab) = VirtualLab::attach(&name)? {
+        lab.check_unchanged()?;
         return Ok((lab.lab().clone(), Some(lab), true));
     }
     // A boot takes a minute and knows nothing of Ctrl-C: it is left behind with its machine gone.
@@ -129,6 +145,8 @@ pub struct End {
     keep_lab: bool,
     /// How often sealed trials are run.
     repeat: Repeat,
+    /// The instructions of sealed trials are counted.
+    instructions: bool,
 }
 
 /// Runs what is not finished, restores the lab whatever happened, and reports.
@@ -146,7 +164,12 @@ pub fn go_on(
     let _lab = LabLock::take(&state::folder()?, &lab.name, &format!("run {name}"))?;
     run.event("run-started", None, &name)?;
     let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), &name, end.repeat)?;
-    let result = crate::run::until_decided(run, &mut bench, progress);
+    let result = if end.instructions {
+        bench.count_instructions()
+    } else {
+        Ok(())
+    };
+    let result = result.and_then(|()| crate::run::until_decided(run, &mut bench, progress));
     let restored = bench.restore(end.keep_lab, progress);
     // What could not be restored matters more than why the run ended.
     restored?;
@@ -170,6 +193,7 @@ pub fn resume(
     let end = End {
         keep_lab: was_up,
         repeat: Repeat::Never,
+        instructions: false,
     };
     go_on(&mut run, lab, virtual_lab, end, format, progress, cancel)
 }

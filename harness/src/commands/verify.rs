@@ -9,9 +9,10 @@ use vifbench_provisioning::lease::LabLock;
 use vifbench_provisioning::state;
 use vifbench_provisioning::wait::Cancel;
 use vifbench_reports::store::TrialRecord;
+use vifbench_scenarios::library;
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
-use vifbench_scenarios::scenario::Mode;
+use vifbench_scenarios::scenario::{Mode, Scenario};
 
 use super::{run, scenario};
 use crate::cli::{Format, VerifyArgs};
@@ -37,6 +38,28 @@ struct Verified {
     differs: Option<String>,
 }
 
+/// What became of one scenario.
+#[derive(Debug, Serialize)]
+struct Told {
+    scenario: String,
+    /// How many trials its first block has.
+    trials: usize,
+    /// How many of them were run.
+    chosen: usize,
+    runs: Vec<Verified>,
+    /// Why it is not sealed, or why its trials could not be run.
+    without: Option<String>,
+}
+
+/// A scenario whose trials can be run sealed.
+struct Asked {
+    plan: Plan,
+    /// Trials of its first block, of which the plan has some.
+    trials: usize,
+    replays: Replays,
+    scenario: Scenario,
+}
+
 /// Carries out the command.
 pub fn run(
     args: &VerifyArgs,
@@ -44,90 +67,205 @@ pub fn run(
     progress: &'static dyn Progress,
     cancel: &Cancel,
 ) -> Result<Exit, Failure> {
-    let asked = scenario::find(&args.scenario)?.each_hold();
-    if asked.mode != Mode::Sealed {
-        return Err(Failure::Usage(format!(
-            "the scenario {} is not sealed: its traffic comes from the controller, by the controller's clock; choose one with `mode: sealed`",
-            asked.name
-        )));
+    let mut told = Vec::new();
+    let mut asked = Vec::new();
+    if args.library {
+        for entry in library::all() {
+            match why_not_sealed(&entry.scenario()?.each_hold()) {
+                None => asked.push(ask(entry.name, args)?),
+                Some(why) => told.push(Told::without(entry.name, 0, why)),
+            }
+        }
+    } else {
+        let scenario = scenario::find(&args.scenario)?.each_hold();
+        if let Some(why) = why_not_sealed(&scenario) {
+            return Err(Failure::Usage(format!(
+                "the scenario {} cannot be run sealed: {why}",
+                scenario.name
+            )));
+        }
+        asked.push(ask(&args.scenario, args)?);
     }
-    let only_simulated = asked.only_simulated();
-    if !only_simulated.is_empty() {
-        return Err(Failure::OnlySimulated {
-            scenario: args.scenario.clone(),
-            reasons: only_simulated,
-        });
+    for one in &told {
+        one.print(format);
     }
-    let replays = Replays::read(&asked, &scenario::folder_of(&args.scenario))?;
-    let asked = replays.named(asked);
-    let plan = Plan::new(&asked, args.seed, Some(1));
     let (lab, virtual_lab, was_up) = run::bring_up(None, progress, cancel)?;
-    scenario::fits(&asked, &lab)?;
+    for one in &asked {
+        scenario::fits(&one.scenario, &lab)?;
+    }
     let _lab = LabLock::take(&state::folder()?, &lab.name, "lab verify")?;
     let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), "verify", Repeat::Never)?;
-    let verified = verify(&mut bench, &plan, &replays, args.times, progress);
-    bench.restore(was_up, progress)?;
-    let verified = verified?;
-    match format {
-        Format::Json => println!("{}", serde_json::json!(verified)),
-        Format::Text => table(&verified),
-    }
-    let broken = verified.iter().find(|one| one.differs.is_some());
-    match broken {
-        None => Ok(Exit::Pass),
-        Some(one) => Err(Failure::NotExact {
-            trial: 1,
-            what: one.differs.clone().unwrap_or_default(),
-            against: format!("the first run of {}", one.variant),
-        }),
-    }
-}
-
-fn table(verified: &[Verified]) {
-    println!(
-        "{:<16} {:<10} {:<16} {:<18} {:>7}  ",
-        "variant", "rate", "controller", "results", "wall"
-    );
-    for one in verified {
-        println!(
-            "{:<16} {:<10} {:<16} {:<18} {:>5.1} s  {}",
-            one.variant,
-            one.rate.as_deref().unwrap_or("-"),
-            one.load,
-            &one.digest[..16],
-            one.wall_s,
-            match &one.differs {
-                None => "exact".to_owned(),
-                Some(what) => format!("DIFFERS in {what}"),
-            }
-        );
-    }
-    if verified.iter().all(|one| one.differs.is_none()) {
-        println!(
-            "exact: {} runs gave every packet, counter and clock reading again, byte for byte",
-            verified.len()
-        );
-    }
-}
-
-fn verify(
-    bench: &mut Bench,
-    plan: &Plan,
-    replays: &Replays,
-    times: u32,
-    progress: &dyn Progress,
-) -> Result<Vec<Verified>, Failure> {
     let vifprobe = read_vifprobe()?;
     let mut variants = Variants::new(&vifprobe);
+    let mut broken = None;
+    for one in &asked {
+        let (runs, failure) = verify(&mut bench, &mut variants, one, args.times, progress);
+        let done = Told {
+            scenario: one.plan.scenario.clone(),
+            trials: one.trials,
+            chosen: one.plan.trials.len(),
+            runs,
+            without: failure.as_ref().map(ToString::to_string),
+        };
+        done.print(format);
+        told.push(done);
+        if bench.interrupted() {
+            broken = Some(failure.unwrap_or(Failure::Interrupted));
+            break;
+        }
+        // The other scenarios are worth knowing too; the first failure is told at the end.
+        broken = broken.or(failure);
+    }
+    bench.restore(was_up, progress)?;
+    if format == Format::Json {
+        println!("{}", serde_json::json!(told));
+    }
+    let all: Vec<(&str, &Verified)> = told
+        .iter()
+        .flat_map(|one| one.runs.iter().map(|run| (one.scenario.as_str(), run)))
+        .collect();
+    let differs = all.iter().find(|(_, run)| run.differs.is_some());
+    if let Some((scenario, run)) = differs {
+        return Err(Failure::Inexact {
+            scenario: (*scenario).to_owned(),
+            variant: run.variant.clone(),
+            what: run.differs.clone().unwrap_or_default(),
+        });
+    }
+    if let Some(failure) = broken {
+        return Err(failure);
+    }
+    if format == Format::Text {
+        println!(
+            "exact: {} runs of {} trials gave every packet, counter and clock reading again, byte for byte",
+            all.len(),
+            told.iter().map(|one| one.chosen).sum::<usize>()
+        );
+    }
+    Ok(Exit::Pass)
+}
+
+/// Why a scenario's trials cannot be run without anything from outside; nothing where they can.
+fn why_not_sealed(scenario: &Scenario) -> Option<String> {
+    if scenario.mode != Mode::Sealed {
+        return Some(
+            "it has `mode: open`: its traffic comes from the controller, by the controller's clock"
+                .to_owned(),
+        );
+    }
+    let only_simulated = scenario.only_simulated();
+    (!only_simulated.is_empty()).then(|| {
+        format!(
+            "it is for `vifbench simulate` only: {}",
+            only_simulated.join(", ")
+        )
+    })
+}
+
+/// Plans the trials that are to be run of a scenario.
+fn ask(name: &str, args: &VerifyArgs) -> Result<Asked, Failure> {
+    let scenario = scenario::find(name)?.each_hold();
+    let replays = Replays::read(&scenario, &scenario::folder_of(name))?;
+    let scenario = replays.named(scenario);
+    let mut plan = Plan::new(&scenario, args.seed, Some(1));
+    let trials = plan.trials.len();
+    plan.trials = spread(plan.trials, args.trials.map_or(trials, |n| n as usize));
+    Ok(Asked {
+        plan,
+        trials,
+        replays,
+        scenario,
+    })
+}
+
+/// So many of them at most, at even distances, the first among them.
+fn spread<T>(all: Vec<T>, most: usize) -> Vec<T> {
+    let (total, most) = (all.len(), most.min(all.len()));
+    let wanted: Vec<usize> = (0..most).map(|n| n * total / most).collect();
+    all.into_iter()
+        .zip(0..)
+        .filter(|(_, place)| wanted.contains(place))
+        .map(|(one, _)| one)
+        .collect()
+}
+
+impl Told {
+    fn without(scenario: &str, trials: usize, why: String) -> Self {
+        Self {
+            scenario: scenario.to_owned(),
+            trials,
+            chosen: 0,
+            runs: Vec::new(),
+            without: Some(why),
+        }
+    }
+
+    /// As text at once, since the next scenario takes minutes; as JSON all together at the end.
+    fn print(&self, format: Format) {
+        if format == Format::Json {
+            return;
+        }
+        let Self {
+            scenario,
+            trials,
+            chosen,
+            ..
+        } = self;
+        if *trials == 0 {
+            println!("{scenario}: not sealed");
+        } else {
+            println!("{scenario}: {chosen} of the {trials} trials of its first block");
+        }
+        for one in &self.runs {
+            println!(
+                "  {:<16} {:<10} {:<16} {:<18} {:>5.1} s  {}",
+                one.variant,
+                one.rate.as_deref().unwrap_or("-"),
+                one.load,
+                &one.digest[..16],
+                one.wall_s,
+                match &one.differs {
+                    None => "exact".to_owned(),
+                    Some(what) => format!("DIFFERS in {what}"),
+                }
+            );
+        }
+        if let Some(why) = &self.without {
+            println!("  {why}");
+        }
+    }
+}
+
+/// Runs each trial that often. What was run before a failure is told too.
+fn verify(
+    bench: &mut Bench,
+    variants: &mut Variants<'_>,
+    asked: &Asked,
+    times: u32,
+    progress: &dyn Progress,
+) -> (Vec<Verified>, Option<Failure>) {
+    let mut verified = Vec::new();
+    let failure = verify_into(&mut verified, bench, variants, asked, times, progress).err();
+    (verified, failure)
+}
+
+fn verify_into(
+    verified: &mut Vec<Verified>,
+    bench: &mut Bench,
+    variants: &mut Variants<'_>,
+    asked: &Asked,
+    times: u32,
+    progress: &dyn Progress,
+) -> Result<(), Failure> {
     let folder =
         tempfile::tempdir().map_err(Failure::io("create a folder in", &std::env::temp_dir()))?;
-    replays.store(folder.path())?;
-    let mut verified = Vec::new();
+    asked.replays.store(folder.path())?;
+    let trials = &asked.plan.trials;
     let task = progress.start(
-        "verifying",
-        Some(u64::from(times) * plan.trials.len() as u64),
+        &format!("verifying {}", asked.plan.scenario),
+        Some(u64::from(times) * trials.len() as u64),
     );
-    for trial in &plan.trials {
+    for trial in trials {
         let mut first: Option<TrialRecord> = None;
         let home = folder.path().join(trial.number.to_string());
         for time in 0..times {
@@ -140,13 +278,7 @@ fn verify(
             std::fs::create_dir_all(&part).map_err(Failure::io("create the folder", &part))?;
             let began = Instant::now();
             let record = under_load(load, || {
-                once(
-                    bench,
-                    &mut variants,
-                    trial,
-                    (folder.path(), &part),
-                    progress,
-                )
+                once(bench, variants, trial, (folder.path(), &part), progress)
             })?;
             let wall_s = began.elapsed().as_secs_f64();
             let digest = sealed::digest(&part)?;
@@ -154,6 +286,10 @@ fn verify(
                 None => None,
                 Some(first) => again::difference((first, &home.join("0")), (&record, &part))?,
             };
+            if time > 0 {
+                // Only the first is needed further.
+                std::fs::remove_dir_all(&part).map_err(Failure::io("remove", &part))?;
+            }
             verified.push(Verified {
                 variant: trial.variant.name.clone(),
                 rate: trial.rate.map(|rate| rate.to_string()),
@@ -165,9 +301,10 @@ fn verify(
             first.get_or_insert(record);
             task.set(verified.len() as u64);
         }
+        std::fs::remove_dir_all(&home).map_err(Failure::io("remove", &home))?;
     }
     task.finish("done");
-    Ok(verified)
+    Ok(())
 }
 
 fn once(
@@ -214,4 +351,45 @@ fn under_load<T>(load: usize, work: impl FnOnce() -> T) -> T {
         let _over = Over(&over);
         work()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_trials_are_spread_over_all() {
+        assert_eq!(spread((0..12).collect(), 4), [0, 3, 6, 9]);
+        assert_eq!(spread((0..7).collect(), 3), [0, 2, 4]);
+        assert_eq!(spread(vec!['a', 'b'], 9), ['a', 'b']);
+        assert_eq!(spread(vec!['a', 'b'], 1), ['a']);
+    }
+
+    #[test]
+    fn every_scenario_of_the_library_is_sealed_or_says_why_not() {
+        let mut open = Vec::new();
+        for entry in library::all() {
+            let scenario = entry.scenario().expect("sound").each_hold();
+            if let Some(why) = why_not_sealed(&scenario) {
+                open.push((entry.name, why));
+            }
+        }
+        let open: Vec<(&str, &str)> = open
+            .iter()
+            .map(|(name, why)| (*name, why.as_str()))
+            .collect();
+        assert_eq!(
+            open,
+            [
+                (
+                    "open-path",
+                    "it has `mode: open`: its traffic comes from the controller, by the controller's clock"
+                ),
+                (
+                    "paper-theory",
+                    "it is for `vifbench simulate` only: variant `nowait` has `framing`, variant `static` has `framing`, variant `paper` has `framing`, variant `gated` has `framing`, variant `breakeven` has `framing`"
+                ),
+            ]
+        );
+    }
 }

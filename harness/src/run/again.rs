@@ -127,4 +127,50 @@ mod tests {
             Some("line 3: c and no line")
         );
     }
+
+    /// Something unsealed shows in one of three places: what was said and when, what was captured, what was counted.
+    #[test]
+    fn what_differs_is_named() {
+        let home = tempfile::tempdir().expect("a folder");
+        let results = |name: &str, said: &str, packets: &str| {
+            let folder = home.path().join(name);
+            fs::create_dir_all(folder.join("dom0")).expect("created");
+            fs::write(folder.join(RENDEZVOUS), said).expect("written");
+            fs::write(folder.join("dom0/vif-u1.pcap.zst"), packets).expect("written");
+            folder
+        };
+        let record = crate::run::sealed::tests::a_record();
+        let first = results("first", "{\"began_tsc\":1}\n", "packets");
+        let against = |record: &TrialRecord, folder: &Path| {
+            difference(
+                (&crate::run::sealed::tests::a_record(), &first),
+                (record, folder),
+            )
+            .expect("read")
+        };
+        assert_eq!(
+            against(&record, &results("same", "{\"began_tsc\":1}\n", "packets")),
+            None
+        );
+        let said = against(&record, &results("said", "{\"began_tsc\":2}\n", "packets"));
+        assert_eq!(
+            said.as_deref(),
+            Some("rendezvous.jsonl, line 1: {\"began_tsc\":1} and {\"began_tsc\":2}")
+        );
+        let packets = against(
+            &record,
+            &results("packets", "{\"began_tsc\":1}\n", "packetz"),
+        );
+        assert_eq!(packets.as_deref(), Some("dom0/vif-u1.pcap.zst"));
+        let later = TrialRecord {
+            stop_ns: record.stop_ns + 1,
+            wall_s: record.wall_s + 1.0,
+            ..record.clone()
+        };
+        let counted = against(
+            &later,
+            &results("counted", "{\"began_tsc\":1}\n", "packets"),
+        );
+        assert_eq!(counted.as_deref(), Some("trial.json, stop_ns"));
+    }
 }

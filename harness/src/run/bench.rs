@@ -16,6 +16,7 @@ use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Mode;
 
 use super::crew::Crew;
+use super::instructions::{self, Before, Executed, Maps};
 use super::leases::Leases;
 use super::machines::{Machine, STEP, on_all};
 use crate::error::Failure;
@@ -67,6 +68,12 @@ pub struct Bench {
     /// Machines that others can reach are held.
     leases: Leases,
     repeat: Repeat,
+    /// Are the instructions of sealed trials counted?
+    counts: bool,
+    /// What the trial that ran last executed.
+    executed: Option<Executed>,
+    /// What lies where in states that were loaded, once it was asked.
+    maps: Maps,
 }
 
 impl Bench {
@@ -89,7 +96,55 @@ impl Bench {
             watch: None,
             leases: Leases::none(),
             repeat,
+            counts: false,
+            executed: None,
+            maps: Maps::default(),
         })
+    }
+
+    /// Until [`Self::go_on_counting`] no instructions are counted.
+    pub fn pause_counting(&mut self) -> Result<(), Failure> {
+        match &mut self.virtual_lab {
+            Some(lab) if self.counts => Ok(lab.count_with(None)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts again from the next load of a state on, where it was asked for.
+    pub fn go_on_counting(&mut self) -> Result<(), Failure> {
+        if self.counts {
+            self.count_instructions()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// From now on the instructions of every trial are counted.
+    pub fn count_instructions(&mut self) -> Result<(), Failure> {
+        let lab = self.virtual_lab.as_mut().ok_or_else(|| {
+            Failure::Usage(
+                "instructions can be counted only where they are emulated, in the virtual lab: leave --lab or --instructions out"
+                    .to_owned(),
+            )
+        })?;
+        lab.count_with(Some(&instructions::plugin()?))?;
+        self.counts = true;
+        Ok(())
+    }
+
+    /// Are the instructions of sealed trials counted?
+    pub fn counts(&self) -> bool {
+        self.counts
+    }
+
+    /// What the trial that ran last executed, if that was counted; told once.
+    pub fn executed(&mut self) -> Option<Executed> {
+        self.executed.take()
+    }
+
+    /// What is known of the states that were loaded.
+    pub fn maps(&mut self) -> &mut Maps {
+        &mut self.maps
     }
 
     /// The lab file.
@@ -139,6 +194,7 @@ impl Bench {
             return Ok(());
         };
         self.agent = None;
+        self.maps.loaded(tag);
         if mode == Mode::Sealed {
             let agent = lab.restore_sealed(tag, Some(self.trouble.clone()))?;
             self.agent = Some(Arc::new(Mutex::new(agent)));
@@ -308,6 +364,10 @@ impl Bench {
         match self.timing(plan) {
             Timing::Sealed => {
                 let seconds = until_end.as_secs() + 1;
+                let before = match &self.virtual_lab {
+                    Some(lab) if self.counts => Some(Before::look(lab.counts()?)?),
+                    _ => None,
+                };
                 let dom0 = machines
                     .iter_mut()
                     .find(|machine| machine.spec.role == Role::Dom0)
@@ -322,6 +382,7 @@ impl Bench {
                     &format!("echo 'vifbench: a trial is armed' > /dev/kmsg; sleep {seconds}"),
                     STEP + Duration::from_secs(seconds),
                 )?;
+                self.executed = before.map(Before::until_now).transpose()?;
                 Ok(())
             }
             // Silent until the end: no control traffic while packets are timed.
@@ -352,6 +413,10 @@ impl Bench {
     /// Puts the lab back as it was before the run, and takes a virtual one down unless it is to stay.
     pub fn restore(mut self, keep: bool, progress: &dyn Progress) -> Result<(), Failure> {
         self.watch = None;
+        if keep {
+            // Counting makes everything slower, and nobody reads it any more.
+            self.pause_counting()?;
+        }
         // Ctrl-C must not keep things from being put right: these connections do not carry the token.
         let leases = std::mem::replace(&mut self.leases, Leases::none());
         self.agent = None;

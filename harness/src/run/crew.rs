@@ -1,5 +1,6 @@
 //! dom0 and all its domains with a vif: what a module swap concerns. Every swap goes onto the undo stacks first.
 
+use std::path::Path;
 use std::time::Duration;
 
 use vifbench_provisioning::enrol;
@@ -12,12 +13,16 @@ use vifbench_reports::store::ModuleProof;
 use vifbench_scenarios::lab::{HostName, HostSpec, Lab, Role};
 use vifbench_scenarios::progress::Progress;
 
+use super::layout;
 use super::machines::STEP;
 use super::settings::Settings;
 use crate::error::Failure;
 
 /// One inverse may take so long: the swap back waits for every vif.
 const UNDO: Duration = Duration::from_secs(180);
+
+/// The file beside the probe in dom0 that tells each machine's boot, in a saved state.
+const BOOTS: &str = "boots";
 
 /// A member: its way, its stack, and whether its netfront is swapped.
 struct Member {
@@ -94,12 +99,61 @@ impl Crew {
     }
 
     /// Puts the ways back on the undo stacks, unless they are there: nothing on the machines changes here.
-    pub fn record(&mut self, probe_folder: &std::path::Path) -> Result<(), Failure> {
+    pub fn record(&mut self, probe_folder: &Path) -> Result<(), Failure> {
+        let mut boots = Vec::new();
+        for member in self.members() {
+            boots.push(member.host.boot_id(STEP)?);
+        }
+        self.push(boots, probe_folder)
+    }
+
+    /// Moves what comes next in the machines' memory and time: see [`layout`].
+    pub fn lay_out(&mut self, layout: u32) -> Result<(), Failure> {
+        for member in self.members() {
+            if let Some(command) = layout::command(layout, member.spec.role, &member.spec.name) {
+                member.host.check(&command, STEP)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down in dom0 which boot each machine's is, so that whoever loads the saved state need ask only dom0.
+    pub fn keep_boots(&mut self, probe_folder: &Path) -> Result<(), Failure> {
+        let mut text = String::new();
+        for member in self.members() {
+            text += &member.host.boot_id(STEP)?;
+            text.push('\n');
+        }
+        let file = probe_folder.join(BOOTS);
+        self.dom0
+            .host
+            .deploy(text.as_bytes(), &file, 0o600, STEP)
+            .map_err(Failure::from)
+    }
+
+    /// As [`Self::record`], in a state that was saved after [`Self::keep_boots`].
+    pub fn record_kept(&mut self, probe_folder: &Path) -> Result<(), Failure> {
+        // Asked in any case: what is said to a sealed machine must not depend on what was run before.
+        let file = probe_folder.join(BOOTS);
+        let text = self.dom0.host.fetch(&file, STEP)?;
+        let text = String::from_utf8_lossy(&text);
+        let boots: Vec<String> = text.lines().map(str::to_owned).collect();
+        if boots.len() != 1 + self.guests.len() {
+            return Err(Failure::Usage(format!(
+                "{} of the saved machine names {} boots for {} machines: please report it",
+                file.display(),
+                boots.len(),
+                1 + self.guests.len()
+            )));
+        }
+        self.push(boots, probe_folder)
+    }
+
+    fn push(&mut self, boots: Vec<String>, probe_folder: &Path) -> Result<(), Failure> {
         let steps = self.swap_of().undo_steps();
         let wipe = folder_inverse(probe_folder);
-        for member in self.members() {
-            // Asked in any case: what is said to a sealed machine must not depend on what was run before.
-            let boot = Lasting::Boot(member.host.boot_id(STEP)?);
+        for (member, boot) in self.members().zip(boots) {
+            let boot = Lasting::Boot(boot);
             if !member.stack.entries().is_empty() {
                 continue;
             }
@@ -126,7 +180,7 @@ impl Crew {
     pub fn swap(
         &mut self,
         pair: &Pair,
-        probe_folder: &std::path::Path,
+        probe_folder: &Path,
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
         self.record(probe_folder)?;

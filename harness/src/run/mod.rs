@@ -4,6 +4,8 @@ pub mod again;
 pub mod bench;
 mod clocks;
 pub mod crew;
+mod instructions;
+mod layout;
 mod leases;
 pub mod machines;
 mod rings;
@@ -20,6 +22,7 @@ use vifbench_provisioning::host::HostError;
 use vifbench_provisioning::lab::LabError;
 use vifbench_reports::analyze_run;
 use vifbench_reports::compare::Comparison;
+use vifbench_reports::instructions::FILE;
 use vifbench_reports::store::{FORMAT, Outcome, TrialRecord};
 use vifbench_reports::verdict::Verdict;
 use vifbench_scenarios::plan::{Plan, TrialPlan};
@@ -180,21 +183,19 @@ fn attempt(
     let repeat = bench.repeat();
     let (stored, second_part) = (part.with_extension("stored"), part.with_extension("again"));
     fresh(&stored)?;
-    let known = match results.find(
-        &name,
-        if repeat == Repeat::Never {
-            part
-        } else {
-            &stored
-        },
-    )? {
+    let may_look_up = repeat == Repeat::Never && results.answers(&name, bench.counts());
+    let known = match results.find(&name, if may_look_up { part } else { &stored })? {
         Found::Nothing => None,
         Found::Damaged(why) => {
             progress.note(&why);
             run.event("damaged", Some(plan.number), &why)?;
             None
         }
-        Found::Results(record) if repeat == Repeat::Never => {
+        Found::Results(record) if may_look_up => {
+            if !bench.counts() {
+                // Counted by another run: this one was not asked for it, and its trials are to be alike.
+                remove_file(&part.join(FILE))?;
+            }
             let text = format!("its results are known: {name}");
             run.event("looked-up", Some(plan.number), &text)?;
             remove(&stored)?;
@@ -216,10 +217,12 @@ fn attempt(
             "its first run",
         )?;
     }
+    let was_unknown = known.is_none();
     if let Some(known) = known {
         let against = format!("the stored results {name}");
         same(plan, (&known, &stored), (&first, part), &against)?;
-    } else if tries == 1 {
+    }
+    if tries == 1 && (was_unknown || bench.counts()) {
         // A second try leaves more time, and so is another trial.
         results.keep(&name, part, &first)?;
     }
@@ -232,6 +235,15 @@ fn attempt(
 fn fresh(folder: &Path) -> Result<(), Failure> {
     remove(folder)?;
     std::fs::create_dir(folder).map_err(Failure::io("create the folder", folder))
+}
+
+fn remove_file(file: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io("remove", file)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn remove(folder: &Path) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 //! then looked up.
 //!
 //! An entry is a folder `sealed/<name>/` of the cache: `trial.json`, what was said, a folder a host, and `sum`, which names the
-//! content of all of it. The name hashes everything that decides the outcome, this program among it, because what it
+//! content of all of it; where instructions were counted, also `instructions.json`. The name hashes everything that decides the outcome, this program among it, because what it
 //! says to the machine is a part of the trial.
 
 use std::fs;
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use vifbench_provisioning::lab::cache_root;
+use vifbench_reports::instructions::FILE as INSTRUCTIONS;
 use vifbench_reports::store::TrialRecord;
 use vifbench_scenarios::plan::TrialPlan;
 
@@ -83,6 +84,12 @@ impl Results {
         Self { folder }
     }
 
+    /// Does the store have what is asked for: results, and instructions where they are to be counted?
+    pub fn answers(&self, name: &Name, counted: bool) -> bool {
+        let entry = self.folder.join(&name.0);
+        entry.exists() && (!counted || entry.join(INSTRUCTIONS).exists())
+    }
+
     /// Copies the results of a trial into `part`, if there are any and they are whole.
     pub fn find(&self, name: &Name, part: &Path) -> Result<Found, Failure> {
         let entry = self.folder.join(&name.0);
@@ -135,6 +142,10 @@ impl Results {
         }
         let said = part.join(RENDEZVOUS);
         fs::copy(&said, new.join(RENDEZVOUS)).map_err(Failure::io("copy", &said))?;
+        let counted = part.join(INSTRUCTIONS);
+        if counted.exists() {
+            fs::copy(&counted, new.join(INSTRUCTIONS)).map_err(Failure::io("copy", &counted))?;
+        }
         write_json(&new.join("trial.json"), record)?;
         let sum = new.join("sum");
         fs::write(&sum, digest(&new)?).map_err(Failure::io("write", &sum))?;
@@ -226,7 +237,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use vifbench_reports::store::{FORMAT, Outcome};
     use vifbench_scenarios::plan::Plan;
     use vifbench_scenarios::scenario::Scenario;
@@ -244,6 +255,11 @@ mod tests {
         )
         .expect("a good scenario");
         Plan::new(&scenario, seed, None).trials
+    }
+
+    /// Of some trial.
+    pub fn a_record() -> TrialRecord {
+        record(plan("a", 1).remove(0))
     }
 
     fn record(plan: TrialPlan) -> TrialRecord {

@@ -21,6 +21,7 @@ use vifbench_scenarios::scenario::{Mode, SendBy};
 use super::again;
 use super::bench::{Bench, Timing};
 use super::clocks::{self, Seen};
+use super::instructions;
 use super::machines::{Machine, STEP, on_all, on_all_with};
 use super::rings;
 use super::traffic;
@@ -73,8 +74,12 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
 
     let binary = bench.probe_path();
     let probe_folder = bench.probe_folder();
+    let sealed = bench.timing(plan) == Timing::Sealed;
     on_all(&mut machines, |machine| {
-        machine.bring(need.vifprobe, &binary)?;
+        // The saved state of a sealed machine has it, and is named by it.
+        if !sealed {
+            machine.bring(need.vifprobe, &binary)?;
+        }
         if machine.spec.role == Role::Generator {
             traffic::bring_traces(machine, &plan.flows, need.run, &probe_folder)?;
         }
@@ -111,8 +116,9 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
         fetch(machine, number, part, &cancel)
     })?;
     on_all(&mut machines, |machine| match machine.probe.take() {
-        Some(probe) => probe.bye(),
-        None => Ok(()),
+        // A sealed machine is thrown away with all that is on it.
+        Some(probe) if !sealed => probe.bye(),
+        _ => Ok(()),
     })?;
 
     let mut seen = Vec::new();
@@ -146,6 +152,12 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
     }
     if times.timing == Timing::Sealed {
         again::write(&bench.said(), part)?;
+    }
+    if let Some(executed) = bench.executed() {
+        let sent = results.iter().filter_map(|result| result.sent.as_ref());
+        let packets = sent.map(|sent| sent.sent).sum();
+        let lab = bench.lab().clone();
+        instructions::write(&executed, bench.maps(), &lab, &mut machines, packets, part)?;
     }
     let start = &times.measured;
     Ok(TrialRecord {
@@ -390,18 +402,14 @@ impl Wires {
             .bridge
             .clone()
             .unwrap_or_else(|| dom0.spec.interface.clone());
-        let command = format!("cat /sys/class/net/{reference_interface}/address");
-        let reference_mac = dom0.host.check(&command, STEP)?.text();
-        let mut vifs = Vec::new();
-        for guest in &guests {
-            vifs.push((guest.name.clone(), vif_of(dom0, &guest.name)?));
-        }
-        let queues = queues_of(dom0, &vifs)?;
-        let nic = if plan.mode == Mode::Sealed {
-            vif_of(dom0, &generator.name)?
-        } else {
-            dom0.spec.interface.clone()
-        };
+        let sealed = plan.mode == Mode::Sealed;
+        let mut names: Vec<HostName> = guests.iter().map(|guest| guest.name.clone()).collect();
+        names.extend(sealed.then(|| generator.name.clone()));
+        let (reference_mac, mut ports, queues) = ports(dom0, &reference_interface, &names)?;
+        let nic = if sealed { ports.pop() } else { None };
+        let nic = nic.unwrap_or_else(|| dom0.spec.interface.clone());
+        let vifs: Vec<(HostName, String)> = names.into_iter().zip(ports).collect();
+        let queues = of_vifs(&vifs, &queues);
         Ok(Self {
             reference_interface,
             reference_mac,
@@ -503,25 +511,42 @@ impl Wires {
     }
 }
 
-/// The vif of a guest in dom0. Interfaces are named by domain id, which changes with every start of a guest.
-fn vif_of(dom0: &mut Machine, guest: &HostName) -> Result<String, Failure> {
-    let domid = dom0
-        .host
-        .check(&format!("xl domid '{guest}'"), STEP)?
-        .text();
-    Ok(format!("vif{domid}.0"))
+/// Where a patched netback tells of its vifs; nothing with a stock one.
+const NETBACK_FILES: &str = "/sys/kernel/debug/xen-netback";
+
+/// Of dom0, by one command, because starting programs is most of what a short trial costs: an interface's address, the
+/// vif of each guest (interfaces are named by domain id, which changes with every start of a guest), and every file of a
+/// queue.
+fn ports(
+    dom0: &mut Machine,
+    interface: &str,
+    guests: &[HostName],
+) -> Result<(String, Vec<String>, Vec<PathBuf>), Failure> {
+    let domids: Vec<String> = guests
+        .iter()
+        .map(|guest| format!(" && xl domid '{guest}'"))
+        .collect();
+    let domids = domids.concat();
+    let command = format!(
+        "cat /sys/class/net/{interface}/address{domids} && for file in {NETBACK_FILES}/vif*/agg_q*; do [ ! -e $file ] || echo $file; done"
+    );
+    let text = dom0.host.check(&command, STEP)?.text();
+    let mut lines = text.lines();
+    let mut line = || lines.next().map(str::to_owned).unwrap_or_default();
+    let address = line();
+    let vifs = guests.iter().map(|_| format!("vif{}.0", line())).collect();
+    Ok((address, vifs, lines.map(PathBuf::from).collect()))
 }
 
-/// The files in debugfs in which a patched netback tells of its queues; none with a stock one.
-fn queues_of(dom0: &mut Machine, vifs: &[(HostName, String)]) -> Result<Vec<PathBuf>, Failure> {
-    let mut all = Vec::new();
-    for (_, vif) in vifs {
-        let pattern = format!("/sys/kernel/debug/xen-netback/{vif}/agg_q*");
-        let command = format!("for file in {pattern}; do [ ! -e $file ] || echo $file; done");
-        let text = dom0.host.check(&command, STEP)?.text();
-        all.extend(text.lines().map(PathBuf::from));
-    }
-    Ok(all)
+/// The files of those vifs' queues, in the vifs' order.
+fn of_vifs(vifs: &[(HostName, String)], files: &[PathBuf]) -> Vec<PathBuf> {
+    vifs.iter()
+        .flat_map(|(_, vif)| {
+            let folder = Path::new(NETBACK_FILES).join(vif);
+            files.iter().filter(move |file| file.starts_with(&folder))
+        })
+        .cloned()
+        .collect()
 }
 
 fn dom0_index(machines: &[Machine]) -> Result<usize, Failure> {

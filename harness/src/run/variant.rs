@@ -19,11 +19,15 @@ use vifbench_scenarios::scenario::{Mode, Variant};
 
 use super::bench::{BASE, Bench};
 use super::crew::Crew;
+use super::layout;
 use super::machines::{Machine, STEP};
 use super::sealed::Name;
 use super::settings::Settings;
 use crate::commands::patches;
 use crate::error::Failure;
+
+/// What was done to a machine before it was saved with a pair live; changed when that changes.
+const PREPARED: &[u8] = b"1";
 
 /// The variants of a run: what is built, and what is live.
 pub struct Variants<'a> {
@@ -87,20 +91,21 @@ impl<'a> Variants<'a> {
         };
         // The kernel is the images': it need not be asked of a machine that may not even be there.
         let pair = self.pair(variant, &lab.images().kernel()?, progress)?;
-        let tag = self.tag(&pair);
+        let tag = layout::tagged(self.tag(&pair), plan.layout);
+        let made = (tag.as_str(), plan.layout);
         if !lab.has(&tag)? {
-            self.save_live(bench, &pair, &tag, progress)?;
+            self.save_live(bench, &pair, made, progress)?;
         }
         match bench.load(&tag, plan.mode) {
             Err(Failure::Lab(error @ LabError::DamagedState { .. })) => {
                 progress.note(&error.to_string());
-                self.save_live(bench, &pair, &tag, progress)?;
+                self.save_live(bench, &pair, made, progress)?;
                 bench.load(&tag, plan.mode)?;
             }
             loaded => loaded?,
         }
         let mut crew = bench.crew()?;
-        crew.record(&folder)?;
+        crew.record_kept(&folder)?;
         crew.set(&self.settings(variant))?;
         crew.prove(&pair)
     }
@@ -110,17 +115,21 @@ impl<'a> Variants<'a> {
         &self,
         bench: &mut Bench,
         pair: &Pair,
-        tag: &str,
+        (tag, layout): (&str, u32),
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
         let task = progress.start(&format!("the modules of {}", pair.series()), None);
         task.message("restoring the booted machine");
+        // Nothing of this is asked for, and counting makes it three times as long.
+        bench.pause_counting()?;
         bench.load(BASE, Mode::Sealed)?;
         let mut crew = bench.crew()?;
         crew.verify()?;
+        crew.lay_out(layout)?;
         crew.swap(pair, &bench.probe_folder(), progress)?;
         task.message("sending the probe");
         self.send_probe(bench)?;
+        crew.keep_boots(&bench.probe_folder())?;
         crew.prove(pair)?;
         task.message("saving the machine");
         let lab = bench.virtual_lab().ok_or_else(|| {
@@ -129,6 +138,7 @@ impl<'a> Variants<'a> {
         lab.save(tag)?;
         lab.keep_state(tag)?;
         forget_old(lab, tag)?;
+        bench.go_on_counting()?;
         task.finish("live, proved and saved");
         Ok(())
     }
@@ -234,6 +244,7 @@ impl<'a> Variants<'a> {
     fn tag(&self, pair: &Pair) -> String {
         let mut hash = blake3::Hasher::new();
         hash.update(self.vifprobe);
+        hash.update(PREPARED);
         if let Pair::Built(modules) = pair {
             hash.update(modules.hash.as_bytes());
         }
@@ -247,7 +258,7 @@ impl<'a> Variants<'a> {
 
 /// States of other builds of the same series are of no more use, and each is hundreds of megabytes.
 fn forget_old(lab: &VirtualLab, tag: &str) -> Result<(), Failure> {
-    const KEPT: usize = 6;
+    const KEPT: usize = 8;
     let mut others: Vec<String> = lab
         .status()?
         .states

@@ -1,6 +1,7 @@
 //! Things that are wrong with a lab or a patch: one clear sentence, the right exit code, nothing lost.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use std::process::Command;
 
@@ -128,6 +129,33 @@ fn ssh_that_drops_or_hangs_costs_an_attempt_and_no_trial() {
         let record = fs::read_to_string(run.join(trial)).expect("trial.json");
         assert!(record.contains("\"complete\""), "{record}");
     }
+}
+
+#[test]
+fn a_lab_that_another_qemu_started_is_refused() {
+    let lab = Lab::new("qemu");
+    lab.expect(0, &["lab", "up"]);
+    let scenario = lab.write("small.yaml", &stock_only(SMALL));
+    // As after an upgrade: the machine runs on, and what would be started is another program.
+    let bin = lab.path("bin");
+    fs::create_dir(&bin).expect("a folder");
+    let newer = bin.join("qemu-system-x86_64");
+    fs::write(&newer, "#!/bin/sh\necho 'QEMU emulator version 99.0.0'\n").expect("written");
+    fs::set_permissions(&newer, fs::Permissions::from_mode(0o755)).expect("its mode");
+    let path = std::env::var("PATH").expect("a PATH");
+    let output = lab
+        .vifbench()
+        .env("PATH", format!("{}:{path}", bin.display()))
+        .args(["run", scenario.to_str().expect("UTF-8")])
+        .output()
+        .expect("vifbench starts");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(12), "{text}");
+    assert!(
+        text.contains("was started by another QEMU") && text.contains("vifbench lab down"),
+        "{text}"
+    );
+    assert!(!lab.path("results").exists(), "nothing was begun");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Lab, SMALL, events, open_path, tree};
+use crate::support::{Lab, SMALL, events, open_path, stock_only, tree};
 
 /// Trial records of a run, in order.
 fn trials(lab: &Lab) -> Vec<Value> {
@@ -94,7 +94,45 @@ fn a_sealed_run_is_complete_proved_and_exact() {
     // Another lab, from the same saved state, gives the same bytes; if not, this says where they differ.
     let other = Lab::new("sealed-again");
     let scenario = other.write("small.yaml", SMALL);
-    other.expect(0, &["run", "--force", scenario.to_str().expect("UTF-8")]);
+    other.expect(
+        0,
+        &[
+            "run",
+            "--force",
+            "--keep-lab",
+            scenario.to_str().expect("UTF-8"),
+        ],
+    );
+
+    // So it does where every instruction is counted: the run fails unless the results are those that are stored.
+    let scenario = other.write("counted.yaml", &stock_only(SMALL));
+    let scenario = scenario.to_str().expect("UTF-8");
+    other.expect(0, &["run", "--instructions", "--out", "counted", scenario]);
+    other.expect(0, &["lab", "down"]);
+    let counted = std::fs::read_dir(other.path("counted"))
+        .expect("the folder is read")
+        .map(|entry| entry.expect("an entry").path())
+        .map(|run| run.join("trials/1/instructions.json"))
+        .find(|file| file.exists())
+        .expect("a counted trial");
+    let text = std::fs::read(&counted).expect("counts");
+    let counted: Value = serde_json::from_slice(&text).expect("JSON");
+    let functions = counted["functions"].as_array().expect("functions");
+    for (domain, module) in [
+        ("dom0", "xen_netback"),
+        ("dom0", "bridge"),
+        ("gen", "xen_netfront"),
+        ("u1", "xen_netfront"),
+        ("u1", "vmlinux"),
+        ("xen", "xen"),
+        ("dom0", "agent"),
+    ] {
+        let spent = functions
+            .iter()
+            .filter(|function| function["domain"] == domain && function["module"] == module)
+            .map(|function| function["instructions"].as_u64().expect("a count"));
+        assert!(spent.sum::<u64>() > 1000, "{domain} {module}");
+    }
 
     // The report is rebuilt byte for byte.
     let run = lab.run();

@@ -164,7 +164,7 @@ fn evidence(c: &Comparison) -> String {
         ),
     }];
     if let (Some(p), true) = (c.p, c.pairs.len() > 1) {
-        parts.push(format!("p {}", text::probability(p)));
+        parts.push(text::p_value(p));
     }
     parts.push(match c.bound {
         Some(0.0) => "counted exactly".to_owned(),

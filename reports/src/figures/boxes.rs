@@ -5,7 +5,7 @@ use crate::figures::axis::{Scale, time_unit};
 use crate::figures::cdf::delay_title;
 use crate::figures::chart::{Axis, Draw, Figure, Layer, Plot, Quartiles};
 use crate::figures::of_run::{
-    basis, by_variant, detailed_variants, panel_title, panels, trials_of,
+    basis, by_variant, detailed_caption, detailed_variants, panel_title, panels, trials_of,
 };
 use crate::figures::style::look;
 use crate::stats::quantile;
@@ -73,9 +73,11 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
     (!plots.is_empty()).then(|| Figure {
         id: "delay-box",
         title: "One-way delay, tx to rx, by variant".to_owned(),
-        caption: "Boxes from p25 to p75 of all measured packets with the median as a thick line, whiskers to p1 and p99. \
-                  Below each box the median of every trial: what the verdict rests on."
-            .to_owned(),
+        caption: detailed_caption(
+            run,
+            "Boxes from p25 to p75 of all measured packets with the median as a thick line, whiskers to p1 and p99. \
+             Below each box the median of every trial: what the verdict rests on.",
+        ),
         definitions: &["delay", "bound", "quantile", "median"],
         basis: basis(run),
         keys: Vec::new(),

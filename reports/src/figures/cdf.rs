@@ -6,7 +6,9 @@ use crate::analysis::Analysis;
 use crate::figures::axis::Scale;
 use crate::figures::chart::{Axis, Draw, Figure, Key, Plot};
 use crate::figures::curve::{ccdf, cdf, layers, left_edge, time_scale};
-use crate::figures::of_run::{basis, bound, by_variant, detailed_variants, panel_title, panels};
+use crate::figures::of_run::{
+    basis, bound, by_variant, detailed_caption, detailed_variants, panel_title, panels,
+};
 use crate::text;
 
 /// None where no delay can be claimed.
@@ -16,9 +18,11 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
     Some(Figure {
         id: "delay-cdf",
         title: "One-way delay, tx to rx: distribution by variant".to_owned(),
-        caption: "Every measured packet of all trials of a variant. A curve further left is faster; a steeper one \
-                  varies less. Markers stand at p10, p50, p90 and p99."
-            .to_owned(),
+        caption: detailed_caption(
+            run,
+            "Every measured packet of all trials of a variant. A curve further left is faster; a steeper one \
+                  varies less. Markers stand at p10, p50, p90 and p99.",
+        ),
         definitions: &["delay", "bound", "quantile"],
         basis: basis(run),
         keys: Key::variants(&detailed_variants(run)),
@@ -38,10 +42,12 @@ pub fn tail(run: &Analysis) -> Option<Figure> {
     Some(Figure {
         id: "delay-ccdf",
         title: "One-way delay, tx to rx: the tail by variant".to_owned(),
-        caption: "Every measured packet of all trials of a variant: the share of packets that took longer. A curve \
+        caption: detailed_caption(
+            run,
+            "Every measured packet of all trials of a variant: the share of packets that took longer. A curve \
                   further down and left has the shorter tail. Markers stand at p50, p90, p99 and p99.9; each curve ends \
-                  at its slowest packet."
-            .to_owned(),
+                  at its slowest packet.",
+        ),
         definitions: &["delay", "bound", "quantile"],
         basis: basis(run),
         keys: Key::variants(&detailed_variants(run)),

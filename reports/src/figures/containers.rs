@@ -3,7 +3,9 @@
 use crate::analysis::Analysis;
 use crate::figures::axis::{Scale, time_unit};
 use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Plot, Point};
-use crate::figures::of_run::{basis, detailed_rates, detailed_variants, rate_title, trials_of};
+use crate::figures::of_run::{
+    basis, detailed_caption, detailed_rates, detailed_variants, rate_title, trials_of,
+};
 use crate::figures::style::look;
 use crate::metrics::containers::{Bucket, Histograms, add};
 
@@ -46,9 +48,11 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
     (!plots.is_empty()).then(|| Figure {
         id: "containers",
         title: "Containers: how full, and how long they were held".to_owned(),
-        caption: "Share of a variant's containers in each bucket (powers of two), all vifs and trials, warm-up included. \
-                  Under shadow accounting: containers that would have formed. A container's hold is its first packet's wait."
-            .to_owned(),
+        caption: detailed_caption(
+            run,
+            "Share of a variant's containers in each bucket (powers of two), all vifs and trials, warm-up included. \
+             Under shadow accounting: containers that would have formed. A container's hold is its first packet's wait.",
+        ),
         definitions: &["container"],
         basis: basis(run),
         keys: Key::variants(&names)

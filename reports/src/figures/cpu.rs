@@ -5,7 +5,9 @@ use vifbench_scenarios::units::Rate;
 use crate::analysis::Analysis;
 use crate::figures::axis::Scale;
 use crate::figures::chart::{Axis, Bar, Draw, Figure, Key, Layer, Plot};
-use crate::figures::of_run::{basis, detailed_rates, detailed_variants, rate_title, trials_of};
+use crate::figures::of_run::{
+    basis, detailed_caption, detailed_rates, detailed_variants, rate_title, trials_of,
+};
 use crate::figures::style::{INK, Look, look};
 use crate::text::three_digits;
 
@@ -36,8 +38,10 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
     Some(Figure {
         id: "cpu",
         title: "CPU time by domain and variant".to_owned(),
-        caption: "Mean over the trials of a variant, with the smallest and largest trial where there are several."
-            .to_owned(),
+        caption: detailed_caption(
+            run,
+            "Mean over the trials of a variant, with the smallest and largest trial where there are several.",
+        ),
         definitions: &["cpu"],
         basis: basis(run),
         keys: Key::areas(&variants),

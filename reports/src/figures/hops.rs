@@ -6,7 +6,9 @@ use vifbench_scenarios::units::Rate;
 use crate::analysis::Analysis;
 use crate::figures::axis::{Scale, time_unit};
 use crate::figures::chart::{Axis, Bar, Draw, Figure, Key, Layer, Plot};
-use crate::figures::of_run::{basis, detailed_variants, panel_title, panels, trials_of};
+use crate::figures::of_run::{
+    basis, detailed_caption, detailed_variants, panel_title, panels, trials_of,
+};
 use crate::figures::style::{Look, PARTS};
 use crate::metrics::delay::Hop;
 use crate::text::{self, three_digits};
@@ -76,9 +78,11 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
     Some(Figure {
         id: "hops",
         title: "Where the time goes: mean time from hop to hop".to_owned(),
-        caption: "Mean over the measured packets of each trial, then over the trials. Hops within dom0 need no clock \
-                  estimate; a hop between two hosts carries the bound of their clocks. A hop without a bound is not shown."
-            .to_owned(),
+        caption: detailed_caption(
+            run,
+            "Mean over the measured packets of each trial, then over the trials. Hops within dom0 need no clock \
+                  estimate; a hop between two hosts carries the bound of their clocks. A hop without a bound is not shown.",
+        ),
         definitions: &["points", "hop", "bound"],
         basis: basis(run),
         keys,

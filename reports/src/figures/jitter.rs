@@ -4,7 +4,9 @@ use crate::analysis::Analysis;
 use crate::figures::axis::{Scale, time_unit};
 use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Plot};
 use crate::figures::curve::{cdf, layers, left_edge};
-use crate::figures::of_run::{basis, by_variant, detailed_variants, panel_title, panels};
+use crate::figures::of_run::{
+    basis, by_variant, detailed_caption, detailed_variants, panel_title, panels,
+};
 use crate::figures::style::look;
 use crate::stats::quantile;
 
@@ -32,10 +34,12 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
     (!plots.is_empty()).then(|| Figure {
         id: "jitter",
         title: "Delay variation by variant: |IPDV| (RFC 3393) and PDV (RFC 5481)".to_owned(),
-        caption: "The size of the change of delay from one packet to the next (markers at p10, p50, p90 and p99), and \
-                  delay above the smallest one of its trial. Neither needs a common clock. All measured packets of all \
-                  trials of a variant."
-            .to_owned(),
+        caption: detailed_caption(
+            run,
+            "The size of the change of delay from one packet to the next (markers at p10, p50, p90 and p99), and \
+             delay above the smallest one of its trial. Neither needs a common clock. All measured packets of all \
+             trials of a variant.",
+        ),
         definitions: &["ipdv", "pdv", "rfc3550", "quantile"],
         basis: basis(run),
         keys: Key::variants(&names),

@@ -40,17 +40,6 @@ pub fn rate_title(rate: Option<Rate>) -> String {
     rate.map_or_else(String::new, |r| format!("{r} a flow"))
 }
 
-/// Figures that have a panel, or a curve, for each rate and variant: those are drawn in detail.
-const DETAILED: [&str; 8] = [
-    "delay-cdf",
-    "delay-ccdf",
-    "delay-box",
-    "hops",
-    "jitter",
-    "rates",
-    "containers",
-    "cpu",
-];
 /// More points of a sweep are not drawn in detail.
 const RATES: usize = 6;
 /// With more variants only some of a sweep of holds are drawn in detail.
@@ -84,11 +73,12 @@ pub fn detailed_variants(run: &Analysis) -> Vec<&str> {
     names
 }
 
-/// What a figure that is drawn in detail leaves out, as the end of its caption.
-pub fn left_out(run: &Analysis, id: &str) -> Option<String> {
-    if !DETAILED.contains(&id) {
-        return None;
-    }
+/// The caption of a figure that has a panel, or a curve, for each rate and variant: with what it leaves out.
+pub fn detailed_caption(run: &Analysis, caption: &str) -> String {
+    format!("{caption}{}", left_out(run).unwrap_or_default())
+}
+
+fn left_out(run: &Analysis) -> Option<String> {
     let (rates, names) = (run.summary.rates(), run.summary.variant_names());
     let drawn = (detailed_rates(run).len(), detailed_variants(run).len());
     let mut parts = Vec::new();

@@ -5,7 +5,9 @@ use vifbench_scenarios::units::Rate;
 use crate::analysis::Analysis;
 use crate::figures::axis::Scale;
 use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Plot};
-use crate::figures::of_run::{basis, detailed_rates, detailed_variants, trials_of};
+use crate::figures::of_run::{
+    basis, detailed_caption, detailed_rates, detailed_variants, trials_of,
+};
 use crate::figures::style::{FAINT, Look, look};
 use crate::metrics::rate::Series;
 
@@ -43,10 +45,12 @@ pub fn figure(run: &Analysis) -> Option<Figure> {
     (!plots.is_empty()).then(|| Figure {
         id: "rates",
         title: "Throughput over time: offered, achieved and received, all flows".to_owned(),
-        caption: "Mean over the trials of a variant. Where achieved leaves offered, the generator did not send what \
-                  was asked; where received leaves achieved, packets were lost. The warm-up is shaded and not \
-                  counted."
-            .to_owned(),
+        caption: detailed_caption(
+            run,
+            "Mean over the trials of a variant. Where achieved leaves offered, the generator did not send what \
+             was asked; where received leaves achieved, packets were lost. The warm-up is shaded and not \
+             counted.",
+        ),
         definitions: &["rate", "gap", "measured"],
         basis: basis(run),
         keys: keys.collect(),

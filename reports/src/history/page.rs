@@ -147,7 +147,7 @@ fn change_row(series: &Series, change: &Change) -> Markup {
             @if change.before == 0.0 { "–" }
             @else { (text::signed_percent((change.after / change.before - 1.0) * 100.0)) }
         }
-        td.n { (text::probability(change.p).trim_start_matches("= ")) }
+        td.n { (text::probability(change.p)) }
         td { @if series.ruler_changes.contains(&change.at) { "changed too" } @else { "the same" } }
     } }
 }

@@ -62,10 +62,7 @@ fn notes(search: &VariantSearch, found: &Found) -> String {
     if found.upper.is_none() && !found.unfinished {
         notes.push("the highest rate is borne: the limit lies above");
     }
-    if search.ends_at_generator(found) {
-        notes
-            .push("the generator did not send all of what was not borne: the limit may be its own");
-    }
+    notes.extend(search.generator_doubt(found));
     if found.unfinished {
         notes.push(if search.broken {
             "a trial failed, so the search ended early"

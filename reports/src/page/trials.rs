@@ -15,6 +15,9 @@ pub(super) fn section(run: &Analysis) -> Markup {
         section id="trials" {
             h2 { "Trials" }
             p { "In the order of the plan. No packet is dropped silently: what is not in the numbers is counted here." }
+            @if trials.iter().any(|t| t.layout > 0) {
+                p { "Blocks ran in layouts of the machine's memory in turn, every variant of a block in the same: other addresses of modules and pages, another time since the boot. Layout 0 is the one that the lab boots into." }
+            }
             (marks(run))
             (table(&html! { @for trial in trials { (whole(trial)) } }))
             @for trial in trials { (failure(trial)) }
@@ -59,7 +62,7 @@ fn first(trial: &TrialSummary) -> Markup {
             @if trial.captures.is_empty() { (trial.number) }
             @else { a href={ "#files-" (trial.number) } title="raw data" { (trial.number) } }
         }
-        td.n { (trial.block) } td { (trial.variant) }
+        td.n { (trial.block) @if trial.layout > 0 { " (layout " (trial.layout) ")" } } td { (trial.variant) }
         td { (trial.rate.map_or_else(|| "–".to_owned(), |r| r.to_string())) }
         td class={ "state " (state_class(&trial.state)) } { (trial.state.word()) }
     }

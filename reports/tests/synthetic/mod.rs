@@ -182,6 +182,7 @@ impl World {
             warmup: self.warmup,
             duration: self.duration,
             blocks: self.blocks,
+            layouts: 1,
             judge: self.judge.clone(),
         }
     }
@@ -230,6 +231,7 @@ impl World {
                     trials.push(TrialPlan {
                         number: trials.len() as u32 + 1,
                         block,
+                        layout: 0,
                         variant,
                         rate: Some(Rate::per_sec(*rate)),
                         mode: self.mode,

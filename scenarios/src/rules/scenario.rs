@@ -4,7 +4,9 @@ use super::{arrivals, repeats, search};
 use crate::acknowledged::unknown_metric;
 use crate::file::{Faults, FileError, PLAIN_NAME, is_plain_name};
 use crate::judge::Least;
-use crate::scenario::{Arrivals, FrameSize, MAX_FRAME, Patches, Regulator, Scenario, Variant};
+use crate::scenario::{
+    Arrivals, FrameSize, LAYOUTS, MAX_FRAME, Mode, Patches, Regulator, Scenario, Variant,
+};
 use crate::units::{Size, Span};
 use crate::yaml::{Cause, Mistake, Step, path_text};
 
@@ -49,6 +51,22 @@ pub(crate) fn check(scenario: &Scenario, text: &str, origin: &str) -> Result<(),
             &["duration".into()],
             "a trial of no duration measures nothing",
             "give a duration above zero, as in `1 s`",
+        );
+    }
+    if !(1..=LAYOUTS).contains(&scenario.layouts) {
+        faults.add(
+            &["layouts".into()],
+            format!(
+                "{} layouts are not between 1 and {LAYOUTS}",
+                scenario.layouts
+            ),
+            "remove `layouts` for the one that the lab boots into",
+        );
+    } else if scenario.layouts > 1 && scenario.mode != Mode::Sealed {
+        faults.add(
+            &["layouts".into()],
+            "only a sealed scenario has layouts: they are states of the virtual lab",
+            "remove `layouts`, or use `mode: sealed`",
         );
     }
     if scenario.blocks == 0 {

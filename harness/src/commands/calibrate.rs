@@ -1,0 +1,67 @@
+//! `vifbench calibrate`: what instructions cost, taught by a hardware run.
+
+use std::path::Path;
+
+use vifbench_reports::analysis::{Analysis, analyze};
+use vifbench_reports::cost_model::{Calibration, CostModel, Modelled, points};
+use vifbench_reports::rundir::RunDir;
+use vifbench_scenarios::progress::Progress;
+
+use crate::cli::Format;
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::store::write_json;
+
+/// Carries out the command.
+pub fn run(
+    hardware: &Path,
+    lab: &Path,
+    keep: Option<&Path>,
+    format: Format,
+    progress: &dyn Progress,
+) -> Result<Exit, Failure> {
+    let read =
+        |path: &Path| -> Result<Analysis, Failure> { Ok(analyze(&RunDir::new(path), progress)?) };
+    let (hardware, lab) = (read(hardware)?, read(lab)?);
+    let points = points(&hardware, &lab)?;
+    let before = CostModel::default();
+    let model = before.calibrated(
+        &points,
+        Calibration {
+            hardware: hardware.summary.run,
+            lab: lab.summary.run,
+            points: points.len(),
+        },
+    );
+    match format {
+        Format::Json => println!("{}", serde_json::json!(model)),
+        Format::Text => {
+            println!("{:<52} {:>20} {:>20}", "cost, ns", "before", "calibrated");
+            for ((name, old), (_, new)) in before.costs().iter().zip(model.costs()) {
+                println!("{name:<52} {:>20} {:>20}", text(*old), text(new));
+            }
+            println!(
+                "by {} variants and rates that both runs have; times of a packet on hardware and in the model:",
+                points.len()
+            );
+            for point in &points {
+                println!(
+                    "  {:>10.0} ns measured, {:>20} ns modelled",
+                    point.ns,
+                    text(model.time(&point.amounts))
+                );
+            }
+        }
+    }
+    if let Some(keep) = keep {
+        write_json(keep, &model)?;
+        if format == Format::Text {
+            println!("kept in {}", keep.display());
+        }
+    }
+    Ok(Exit::Pass)
+}
+
+fn text(value: Modelled) -> String {
+    format!("{:.2} ± {:.2}", value.ns, value.sd)
+}

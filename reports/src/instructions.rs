@@ -1,0 +1,488 @@
+//! Where the instructions of counted trials went: `trials/<n>/instructions.json`, and what is made of it.
+//!
+//! Counts are of the whole machine, from the arming to the end of the drain, and are given a packet that was sent, those of
+//! the warm-up too. The agent, which counts for itself while the controller stops the machine, is left out.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use vifbench_scenarios::units::Rate;
+
+use crate::analysis::Analysis;
+
+/// The file in a trial's folder.
+pub const FILE: &str = "instructions.json";
+/// Its format.
+pub const FORMAT: u32 = 1;
+
+/// `trials/<n>/instructions.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstructionsRecord {
+    /// [`FORMAT`] of the writer.
+    pub format: u32,
+    /// Packets that were sent, those of the warm-up too.
+    pub packets: u64,
+    /// Every function that was executed.
+    pub functions: Vec<FunctionCount>,
+}
+
+/// What one function did in a trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionCount {
+    /// `xen`, or a domain's name.
+    pub domain: String,
+    /// A kernel module, `vmlinux` for what is built in, `programs`, `agent`, or `xen`.
+    pub module: String,
+    /// Its name; `(unnamed)` where it has none.
+    pub function: String,
+    /// Instructions begun.
+    pub instructions: u64,
+    /// How often its first instruction was begun.
+    pub entered: u64,
+    /// Reads and writes of memory.
+    pub accesses: u64,
+    /// Lines of code and data that the simulated first level lacked.
+    pub missed_l1: u64,
+    /// Of these, what the simulated last level lacked too.
+    pub missed_ll: u64,
+}
+
+/// Which part of the system a function belongs to. The names of built-in functions decide where no module does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The backend's driver.
+    Netback,
+    /// The frontend's driver.
+    Netfront,
+    /// The bridge in dom0.
+    Bridge,
+    /// Packet sockets and their filters: captures, and the sender.
+    Captures,
+    /// The network stack.
+    Stack,
+    /// The rest of a kernel.
+    Kernel,
+    /// Programs: vifprobe, and what else runs.
+    Programs,
+    /// Xen.
+    Hypervisor,
+}
+
+impl Part {
+    /// All of them, in the order of tables.
+    pub const ALL: [Self; 8] = [
+        Self::Netback,
+        Self::Netfront,
+        Self::Bridge,
+        Self::Captures,
+        Self::Stack,
+        Self::Kernel,
+        Self::Programs,
+        Self::Hypervisor,
+    ];
+
+    /// Its name in tables and figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Netback => "netback",
+            Self::Netfront => "netfront",
+            Self::Bridge => "bridge",
+            Self::Captures => "captures",
+            Self::Stack => "network stack",
+            Self::Kernel => "rest of the kernel",
+            Self::Programs => "programs",
+            Self::Hypervisor => "hypervisor",
+        }
+    }
+
+    /// The part of a function; none for the agent, which is no part of what is measured.
+    pub fn of(function: &FunctionCount) -> Option<Self> {
+        Some(match function.module.as_str() {
+            "agent" => return None,
+            "xen" => Self::Hypervisor,
+            "programs" => Self::Programs,
+            "xen_netback" => Self::Netback,
+            "xen_netfront" => Self::Netfront,
+            "bridge" | "stp" | "llc" => Self::Bridge,
+            "af_packet" => Self::Captures,
+            _ if is_capture(&function.function) => Self::Captures,
+            _ if is_stack(&function.function) => Self::Stack,
+            _ => Self::Kernel,
+        })
+    }
+}
+
+/// Beginnings of the names of functions below the kernel's `net/`.
+const STACK: [&str; 37] = [
+    "skb_",
+    "skbuff_",
+    "consume_skb",
+    "kfree_skb",
+    "napi_",
+    "netif_",
+    "net_",
+    "netdev_",
+    "dev_",
+    "dst_",
+    "neigh_",
+    "arp_",
+    "ip_",
+    "ip6_",
+    "ipv6_",
+    "inet_",
+    "inet6_",
+    "udp_",
+    "udpv6_",
+    "tcp_",
+    "sock_",
+    "sk_",
+    "sockfd_",
+    "fib_",
+    "fib6_",
+    "rt_",
+    "eth_",
+    "qdisc_",
+    "sch_",
+    "pfifo_",
+    "validate_xmit",
+    "gro_",
+    "flow_",
+    "csum_",
+    "icmp_",
+    "raw_",
+    "xdp_",
+];
+
+/// Packet sockets are built into Debian's kernels.
+fn is_capture(name: &str) -> bool {
+    let name = name.trim_start_matches('_');
+    let beginnings = ["packet_", "tpacket_", "prb_", "run_filter", "bpf_prog_run"];
+    beginnings
+        .iter()
+        .any(|beginning| name.starts_with(beginning))
+}
+
+fn is_stack(name: &str) -> bool {
+    // `__netif_receive_skb_core.constprop.0` and `netif_receive_skb` are one family.
+    let name = name.trim_start_matches('_');
+    let system_calls = ["sys_send", "sys_recv", "x64_sys_send", "x64_sys_recv"];
+    let mut all = STACK.iter().chain(&system_calls);
+    all.any(|beginning| name.starts_with(beginning)) || name == "alloc_skb" || name == "build_skb"
+}
+
+/// Something that is counted by how often a function is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// What a table calls it.
+    pub name: &'static str,
+    /// In the hypervisor, or in any kernel.
+    xen: bool,
+    /// Whichever of these the version has.
+    functions: &'static [&'static str],
+}
+
+/// What a table of calls tells.
+pub const CALLS: [Call; 7] = [
+    Call {
+        name: "hypercalls",
+        xen: true,
+        functions: &["pv_hypercall"],
+    },
+    Call {
+        name: "grant table operations",
+        xen: true,
+        functions: &["do_grant_table_op"],
+    },
+    Call {
+        name: "event channel operations",
+        xen: true,
+        functions: &["do_event_channel_op"],
+    },
+    Call {
+        name: "virtual CPU switches",
+        xen: true,
+        functions: &["context_switch"],
+    },
+    Call {
+        name: "event upcalls",
+        xen: false,
+        functions: &["xen_pv_evtchn_do_upcall", "__xen_pv_evtchn_do_upcall"],
+    },
+    Call {
+        name: "thread switches",
+        xen: false,
+        functions: &["__switch_to"],
+    },
+    Call {
+        name: "page allocations",
+        xen: false,
+        functions: &[
+            "__alloc_pages",
+            "__alloc_pages_noprof",
+            "__alloc_frozen_pages_noprof",
+        ],
+    },
+];
+
+/// What was spent a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct PerPacket {
+    /// Instructions.
+    pub instructions: f64,
+    /// Calls.
+    pub entered: f64,
+    /// Reads and writes of memory.
+    pub accesses: f64,
+    /// Misses of the simulated first level.
+    pub missed_l1: f64,
+    /// Misses of the simulated last level.
+    pub missed_ll: f64,
+}
+
+impl PerPacket {
+    fn of(function: &FunctionCount, packets: f64) -> Self {
+        Self {
+            instructions: function.instructions as f64 / packets,
+            entered: function.entered as f64 / packets,
+            accesses: function.accesses as f64 / packets,
+            missed_l1: function.missed_l1 as f64 / packets,
+            missed_ll: function.missed_ll as f64 / packets,
+        }
+    }
+}
+
+impl std::ops::AddAssign for PerPacket {
+    fn add_assign(&mut self, other: Self) {
+        self.instructions += other.instructions;
+        self.entered += other.entered;
+        self.accesses += other.accesses;
+        self.missed_l1 += other.missed_l1;
+        self.missed_ll += other.missed_ll;
+    }
+}
+
+/// A function of a domain, by name.
+pub type Place = (String, Part, String);
+
+/// What one variant spent a packet, at one point of the sweep: the mean of its counted trials.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VariantInstructions {
+    /// The variant.
+    pub variant: String,
+    /// The rate of every flow, where it is swept.
+    pub rate: Option<Rate>,
+    /// How many trials were counted.
+    pub trials: usize,
+    /// By domain, part and function.
+    pub by: BTreeMap<Place, PerPacket>,
+}
+
+impl VariantInstructions {
+    /// The sum over what is picked.
+    pub fn sum(&self, pick: impl Fn(&Place) -> bool) -> PerPacket {
+        let mut all = PerPacket::default();
+        for (_, spent) in self.by.iter().filter(|(place, _)| pick(place)) {
+            all += *spent;
+        }
+        all
+    }
+
+    /// How often a packet something was called; none where no counted function has that name.
+    pub fn calls(&self, call: &Call) -> Option<f64> {
+        let of_xen = |part: Part| part == Part::Hypervisor;
+        let mut found = self
+            .by
+            .iter()
+            .filter(|((_, part, name), _)| {
+                of_xen(*part) == call.xen && call.functions.contains(&name.as_str())
+            })
+            .peekable();
+        found.peek()?;
+        Some(found.map(|(_, spent)| spent.entered).sum())
+    }
+
+    /// The domains, the hypervisor last.
+    pub fn domains(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.by.keys().map(|(domain, ..)| domain.as_str()).collect();
+        names.dedup();
+        names.sort_by_key(|name| *name == "xen");
+        names
+    }
+}
+
+/// Every variant at every point of the sweep that was counted, in the scenario's order.
+pub fn of(run: &Analysis) -> Vec<VariantInstructions> {
+    let mut all = Vec::new();
+    for rate in run.summary.rates() {
+        for variant in run.summary.variant_names() {
+            let counted: Vec<&InstructionsRecord> = run
+                .summary
+                .trials
+                .iter()
+                .zip(&run.trials)
+                .filter(|(summary, _)| summary.rate == rate && summary.variant == variant)
+                .filter_map(|(_, trial)| trial.instructions.as_ref())
+                .filter(|record| record.packets > 0)
+                .collect();
+            if counted.is_empty() {
+                continue;
+            }
+            let mut by: BTreeMap<Place, PerPacket> = BTreeMap::new();
+            for record in &counted {
+                let packets = record.packets as f64 * counted.len() as f64;
+                for function in &record.functions {
+                    if let Some(part) = Part::of(function) {
+                        let place = (function.domain.clone(), part, function.function.clone());
+                        *by.entry(place).or_default() += PerPacket::of(function, packets);
+                    }
+                }
+            }
+            all.push(VariantInstructions {
+                variant: variant.to_owned(),
+                rate,
+                trials: counted.len(),
+                by,
+            });
+        }
+    }
+    all
+}
+
+/// A function's share in two variants.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference<'a> {
+    /// Where.
+    pub place: &'a Place,
+    /// In the first.
+    pub one: PerPacket,
+    /// In the second.
+    pub other: PerPacket,
+}
+
+impl Difference<'_> {
+    /// Instructions a packet that the second spends more.
+    pub fn more(&self) -> f64 {
+        self.other.instructions - self.one.instructions
+    }
+}
+
+/// The functions in which two variants differ most, the largest difference first.
+pub fn differences<'a>(
+    one: &'a VariantInstructions,
+    other: &'a VariantInstructions,
+    at_most: usize,
+) -> Vec<Difference<'a>> {
+    let missing = other.by.keys().filter(|place| !one.by.contains_key(*place));
+    let mut all: Vec<Difference<'a>> = one
+        .by
+        .keys()
+        .chain(missing)
+        .map(|place| Difference {
+            place,
+            one: one.by.get(place).copied().unwrap_or_default(),
+            other: other.by.get(place).copied().unwrap_or_default(),
+        })
+        .filter(|difference| difference.more() != 0.0)
+        .collect();
+    all.sort_by(|a, b| {
+        let size = b.more().abs().total_cmp(&a.more().abs());
+        size.then_with(|| a.place.cmp(b.place))
+    });
+    all.truncate(at_most);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn function(domain: &str, module: &str, name: &str, instructions: u64) -> FunctionCount {
+        FunctionCount {
+            domain: domain.to_owned(),
+            module: module.to_owned(),
+            function: name.to_owned(),
+            instructions,
+            entered: 1,
+            accesses: 0,
+            missed_l1: 0,
+            missed_ll: 0,
+        }
+    }
+
+    #[test]
+    fn functions_are_put_to_parts_by_module_and_name() {
+        let part = |module: &str, name: &str| Part::of(&function("dom0", module, name, 1));
+        assert_eq!(part("xen_netback", "xenvif_rx_action"), Some(Part::Netback));
+        assert_eq!(
+            part("vmlinux", "__netif_receive_skb_core.constprop.0"),
+            Some(Part::Stack)
+        );
+        assert_eq!(part("vmlinux", "__x64_sys_sendto"), Some(Part::Stack));
+        assert_eq!(part("vmlinux", "tpacket_rcv"), Some(Part::Captures));
+        assert_eq!(part("vmlinux", "schedule"), Some(Part::Kernel));
+        assert_eq!(part("vmlinux", "(unnamed)"), Some(Part::Kernel));
+        assert_eq!(part("agent", "(unnamed)"), None);
+    }
+
+    fn variant(name: &str, functions: &[(&str, Part, &str, f64)]) -> VariantInstructions {
+        let by = functions
+            .iter()
+            .map(|(domain, part, function, instructions)| {
+                let spent = PerPacket {
+                    instructions: *instructions,
+                    entered: 2.0,
+                    ..PerPacket::default()
+                };
+                (((*domain).to_owned(), *part, (*function).to_owned()), spent)
+            });
+        VariantInstructions {
+            variant: name.to_owned(),
+            rate: None,
+            trials: 1,
+            by: by.collect(),
+        }
+    }
+
+    #[test]
+    fn the_largest_difference_stands_first_whatever_its_sign() {
+        let one = variant(
+            "stock",
+            &[
+                ("dom0", Part::Netback, "a", 10.0),
+                ("dom0", Part::Netback, "b", 50.0),
+                ("u1", Part::Kernel, "same", 7.0),
+            ],
+        );
+        let other = variant(
+            "patched",
+            &[
+                ("dom0", Part::Netback, "a", 15.0),
+                ("u1", Part::Kernel, "same", 7.0),
+                ("u1", Part::Netfront, "new", 20.0),
+            ],
+        );
+        let found: Vec<(&str, f64)> = differences(&one, &other, 10)
+            .iter()
+            .map(|d| (d.place.2.as_str(), d.more()))
+            .collect();
+        assert_eq!(found, [("b", -50.0), ("new", 20.0), ("a", 5.0)]);
+        assert_eq!(differences(&one, &other, 1).len(), 1);
+        let dom0 = one.sum(|(domain, ..)| domain == "dom0");
+        assert!((dom0.instructions - 60.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn calls_are_entries_of_functions_in_the_right_place() {
+        let one = variant(
+            "stock",
+            &[
+                ("xen", Part::Hypervisor, "do_grant_table_op", 10.0),
+                ("u1", Part::Kernel, "__switch_to", 10.0),
+                ("dom0", Part::Kernel, "__switch_to", 10.0),
+            ],
+        );
+        let told: Vec<Option<f64>> = CALLS.iter().map(|call| one.calls(call)).collect();
+        assert_eq!(told, [None, Some(2.0), None, None, None, Some(4.0), None]);
+        assert_eq!(one.domains(), ["dom0", "u1", "xen"]);
+    }
+}
