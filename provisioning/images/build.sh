@@ -1,5 +1,7 @@
 #!/bin/bash
-# Builds the virtual lab's images from Debian packages and prints the directory that holds them:
+# Builds the virtual lab's images from Debian packages and prints the directory that holds them.
+#
+#   build.sh [--kernel LINE] [--xen VERSION]     versions as in the file `suites`, its first without any
 #
 #   xen        the hypervisor, an ELF file as QEMU loads it
 #   vmlinux    the kernel of dom0 and of the guests, unpacked: nothing is decompressed under emulation
@@ -10,7 +12,7 @@
 #   digest     names the content of all this
 #
 # The result is kept in a cache and named by its inputs: this folder and the versions that apt would
-# install today. Needs root, mmdebstrap, gcc, cpio, xz-utils and openssh-client. Progress goes to stderr.
+# install today. Needs root, mmdebstrap, gcc, cpio, xz-utils, zstd and openssh-client. Progress goes to stderr.
 set -euo pipefail
 shopt -s nullglob
 export LC_ALL=C
@@ -24,31 +26,95 @@ step() { echo "build.sh: $*" >&2; }
 # content FILE: its lines without comments.
 content() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"; }
 
+# of KIND [VERSION]: what `suites` says of it; of the first of its kind without a version.
+of() {
+    content "$recipe/suites" | awk -v kind="$1" -v version="${2:-}" '
+        $1 == kind { known = known " " $2 }
+        $1 == kind && !found && (version == "" || $2 == version) { print $2, $3, $4; found = 1 }
+        END { if (!found) { print "build.sh: no Debian suite is known with " kind " " version "; known are" known > "/dev/stderr"; exit 1 } }'
+}
+
+xen_row=$(of xen)
+kernel_row=$(of kernel)
+usual="$xen_row $kernel_row"
+while [ $# -gt 0 ]; do
+    case $1 in
+        --xen) xen_row=$(of xen "${2:?--xen needs a version}") ;;
+        --kernel) kernel_row=$(of kernel "${2:?--kernel needs a line}") ;;
+        *) fail "unknown argument $1; usage: build.sh [--kernel LINE] [--xen VERSION]" ;;
+    esac
+    shift 2
+done
+read -r xen_version suite _ <<< "$xen_row"
+read -r kernel_line kernel_suite kernel_package <<< "$kernel_row"
+
 [ "$(id -u)" = 0 ] || fail "building images needs root: the roots hold files of many owners; run it with sudo"
-for tool in mmdebstrap:mmdebstrap gcc:gcc cpio:cpio xz:xz-utils ssh-keygen:openssh-client; do
+for tool in mmdebstrap:mmdebstrap gcc:gcc cpio:cpio xz:xz-utils zstd:zstd ssh-keygen:openssh-client; do
     command -v "${tool%:*}" > /dev/null || fail "${tool%:*} is missing: apt-get install ${tool#*:}"
 done
 
 # --- Which packages, in which versions ---------------------------------------------------------------
 
+# This machine's own apt, or for other versions than its own a configuration beside it, with lists, sources and pins.
+here=$(. /etc/os-release && echo "$VERSION_CODENAME")
+if [ "$xen_row $kernel_row" = "$usual" ]; then
+    suite=$here
+    apt_etc=/etc/apt apt_lists=/var/lib/apt/lists apt=()
+else
+    apt_etc=$cache/apt-$kernel_line-$xen_version apt_lists=$cache/apt-lists
+    mkdir -p "$apt_etc/preferences.d" "$apt_lists/partial"
+    apt=(-o Dir::Etc="$apt_etc" -o Dir::State::lists="$apt_lists" -o APT::Sandbox::User=root)
+    # from RELEASE: where this machine itself gets it.
+    from() {
+        apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+            awk -v release="$1" '$1 == release { uri = $2 } END { print uri }'
+    }
+    main=$(from "$here") security=$(from "$here-security")
+    [ -n "$main" ] && [ -n "$security" ] || fail "apt's sources lack $here or $here-security: other versions are looked for where these are"
+    keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    sources=$(
+        for name in bookworm trixie trixie-backports; do echo "deb [signed-by=$keyring] $main $name main"; done
+        for name in bookworm trixie; do echo "deb [signed-by=$keyring] $security $name-security main"; done
+    )
+    pins=$(printf 'Package: %s\nPin: release n=%s\nPin-Priority: %s\n\n' \
+        '*' '*' 100 \
+        '*' "$suite" 900 \
+        '*' "$suite-security" 900 \
+        "$kernel_package" "$kernel_suite" 990 \
+        "$kernel_package" "$kernel_suite-security" 990)
+    # Written only when they change, because their times are part of what names apt's answer.
+    keep() { [ -e "$1" ] && [ "$(cat "$1")" = "$2" ] || echo "$2" > "$1"; }
+    keep "$apt_etc/sources.list" "$sources"
+    keep "$apt_etc/preferences" "$pins"
+    exec 8> "$cache/apt-lists.lock"
+    flock 8
+    # Once a day, as Debian's own timer does for the machine.
+    if [ -z "$(find "$apt_lists" -maxdepth 1 -name updated -mtime -1)" ]; then
+        step "asking Debian for the packages of bookworm and trixie"
+        apt-get "${apt[@]}" update -qq >&2 || fail "apt-get update failed (its reason stands above)"
+        touch "$apt_lists/updated"
+    fi
+    flock -u 8
+fi
+
 # Asking apt takes seconds, so the answer is kept as long as its lists and pins, and the recipe, stay as they are.
-asked=$({ stat --format '%n %s %Y' /var/lib/apt/lists/* /etc/apt/preferences* /etc/apt/preferences.d/*; cat "$recipe/packages"; } | sha256sum | cut -c1-16)
+asked=$({ stat --format '%n %s %Y' "$apt_lists"/* "$apt_etc"/preferences* "$apt_etc"/preferences.d/*; cat "$recipe/packages"; echo "$xen_row $kernel_row"; } | sha256sum | cut -c1-16)
 answer=$cache/apt-$asked
 mkdir -p "$cache"
 if [ ! -s "$answer" ]; then
     packages=()
     while read -r name arrow from; do
         if [ "$arrow" = "<-" ]; then
-            found=$(apt-cache depends --important "$from" | awk -v name="$name" \
+            found=$(apt-cache "${apt[@]}" depends --important "$from" | awk -v name="$name" \
                 '$1 == "Depends:" && index($2, name) == 1 && $2 ~ /[0-9]/ { print $2; exit }')
             [ -n "$found" ] || fail "apt knows no $name* behind $from: run apt-get update, and look that the sources hold Debian's main and security"
             name=$found
         fi
         packages+=("$name")
-    done < <(content "$recipe/packages")
+    done < <(content "$recipe/packages" | sed "s/@kernel@/$kernel_package/")
 
     # What apt would install into an empty system: `Inst NAME (VERSION ...`.
-    versions=$(apt-get --simulate -o Dir::State::status=/dev/null -o APT::Install-Recommends=false \
+    versions=$(apt-get "${apt[@]}" --simulate -o Dir::State::status=/dev/null -o APT::Install-Recommends=false \
         install "${packages[@]}" | sed -n 's/^Inst \([^ ]*\) (\([^ ]*\).*/\1 \2/p' | sort) ||
         fail "apt cannot resolve ${packages[*]}: run apt-get update"
     { echo "${packages[*]}"; echo "$versions"; } > "$answer.$$"
@@ -81,12 +147,12 @@ mkdir "$out"
 # --- Unpack ------------------------------------------------------------------------------------------
 
 step "unpacking $(echo "$versions" | wc -l) packages"
-# apt's lists, sources and pins are this machine's, so that what is unpacked is what was resolved above.
-suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+# With the same lists, sources and pins, so that what is unpacked is what was resolved above.
+export apt_etc apt_lists
 mmdebstrap --quiet --mode=root --variant=extract --skip=update,check/empty \
     --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
-    --setup-hook='mkdir -p "$1/var/lib/apt" && rm -rf "$1/var/lib/apt/lists" && cp -r /var/lib/apt/lists "$1/var/lib/apt/"' \
-    --setup-hook='rm -rf "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d && for f in sources.list sources.list.d preferences preferences.d; do if [ -e "/etc/apt/$f" ]; then cp -r "/etc/apt/$f" "$1/etc/apt/"; fi; done' \
+    --setup-hook='mkdir -p "$1/var/lib/apt" && rm -rf "$1/var/lib/apt/lists" && cp -r "$apt_lists" "$1/var/lib/apt/lists"' \
+    --setup-hook='rm -rf "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d && for f in sources.list sources.list.d preferences preferences.d; do if [ -e "$apt_etc/$f" ]; then cp -r "$apt_etc/$f" "$1/etc/apt/"; fi; done' \
     --include="$(IFS=,; echo "${packages[*]}")" "$suite" "$tree" - < /dev/null >&2 ||
     fail "mmdebstrap could not unpack the packages (its reason stands above)"
 
@@ -97,12 +163,19 @@ xen=$(basename "$tree"/usr/lib/xen-*)
 
 gunzip -c "$tree"/boot/"$xen"-amd64.gz > "$out/xen"
 
+# Newer kernels lie beside their modules.
+vmlinuz=$tree/boot/vmlinuz-$kernel
+[ -e "$vmlinuz" ] || vmlinuz=$tree/usr/lib/modules/$kernel/vmlinuz
 # The kernel's payload: the boot protocol's fields payload_offset (0x248) and payload_length (0x24c)
 # count from the end of the setup sectors (their number is at 0x1f1). The last four bytes are a length.
-field() { od -A n -t "u$2" -j "$1" -N "$2" "$tree/boot/vmlinuz-$kernel" | tr -d ' '; }
+field() { od -A n -t "u$2" -j "$1" -N "$2" "$vmlinuz" | tr -d ' '; }
 start=$((($(field 0x1f1 1) + 1) * 512 + $(field 0x248 4)))
-dd if="$tree/boot/vmlinuz-$kernel" iflag=skip_bytes,count_bytes skip="$start" count="$(($(field 0x24c 4) - 4))" status=none |
-    xz -dc > "$out/vmlinux"
+payload() { dd if="$vmlinuz" iflag=skip_bytes,count_bytes skip="$start" count="$(($(field 0x24c 4) - 4))" status=none; }
+case $(od -A n -t x1 -j "$start" -N 4 "$vmlinuz" | tr -d ' ') in
+    fd377a58) payload | xz -dc > "$out/vmlinux" ;;
+    28b52ffd) payload | zstd -dc > "$out/vmlinux" ;;
+    *) fail "the payload of $kernel is compressed by neither xz nor zstd" ;;
+esac
 
 # --- Keys --------------------------------------------------------------------------------------------
 
@@ -127,7 +200,8 @@ put() {
     path=${path#"$tree"}
     mkdir -p "$root$(dirname "$real")" "$root$(dirname "$path")"
     [ -e "$root$real" ] || cp -p "$tree$real" "$root$real"
-    [ -e "$root$path" ] || ln -s "$real" "$root$path"
+    # The link's target is looked for in this machine's root, where it need not be.
+    [ -e "$root$path" ] || [ -L "$root$path" ] || ln -s "$real" "$root$path"
 }
 
 # root NAME: makes $work/NAME from the lists and the overlays of the recipe.
@@ -139,7 +213,9 @@ root() {
     chmod 1777 "$root/tmp"
 
     while read -r pattern; do
-        local matches=("$tree"$pattern)
+        # What stands after a question mark is not in every version.
+        local matches=("$tree"${pattern#\?})
+        [ ${#matches[@]} -gt 0 ] || [ "$pattern" = "${pattern#\?}" ] || continue
         [ ${#matches[@]} -gt 0 ] || fail "$pattern ($name/files) is in none of the packages"
         for path in "${matches[@]}"; do
             path=${path#"$tree"}
@@ -173,6 +249,8 @@ root() {
         mkdir -p "$root$(dirname "$path")"
         cp "$tree$path" "$root$path"
     done
+    # Nothing is decompressed under emulation.
+    find "$root/lib/modules/" -name '*.ko.xz' -exec xz -d {} +
     cp "$tree/lib/modules/$kernel"/modules.{builtin,builtin.modinfo,order} "$root/lib/modules/$kernel/"
     depmod -b "$root" "$kernel"
 

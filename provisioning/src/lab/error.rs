@@ -40,6 +40,18 @@ pub enum LabError {
         /// The environment variable that moves it elsewhere.
         variable: &'static str,
     },
+    /// A version that is in no suite.
+    #[error(
+        "no Debian suite that vifbench knows has {what} {version}; known are {known} (provisioning/images/suites)"
+    )]
+    UnknownVersion {
+        /// Linux or Xen.
+        what: &'static str,
+        /// What was asked for.
+        version: String,
+        /// What there is.
+        known: String,
+    },
     /// A name that cannot name a namespace and a folder.
     #[error("`{name}` cannot name a lab: use 1 to 40 lower-case letters, digits and dashes")]
     BadName {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use vifbench_scenarios::progress::Progress;
 
-use super::{LabError, console, files};
+use super::{Combination, LabError, console, files};
 
 /// What the build script leaves; see its head for what the files are.
 const PARTS: [&str; 7] = [
@@ -58,7 +58,7 @@ impl Images {
 }
 
 /// Builds the images, or finds them built. Runs `provisioning/images/build.sh`, which may also be run by hand.
-pub fn build(progress: &dyn Progress) -> Result<Images, LabError> {
+pub fn build(combination: &Combination, progress: &dyn Progress) -> Result<Images, LabError> {
     let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("images");
     let script = recipe.join("build.sh");
     for (program, package) in [
@@ -66,6 +66,7 @@ pub fn build(progress: &dyn Progress) -> Result<Images, LabError> {
         ("gcc", "gcc"),
         ("cpio", "cpio"),
         ("xz", "xz-utils"),
+        ("zstd", "zstd"),
         ("ssh-keygen", "openssh-client"),
     ] {
         need_program(program, package)?;
@@ -73,10 +74,12 @@ pub fn build(progress: &dyn Progress) -> Result<Images, LabError> {
     let cache = files::cache_root();
     files::need_space(&cache, 2048, "VIFBENCH_CACHE")?;
 
-    let log = cache.join("images-build.log");
-    let task = progress.start("lab images", None);
+    // Labs of several combinations may be built at the same time.
+    let log = cache.join(combination.lab_name("images-build") + ".log");
+    let task = progress.start(&format!("lab images, {combination}"), None);
     let stderr = File::create(&log).map_err(files::failed("write", &log))?;
     let output = Command::new(&script)
+        .args(combination.arguments())
         .env("VIFBENCH_CACHE", &cache)
         .stdin(Stdio::null())
         .stderr(stderr)

@@ -4,6 +4,7 @@
 //! the first start of a machine boots it and keeps its state, every later one loads that state. A lab outlives
 //! the process that started it: [`VirtualLab::attach`] finds it again.
 
+mod combination;
 mod console;
 mod error;
 mod files;
@@ -17,6 +18,7 @@ mod turns;
 mod virtual_lab;
 mod watch;
 
+pub use combination::Combination;
 pub use error::LabError;
 pub use files::cache_root;
 pub use images::{Images, build as build_images};

@@ -19,7 +19,7 @@ use super::images::need_program;
 use super::machine::{From, HOSTS, LOOK, Machine};
 use super::rendezvous::Rendezvous;
 use super::watch::CrashWatch;
-use super::{Images, LabError, files, images, machines, network};
+use super::{Combination, Images, LabError, files, images, machines, network};
 use crate::wait::Cancel;
 
 /// The state in which a machine is kept after its first boot.
@@ -42,7 +42,9 @@ const PATIENCE: Duration = Duration::from_secs(240);
 pub struct UpOptions {
     /// The lab's name: of its namespace (`vifbench-NAME`) and of its folder.
     pub name: String,
-    /// Images that exist already; otherwise they are built or taken from the cache.
+    /// The kernel and the hypervisor that its images are built with.
+    pub combination: Combination,
+    /// Images that exist already, of whatever combination; otherwise they are built or taken from the cache.
     pub images: Option<PathBuf>,
     /// Boot from power-on even if a lab of that name runs or a booted state is in the cache.
     pub fresh: bool,
@@ -55,6 +57,7 @@ impl UpOptions {
     pub fn named(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            combination: Combination::of_lab(name).0,
             images: None,
             fresh: false,
             seed: 1,
@@ -147,7 +150,7 @@ impl VirtualLab {
         let _starting = lock(&options.name)?;
         let images = match &options.images {
             Some(path) => Images::open(path)?,
-            None => images::build(progress)?,
+            None => images::build(&options.combination, progress)?,
         };
         let begun = Instant::now();
         let identity = Machine::identity(&images, options.seed)?;
