@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use crate::run::bench::Repeat;
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand, ValueEnum};
+use vifbench_provisioning::lab::{Combination, LabError};
 use vifbench_scenarios::units::Span;
 
 /// How results are printed on stdout. Progress goes to stderr either way.
@@ -35,6 +37,7 @@ Examples:
   vifbench lab ssh dom0                   a shell in it
   vifbench run quickstart                 stock against shadow accounting
   vifbench simulate paper-theory          what the model says of a scenario
+  vifbench matrix quickstart              the same on other kernels and hypervisors
   vifbench report results/RUN             make the report again
   vifbench trust                          how often is a verdict wrong?
   vifbench compare results/A results/B    two nights against each other
@@ -54,10 +57,16 @@ pub enum Command {
     },
     /// The virtual lab: a real Xen host with three guests under QEMU, in virtual time.
     #[command(
-        subcommand,
-        after_help = "Example: vifbench lab up && vifbench lab ssh u1"
+        after_help = "Examples:\n  vifbench lab up && vifbench lab ssh u1\n  vifbench lab up --kernel 6.12 --xen 4.20"
     )]
-    Lab(LabCommand),
+    Lab {
+        /// What it does.
+        #[command(subcommand)]
+        command: LabCommand,
+        /// Which of the labs.
+        #[command(flatten)]
+        versions: VersionArgs,
+    },
     /// Scenarios: list the library, show or check one.
     #[command(
         subcommand,
@@ -66,9 +75,14 @@ pub enum Command {
     Scenario(ScenarioCommand),
     /// Run a scenario and write its report.
     #[command(
-        after_help = "Examples:\n  vifbench run quickstart\n  vifbench run my.yaml --lab lab.yaml --blocks 10 --seed 7"
+        after_help = "Examples:\n  vifbench run quickstart\n  vifbench run my.yaml --lab lab.yaml --blocks 10 --seed 7\n  vifbench run quickstart --kernel 6.12 --xen 4.20"
     )]
     Run(RunArgs),
+    /// A scenario over kernels and hypervisors: one table and one figure of all of them.
+    #[command(
+        after_help = "Examples:\n  vifbench matrix quickstart                              every kernel on every Xen\n  vifbench matrix aggregation --kernel 6.1 --kernel 6.12 --xen 4.17 --seeds 10 --jobs 2\nSee docs/matrix.md."
+    )]
+    Matrix(MatrixArgs),
     /// Ask the model instead of a lab: the same scenarios and reports, marked as simulated.
     #[command(
         after_help = "Examples:\n  vifbench simulate paper-theory\n  vifbench simulate bursts --pareto\n  vifbench simulate my.yaml --seed 7 --format json --no-report"
@@ -272,6 +286,45 @@ pub struct BenchArgs {
     pub keep: Option<PathBuf>,
 }
 
+/// Of which Debian suites the virtual lab is made: another combination is another lab, which stands beside the usual one.
+#[derive(Debug, Clone, clap::Args)]
+pub struct VersionArgs {
+    /// The virtual lab's kernel, in dom0 and all guests; 6.1 without it.
+    #[arg(long, value_name = "LINE", global = true, value_parser = PossibleValuesParser::new(Combination::kernels()))]
+    pub kernel: Option<String>,
+    /// The virtual lab's hypervisor; 4.17 without it.
+    #[arg(long, value_name = "VERSION", global = true, value_parser = PossibleValuesParser::new(Combination::xens()))]
+    pub xen: Option<String>,
+}
+
+/// `vifbench matrix ...`
+#[derive(Debug, clap::Args)]
+pub struct MatrixArgs {
+    /// Library name or file of a sealed scenario.
+    pub scenario: String,
+    /// Only these kernels; all that there are without any.
+    #[arg(long, value_name = "LINE", value_parser = PossibleValuesParser::new(Combination::kernels()))]
+    pub kernel: Vec<String>,
+    /// Only these hypervisors.
+    #[arg(long, value_name = "VERSION", value_parser = PossibleValuesParser::new(Combination::xens()))]
+    pub xen: Vec<String>,
+    /// Only these variants of the scenario.
+    #[arg(long, value_name = "NAME")]
+    pub variant: Vec<String>,
+    /// The matrix is kept in a folder of this one.
+    #[arg(long, default_value = "results")]
+    pub out: PathBuf,
+    /// Orders the blocks and spaces the packets, the same for every combination.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// So many blocks, each with packets of its own, instead of the scenario's `blocks`.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub seeds: Option<u32>,
+    /// So many combinations at a time, each in a lab of its own, which keeps a processor busy and takes 3 GiB.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub jobs: u32,
+}
+
 /// `vifbench lab ...`
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
@@ -378,6 +431,12 @@ pub struct RunArgs {
     /// The lab file; the virtual lab without it.
     #[arg(long, value_name = "LAB.yaml")]
     pub lab: Option<PathBuf>,
+    /// Which virtual lab, where it is one.
+    #[command(flatten)]
+    pub versions: VersionArgs,
+    /// Only these variants of the scenario.
+    #[arg(long, value_name = "NAME")]
+    pub variant: Vec<String>,
     /// Where runs are kept.
     #[arg(long, default_value = "results")]
     pub out: PathBuf,
@@ -407,6 +466,13 @@ pub struct RunArgs {
     /// Leave the virtual lab up, so that the next run need not restore it.
     #[arg(long)]
     pub keep_lab: bool,
+}
+
+impl VersionArgs {
+    /// What they ask for.
+    pub fn combination(&self) -> Result<Combination, LabError> {
+        Combination::new(self.kernel.as_deref(), self.xen.as_deref())
+    }
 }
 
 impl RunArgs {

@@ -46,11 +46,20 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     // For as long as the process: a boot that Ctrl-C left behind may still talk.
     let progress: &'static dyn Progress = Box::leak(progress::for_stderr());
     match &cli.command {
-        Command::Lab(LabCommand::Verify(args)) => {
-            let cancel = interrupt::install()?;
-            commands::verify::run(args, format, progress, &cancel)
+        Command::Lab { command, versions } => {
+            let name = commands::run::lab_name(versions)?;
+            match command {
+                LabCommand::Verify(args) => {
+                    let cancel = interrupt::install()?;
+                    commands::verify::run(args, &name, format, progress, &cancel)
+                }
+                command => commands::lab::run(command, &name, format, progress),
+            }
         }
-        Command::Lab(command) => commands::lab::run(command, format, progress),
+        Command::Matrix(args) => {
+            let cancel = interrupt::install()?;
+            commands::matrix::run(args, format, progress, &cancel)
+        }
         Command::Scenario(command) => commands::scenario::run(command, format),
         Command::Run(args) => {
             let cancel = interrupt::install()?;

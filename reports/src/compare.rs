@@ -385,6 +385,10 @@ pub struct Measured {
     pub to: String,
     /// Stable name of the number.
     pub metric: &'static str,
+    /// Its name for a person.
+    pub name: &'static str,
+    /// Its definition.
+    pub definition: &'static str,
     /// Its unit.
     pub unit: Unit,
     /// One value a trial, in the order of the plan.
@@ -413,6 +417,8 @@ pub fn measured(trials: &[TrialSummary]) -> Vec<Measured> {
                         rate: trial.rate,
                         to: row.to.clone(),
                         metric: metric.id,
+                        name: metric.name,
+                        definition: metric.definition,
                         unit: metric.unit,
                         values: vec![value],
                     }),

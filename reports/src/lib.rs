@@ -20,6 +20,7 @@ pub mod held_requests;
 pub mod history;
 pub mod instructions;
 mod latex;
+pub mod matrix;
 pub mod metrics;
 pub mod noise;
 pub mod packets;

@@ -461,7 +461,7 @@ pub fn marks(run: &RunRecord) -> Vec<String> {
 }
 
 /// Columns padded to their widest cell; the first three to the left, numbers to the right.
-fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+pub(crate) fn aligned(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();

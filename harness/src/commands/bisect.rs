@@ -51,7 +51,8 @@ pub fn run(
     }
     let folder = args.series.clone().unwrap_or_else(patches::folder);
     let builder = ModuleBuilder::new(folder, default_cache_dir());
-    let (lab, virtual_lab, was_up) = run_command::bring_up(None, progress, cancel)?;
+    let (lab, virtual_lab, was_up) =
+        run_command::bring_up(None, &run_command::virtual_lab(), progress, cancel)?;
     scenario::fits(&asked, &lab)?;
     let Some(up) = &virtual_lab else {
         return Err(Failure::Usage(

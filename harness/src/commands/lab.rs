@@ -8,29 +8,33 @@ use vifbench_provisioning::lab::{UpOptions, VirtualLab};
 use vifbench_scenarios::lab::{HostName, HostSpec};
 use vifbench_scenarios::progress::Progress;
 
-use super::run::virtual_lab;
 use crate::cli::{Format, LabCommand};
 use crate::error::Failure;
 use crate::exit::Exit;
 
 /// Carries out the command.
-pub fn run(command: &LabCommand, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
+pub fn run(
+    command: &LabCommand,
+    name: &str,
+    format: Format,
+    progress: &dyn Progress,
+) -> Result<Exit, Failure> {
     match command {
-        LabCommand::Up { cold, images } => up(*cold, images.clone(), format, progress),
+        LabCommand::Up { cold, images } => up(*cold, images.clone(), name, format, progress),
         LabCommand::Down => {
-            VirtualLab::take_down(&virtual_lab())?;
+            VirtualLab::take_down(name)?;
             match format {
                 Format::Text => println!("the virtual lab is down"),
-                Format::Json => println!("{}", json!({"lab": virtual_lab(), "machine": "gone"})),
+                Format::Json => println!("{}", json!({"lab": name, "machine": "gone"})),
             }
             Ok(Exit::Pass)
         }
-        LabCommand::Status => status(format),
+        LabCommand::Status => status(name, format),
         // It needs Ctrl-C: main hands it to `verify`.
         LabCommand::Verify(_) => Err(Failure::Usage("verify is a command of its own".to_owned())),
-        LabCommand::Ssh { host, command } => ssh(host, command),
+        LabCommand::Ssh { host, command } => ssh(name, host, command),
         LabCommand::Console { host, lines } => {
-            let lab = attached()?;
+            let lab = attached(name)?;
             known(&lab, host)?;
             let tail = lab.console_tail(host, *lines)?;
             match format {
@@ -49,13 +53,14 @@ pub fn run(command: &LabCommand, format: Format, progress: &dyn Progress) -> Res
 fn up(
     cold: bool,
     images: Option<PathBuf>,
+    name: &str,
     format: Format,
     progress: &dyn Progress,
 ) -> Result<Exit, Failure> {
     let options = UpOptions {
         fresh: cold,
         images,
-        ..UpOptions::named(&virtual_lab())
+        ..UpOptions::named(name)
     };
     let lab = VirtualLab::up(&options, progress)?;
     let times = lab.times()?;
@@ -76,20 +81,20 @@ fn up(
         Format::Json => {
             println!(
                 "{}",
-                json!({"lab": virtual_lab(), "lab_file": lab.lab_file(), "times": times})
+                json!({"lab": name, "lab_file": lab.lab_file(), "times": times})
             );
         }
     }
     Ok(Exit::Pass)
 }
 
-fn status(format: Format) -> Result<Exit, Failure> {
-    let status = VirtualLab::attach(&virtual_lab())?
+fn status(name: &str, format: Format) -> Result<Exit, Failure> {
+    let status = VirtualLab::attach(name)?
         .map(|lab| lab.status())
         .transpose()?;
     match (format, status) {
         (Format::Text, None) => println!("the virtual lab is down; `vifbench lab up` starts it"),
-        (Format::Json, None) => println!("{}", json!({"name": virtual_lab(), "machine": "gone"})),
+        (Format::Json, None) => println!("{}", json!({"name": name, "machine": "gone"})),
         (Format::Json, Some(status)) => println!("{}", json!(status)),
         (Format::Text, Some(status)) => {
             println!(
@@ -117,9 +122,11 @@ fn status(format: Format) -> Result<Exit, Failure> {
 }
 
 /// The lab that runs, or what to do about it.
-pub fn attached() -> Result<VirtualLab, Failure> {
-    VirtualLab::attach(&virtual_lab())?.ok_or_else(|| {
-        Failure::Usage("the virtual lab is down; `vifbench lab up` starts it".to_owned())
+pub fn attached(name: &str) -> Result<VirtualLab, Failure> {
+    VirtualLab::attach(name)?.ok_or_else(|| {
+        Failure::Usage(format!(
+            "the virtual lab {name} is down; `vifbench lab up` starts it"
+        ))
     })
 }
 
@@ -157,8 +164,8 @@ fn known_hosts(lab: &VirtualLab) -> Result<PathBuf, Failure> {
 }
 
 /// Becomes the system's `ssh`, inside the lab's namespace and with the lab's keys only.
-fn ssh(host: &str, command: &[String]) -> Result<Exit, Failure> {
-    let lab = attached()?;
+fn ssh(name: &str, host: &str, command: &[String]) -> Result<Exit, Failure> {
+    let lab = attached(name)?;
     let spec = known(&lab, host)?;
     let known_hosts = known_hosts(&lab)?;
     let error = std::process::Command::new("ip")

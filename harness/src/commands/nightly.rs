@@ -3,14 +3,13 @@
 
 mod room;
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde_json::Value;
 use vifbench_provisioning::wait::Cancel;
 use vifbench_reports::history::{self, History};
 use vifbench_scenarios::lab::Lab;
@@ -18,17 +17,13 @@ use vifbench_scenarios::night::{Night, NightRun};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::units::Span;
 
+use super::child::{self, Worst};
 use super::scenario;
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::run::traffic::Replays;
 use crate::store::write_json;
-
-/// How long a run may take to restore its lab after it was told to end.
-const GRACE: Duration = Duration::from_secs(300);
-/// How often a running process is looked at.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// What became of one run of the night.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -191,12 +186,12 @@ fn attempts(
     let mut last = None;
     while ended.attempts <= run.retries && clock.left() >= at_most && !cancel.is_cancelled() {
         ended.attempts += 1;
-        let (exit, verdict, reason, report) = attempt(run, out, at_most, began, cancel)?;
-        (ended.verdict, ended.reason, ended.report) = (verdict, reason, report);
+        let done = attempt(run, out, at_most, began, cancel)?;
+        (ended.verdict, ended.reason, ended.report) = (done.verdict, done.reason, done.report);
         ended.minutes = started.elapsed().as_secs_f64() / 60.0;
-        last = Some(exit);
+        last = Some(done.exit);
         // What the lab did wrong may go right; what the patch or the file did wrong will not.
-        if exit != Exit::Infra {
+        if done.exit != Exit::Infra {
             break;
         }
     }
@@ -213,108 +208,24 @@ fn attempt(
     at_most: Duration,
     began: jiff::Timestamp,
     cancel: &Cancel,
-) -> Result<(Exit, String, String, Option<PathBuf>), Failure> {
-    let program =
-        std::env::current_exe().map_err(Failure::io("find the path of", Path::new("vifbench")))?;
-    let answer = out.join("nights.answer.part");
-    let errors = out.join("nights.errors.part");
-    let mut command = Command::new(program);
+) -> Result<child::Ended, Failure> {
     // One seed a day: each night has packets of its own, and a retry has the same.
     let seed = run
         .seed
         .unwrap_or_else(|| began.as_second() as u64 / 86_400);
-    command
-        .args(["--format", "json", "run", &run.scenario, "--out"])
-        .arg(out)
-        .args(["--seed", &seed.to_string()]);
+    let mut arguments: Vec<OsString> = vec!["run".into(), run.scenario.as_str().into()];
+    arguments.extend(["--out".into(), out.into()]);
+    arguments.extend(["--seed".into(), seed.to_string().into()]);
     if let Some(lab) = &run.lab {
-        command.arg("--lab").arg(lab);
+        arguments.extend(["--lab".into(), lab.into()]);
     }
     if let Some(blocks) = run.blocks {
-        command.args(["--blocks", &blocks.to_string()]);
+        arguments.extend(["--blocks".into(), blocks.to_string().into()]);
     }
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(File::create(&answer).map_err(Failure::io("create", &answer))?)
-        .stderr(File::create(&errors).map_err(Failure::io("create", &errors))?)
-        .spawn()
-        .map_err(Failure::io("start", Path::new("vifbench")))?;
-    let started = Instant::now();
-    let mut told_to_end: Option<Instant> = None;
-    let status: Option<ExitStatus> = loop {
-        if let Some(status) = child
-            .try_wait()
-            .map_err(Failure::io("wait for", Path::new("vifbench")))?
-        {
-            break Some(status);
-        }
-        match told_to_end {
-            // As Ctrl-C does: the hosts are restored, and finished trials stay.
-            None if started.elapsed() >= at_most || cancel.is_cancelled() => {
-                told_to_end = Some(Instant::now());
-                interrupt(&child)?;
-            }
-            Some(since) if since.elapsed() >= GRACE => {
-                child
-                    .kill()
-                    .map_err(Failure::io("end", Path::new("vifbench")))?;
-                child
-                    .wait()
-                    .map_err(Failure::io("wait for", Path::new("vifbench")))?;
-                break None;
-            }
-            _ => std::thread::sleep(LOOK),
-        }
-    };
-    let text = fs::read_to_string(&answer).map_err(Failure::io("read", &answer))?;
-    let said = fs::read_to_string(&errors).map_err(Failure::io("read", &errors))?;
-    for part in [&answer, &errors] {
-        fs::remove_file(part).map_err(Failure::io("remove", part))?;
-    }
-    let value: Value = serde_json::from_str(&text).unwrap_or_default();
-    let report = value["report"].as_str().map(PathBuf::from);
-    if told_to_end.is_some() && !cancel.is_cancelled() {
-        let end = if status.is_some() {
-            "was ended"
-        } else {
-            "did not end and was killed"
-        };
-        let reason = format!(
-            "it took longer than {} and {end}; finished trials are kept",
-            run.at_most
-        );
-        return Ok((Exit::Infra, "INFRA".to_owned(), reason, report));
-    }
-    let exit = status
-        .and_then(|s| s.code())
-        .and_then(Exit::of_code)
-        .unwrap_or(Exit::Internal);
-    let verdict = match value["summary"]["verdict"].as_str() {
-        Some(verdict) => verdict.to_owned(),
-        None => exit.word().to_owned(),
-    };
-    let reason = match value["summary"]["reason"].as_str() {
-        Some(reason) => reason.to_owned(),
-        // No report: the last thing that was said.
-        None => said
-            .lines()
-            .rev()
-            .find_map(|line| line.strip_prefix("error: "))
-            .unwrap_or("it ended without a report and without a reason")
-            .to_owned(),
-    };
-    Ok((exit, verdict, reason, report))
-}
-
-fn interrupt(child: &std::process::Child) -> Result<(), Failure> {
-    let pid = rustix::process::Pid::from_child(child);
-    match rustix::process::kill_process(pid, rustix::process::Signal::INT) {
-        // It has ended by itself in between.
-        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(error) => Err(Failure::io("interrupt", Path::new("vifbench"))(
-            error.into(),
-        )),
-    }
+    let log = out.join("nights.errors.part");
+    let ended = child::run(&arguments, &log, Some(at_most), cancel)?;
+    fs::remove_file(&log).map_err(Failure::io("remove", &log))?;
+    Ok(ended)
 }
 
 /// Makes room as the night says. False when there is none even so.
@@ -403,35 +314,6 @@ impl Told {
     }
 }
 
-/// The exit code that a night ends with: of the worst of its runs.
-#[derive(Default)]
-struct Worst(Option<Exit>);
-
-impl Worst {
-    /// From the least to the worst. A night whose lab failed is no news of the patch, so a regression outweighs that.
-    const ORDER: [Exit; 8] = [
-        Exit::Pass,
-        Exit::Inconclusive,
-        Exit::Infra,
-        Exit::Usage,
-        Exit::Internal,
-        Exit::Setup,
-        Exit::Regression,
-        Exit::DutCrash,
-    ];
-
-    fn take(&mut self, exit: Exit) {
-        let rank = |exit: Exit| Self::ORDER.iter().position(|o| *o == exit);
-        if self.0.is_none_or(|worst| rank(exit) > rank(worst)) {
-            self.0 = Some(exit);
-        }
-    }
-
-    fn exit(&self) -> Exit {
-        self.0.unwrap_or(Exit::Pass)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -464,15 +346,5 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.matches("2.0 min").count(), 3);
-    }
-
-    #[test]
-    fn a_regression_outweighs_a_failed_lab() {
-        let mut worst = Worst::default();
-        assert_eq!(worst.exit(), Exit::Pass);
-        for exit in [Exit::Infra, Exit::Regression, Exit::Pass, Exit::Infra] {
-            worst.take(exit);
-        }
-        assert_eq!(worst.exit(), Exit::Regression);
     }
 }

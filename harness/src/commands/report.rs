@@ -4,12 +4,14 @@ use std::path::Path;
 
 use serde_json::json;
 use vifbench_reports::history;
+use vifbench_reports::matrix::FILE;
 use vifbench_reports::report::{Rendered, render};
 use vifbench_reports::rundir::RunDir;
 use vifbench_reports::verdict::Verdict;
 use vifbench_scenarios::acknowledged::Acknowledgements;
 use vifbench_scenarios::progress::Progress;
 
+use super::matrix;
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -37,6 +39,16 @@ pub fn run(
     format: Format,
     progress: &dyn Progress,
 ) -> Result<Exit, Failure> {
+    if run.join(FILE).is_file() {
+        if acknowledged.is_some() {
+            return Err(Failure::Usage(format!(
+                "{} is a matrix: give --acknowledged to its runs",
+                run.display()
+            )));
+        }
+        matrix::report(run, format, progress)?;
+        return Ok(Exit::Pass);
+    }
     if let Some(file) = acknowledged {
         // Faults are told with the file's own name, before it is copied.
         Acknowledgements::load(file)?;

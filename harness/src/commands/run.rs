@@ -4,17 +4,17 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use vifbench_provisioning::lab::{UpOptions, VirtualLab};
+use vifbench_provisioning::lab::{Combination, UpOptions, VirtualLab};
 use vifbench_provisioning::lease::LabLock;
 use vifbench_provisioning::state;
 use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::lab::Lab;
 use vifbench_scenarios::plan::Plan;
 use vifbench_scenarios::progress::Progress;
-use vifbench_scenarios::scenario::Mode;
+use vifbench_scenarios::scenario::{Mode, Scenario};
 
 use super::{report, scenario};
-use crate::cli::{Format, RunArgs};
+use crate::cli::{Format, RunArgs, VersionArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::run::bench::{Bench, Repeat};
@@ -25,6 +25,11 @@ use crate::store::RunDir;
 /// side by side.
 pub fn virtual_lab() -> String {
     std::env::var("VIFBENCH_LAB_NAME").unwrap_or_else(|_| "virtual".to_owned())
+}
+
+/// The name of the virtual lab with these versions.
+pub fn lab_name(versions: &VersionArgs) -> Result<String, Failure> {
+    Ok(versions.combination()?.lab_name(&virtual_lab()))
 }
 
 /// Carries out the command.
@@ -41,6 +46,7 @@ pub fn run(
         // Of a search, blocks are the trials of each load, which are planned as it goes on.
         asked.blocks = args.blocks.unwrap_or(asked.blocks);
     }
+    only(&mut asked, &args.variant)?;
     asked.layouts = args.layouts.unwrap_or(asked.layouts);
     if asked.layouts > 1 && (asked.mode != Mode::Sealed || args.lab.is_some()) {
         return Err(Failure::Usage(
@@ -63,12 +69,19 @@ pub fn run(
                 .to_owned(),
         ));
     }
+    if args.lab.is_some() && (args.versions.kernel.is_some() || args.versions.xen.is_some()) {
+        return Err(Failure::Usage(
+            "--kernel and --xen choose a virtual lab; the machines of --lab have what they have: leave one out"
+                .to_owned(),
+        ));
+    }
     let given = args.lab.as_deref().map(Lab::load).transpose()?;
     if let Some(lab) = &given {
         scenario::fits(&asked, lab)?;
     }
     let plan = Plan::new(&asked, args.seed, args.seeds.or(args.blocks));
-    let (lab, virtual_lab, was_up) = bring_up(given, progress, cancel)?;
+    let name = lab_name(&args.versions)?;
+    let (lab, virtual_lab, was_up) = bring_up(given, &name, progress, cancel)?;
     let result = scenario::fits(&asked, &lab)
         .and_then(|()| Ok(RunDir::create(&args.out, asked, lab.clone(), plan)?))
         .and_then(|run| {
@@ -90,23 +103,39 @@ pub fn run(
     go_on(&mut run, lab, virtual_lab, end, format, progress, cancel)
 }
 
-/// The lab of a file, or the virtual lab, up. The flag says whether it was up already.
+/// Leaves only the variants of these names, where there are any names.
+pub fn only(asked: &mut Scenario, names: &[String]) -> Result<(), Failure> {
+    let known: Vec<&str> = asked.variants.iter().map(|v| v.name.as_str()).collect();
+    if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(Failure::Usage(format!(
+            "{} has no variant `{name}`; it has {}",
+            asked.name,
+            known.join(", ")
+        )));
+    }
+    if !names.is_empty() {
+        asked.variants.retain(|v| names.contains(&v.name));
+    }
+    Ok(())
+}
+
+/// The lab of a file, or the virtual lab of that name, up. The flag says whether it was up already.
 pub fn bring_up(
     given: Option<Lab>,
+    name: &str,
     progress: &'static dyn Progress,
     cancel: &Cancel,
 ) -> Result<(Lab, Option<VirtualLab>, bool), Failure> {
     if let Some(lab) = given {
         return Ok((lab, None, true));
     }
-    let name = virtual_lab();
-    if let Some(lab) = VirtualLab::attach(&name)? {
+    if let Some(lab) = VirtualLab::attach(name)? {
         lab.check_unchanged()?;
         return Ok((lab.lab().clone(), Some(lab), true));
     }
     // A boot takes a minute and knows nothing of Ctrl-C: it is left behind with its machine gone.
     let (tell, told) = mpsc::channel();
-    let options = UpOptions::named(&name);
+    let options = UpOptions::named(name);
     std::thread::spawn(move || {
         // Nobody listens any more after an interruption.
         drop(tell.send(VirtualLab::up(&options, progress)));
@@ -118,7 +147,7 @@ pub fn bring_up(
                 return Ok((lab.lab().clone(), Some(lab), false));
             }
             Err(mpsc::RecvTimeoutError::Timeout) if cancel.is_cancelled() => {
-                VirtualLab::abandon(&name)?;
+                VirtualLab::abandon(name)?;
                 return Err(Failure::Interrupted);
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -188,8 +217,9 @@ pub fn resume(
     let mut run = RunDir::open(path)?;
     let lab = run.record().lab.clone();
     // A virtual lab has new keys after its images were built anew: what is up now counts, not what was.
+    let name = Combination::of_lab(&lab.name).0.lab_name(&virtual_lab());
     let given = if lab.is_virtual { None } else { Some(lab) };
-    let (lab, virtual_lab, was_up) = bring_up(given, progress, cancel)?;
+    let (lab, virtual_lab, was_up) = bring_up(given, &name, progress, cancel)?;
     let end = End {
         keep_lab: was_up,
         repeat: Repeat::Never,

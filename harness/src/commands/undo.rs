@@ -27,7 +27,7 @@ pub fn run(
     let lab = if let Some(path) = lab {
         Lab::load(path)?
     } else {
-        let lab = super::lab::attached()?;
+        let lab = super::lab::attached(&super::run::virtual_lab())?;
         reopen(&lab)?;
         lab.lab().clone()
     };

@@ -63,6 +63,7 @@ struct Asked {
 /// Carries out the command.
 pub fn run(
     args: &VerifyArgs,
+    name: &str,
     format: Format,
     progress: &'static dyn Progress,
     cancel: &Cancel,
@@ -89,7 +90,7 @@ pub fn run(
     for one in &told {
         one.print(format);
     }
-    let (lab, virtual_lab, was_up) = run::bring_up(None, progress, cancel)?;
+    let (lab, virtual_lab, was_up) = run::bring_up(None, name, progress, cancel)?;
     for one in &asked {
         scenario::fits(&one.scenario, &lab)?;
     }

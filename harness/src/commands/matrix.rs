@@ -1,0 +1,230 @@
+//! `vifbench matrix`: a scenario over kernels and hypervisors, each combination in a virtual lab of its own.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde_json::json;
+use vifbench_provisioning::lab::Combination;
+use vifbench_provisioning::modules::series::SeriesError;
+use vifbench_provisioning::wait::Cancel;
+use vifbench_reports::matrix::{self, Cell, FILE, LeftOut, MatrixRecord};
+use vifbench_reports::store::FORMAT;
+use vifbench_scenarios::progress::{Progress, Task};
+use vifbench_scenarios::scenario::{Mode, Scenario};
+
+use super::child::{self, Worst};
+use super::{patches, run, scenario};
+use crate::cli::{Format, MatrixArgs};
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::run::traffic::Replays;
+use crate::store::write_json;
+
+/// Carries out the command.
+pub fn run(
+    args: &MatrixArgs,
+    format: Format,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<Exit, Failure> {
+    // Whatever is wrong with the scenario is told before anything is built.
+    let mut asked = scenario::find(&args.scenario)?.each_hold();
+    run::only(&mut asked, &args.variant)?;
+    Replays::read(&asked, &scenario::folder_of(&args.scenario))?;
+    if asked.mode != Mode::Sealed {
+        return Err(Failure::Usage(format!(
+            "{} has `mode: open`: the labs of a matrix are held against each other in virtual time, in sealed trials",
+            asked.name
+        )));
+    }
+    let reasons = asked.only_simulated();
+    if !reasons.is_empty() {
+        return Err(Failure::OnlySimulated {
+            scenario: args.scenario.clone(),
+            reasons,
+        });
+    }
+    let combinations = combinations(args)?;
+    let began = jiff::Timestamp::now();
+    let name = format!("{}-matrix-{}", began.strftime("%Y%m%d-%H%M%S"), asked.name);
+    let folder = args.out.join(&name);
+    fs::create_dir_all(&args.out).map_err(Failure::io("create the folder", &args.out))?;
+    fs::create_dir(&folder).map_err(Failure::io("create the folder", &folder))?;
+
+    let task = Mutex::new(progress.start("matrix", Some(combinations.len() as u64)));
+    let done = side_by_side(args, &asked, &combinations, &folder, &task, cancel)?;
+    let task = task.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut worst = Worst::default();
+    let mut cells = Vec::new();
+    for (cell, exit) in done {
+        worst.take(exit);
+        cells.push(cell);
+    }
+    task.finish(&format!("{} combinations", cells.len()));
+    let record = MatrixRecord {
+        format: FORMAT,
+        matrix: name,
+        vifbench: env!("CARGO_PKG_VERSION").to_owned(),
+        scenario: asked.name,
+        about: asked.about,
+        began: began.to_string(),
+        cells,
+    };
+    write_json(&folder.join(FILE), &record)?;
+    if cancel.is_cancelled() {
+        return Err(Failure::Interrupted);
+    }
+    report(&folder, format, progress)?;
+    Ok(worst.exit())
+}
+
+/// Makes the page of a matrix, and prints its table.
+pub fn report(folder: &Path, format: Format, progress: &dyn Progress) -> Result<(), Failure> {
+    let rendered = matrix::render(folder, progress)?;
+    match format {
+        Format::Text => {
+            print!("{}", rendered.matrix.to_text());
+            println!("report: {}", rendered.index.display());
+        }
+        Format::Json => println!(
+            "{}",
+            json!({"matrix": rendered.matrix.record, "report": rendered.index})
+        ),
+    }
+    Ok(())
+}
+
+/// Every kernel on every hypervisor that was asked for; the usual ones first.
+fn combinations(args: &MatrixArgs) -> Result<Vec<Combination>, Failure> {
+    let wanted = |version: &&str, asked: &[String]| {
+        asked.is_empty() || asked.iter().any(|one| one == version)
+    };
+    let mut all = Vec::new();
+    for kernel in Combination::kernels() {
+        for xen in Combination::xens() {
+            if wanted(&kernel, &args.kernel) && wanted(&xen, &args.xen) {
+                all.push(Combination::new(Some(kernel), Some(xen))?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Runs all combinations, so many at a time as were asked for. In the order in which they were given.
+fn side_by_side(
+    args: &MatrixArgs,
+    asked: &Scenario,
+    combinations: &[Combination],
+    folder: &Path,
+    task: &Mutex<Box<dyn Task>>,
+    cancel: &Cancel,
+) -> Result<Vec<(Cell, Exit)>, Failure> {
+    let waiting: Mutex<VecDeque<(usize, &Combination)>> =
+        Mutex::new(combinations.iter().enumerate().collect());
+    let done: Mutex<Vec<(usize, Result<(Cell, Exit), Failure>)>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..args.jobs {
+            scope.spawn(|| {
+                loop {
+                    let next = lock(&waiting).pop_front();
+                    let Some((n, combination)) = next else { break };
+                    lock(task).message(&combination.to_string());
+                    let cell = run_one(args, asked, combination, folder, cancel);
+                    let mut done = lock(&done);
+                    done.push((n, cell));
+                    lock(task).set(done.len() as u64);
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(n, _)| *n);
+    done.into_iter().map(|(_, cell)| cell).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One combination, in a process of its own.
+fn run_one(
+    args: &MatrixArgs,
+    asked: &Scenario,
+    combination: &Combination,
+    folder: &Path,
+    cancel: &Cancel,
+) -> Result<(Cell, Exit), Failure> {
+    let began = Instant::now();
+    let mut cell = Cell {
+        kernel: combination.kernel().to_owned(),
+        xen: combination.xen().to_owned(),
+        verdict: "NOT BEGUN".to_owned(),
+        reason: "the matrix was interrupted".to_owned(),
+        run: None,
+        left_out: left_out(asked, combination.kernel()),
+        minutes: 0.0,
+    };
+    if cancel.is_cancelled() {
+        return Ok((cell, Exit::Interrupted));
+    }
+    let mut arguments: Vec<OsString> = vec!["run".into(), args.scenario.as_str().into()];
+    arguments.extend(["--out".into(), folder.into()]);
+    arguments.extend(["--seed".into(), args.seed.to_string().into()]);
+    arguments.extend(["--kernel".into(), combination.kernel().into()]);
+    arguments.extend(["--xen".into(), combination.xen().into()]);
+    if let Some(seeds) = args.seeds {
+        arguments.extend(["--seeds".into(), seeds.to_string().into()]);
+    }
+    let built = |name: &str| cell.left_out.iter().all(|out| out.variant != name);
+    let variants: Vec<&str> = asked.variants.iter().map(|v| v.name.as_str()).collect();
+    let built: Vec<&str> = variants.into_iter().filter(|name| built(name)).collect();
+    if built.is_empty() {
+        cell.verdict = Exit::Setup.word().to_owned();
+        cell.reason = "none of the variants can be built for this kernel".to_owned();
+        return Ok((cell, Exit::Setup));
+    }
+    for variant in built {
+        arguments.extend(["--variant".into(), variant.into()]);
+    }
+    let log = folder.join(combination.lab_name("log") + ".txt");
+    let ended = child::run(&arguments, &log, None, cancel)?;
+    cell.verdict = ended.verdict;
+    cell.reason = ended.reason;
+    cell.run = ended.report.as_deref().and_then(run_of);
+    cell.minutes = began.elapsed().as_secs_f64() / 60.0;
+    Ok((cell, ended.exit))
+}
+
+/// The folder of a run whose page this is: `RUN/report/index.html`.
+fn run_of(report: &Path) -> Option<String> {
+    let run = report.parent()?.parent()?.file_name()?;
+    Some(run.to_string_lossy().into_owned())
+}
+
+/// Variants that have no patches for this kernel. What else keeps modules from being built, the run tells.
+fn left_out(asked: &Scenario, line: &str) -> Vec<LeftOut> {
+    let builder = patches::builder();
+    let series = builder.series(line);
+    let mut out = Vec::new();
+    for variant in &asked.variants {
+        let Some(name) = variant.patches.series() else {
+            continue;
+        };
+        let why = match &series {
+            Ok(series) => series.variant(name).err().map(|error| error.to_string()),
+            Err(SeriesError::NoSeries { line, .. }) => {
+                Some(format!("there are no patches for Linux {line}"))
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        out.extend(why.map(|reason| LeftOut {
+            variant: variant.name.clone(),
+            reason,
+        }));
+    }
+    out
+}
