@@ -57,7 +57,7 @@ pub enum Command {
     },
     /// The virtual lab: a real Xen host with three guests under QEMU, in virtual time.
     #[command(
-        after_help = "Examples:\n  vifbench lab up && vifbench lab ssh u1\n  vifbench lab up --kernel 6.12 --xen 4.20"
+        after_help = "Examples:\n  vifbench lab up && vifbench lab ssh u1\n  vifbench lab --kernel 6.12 --xen 4.20 up"
     )]
     Lab {
         /// What it does.

@@ -24,6 +24,9 @@ use crate::exit::Exit;
 use crate::run::traffic::Replays;
 use crate::store::write_json;
 
+/// What became of a combination, unless its process could not even be watched.
+type Done = Result<(Cell, Exit), Failure>;
+
 /// Carries out the command.
 pub fn run(
     args: &MatrixArgs,
@@ -125,7 +128,7 @@ fn side_by_side(
 ) -> Result<Vec<(Cell, Exit)>, Failure> {
     let waiting: Mutex<VecDeque<(usize, &Combination)>> =
         Mutex::new(combinations.iter().enumerate().collect());
-    let done: Mutex<Vec<(usize, Result<(Cell, Exit), Failure>)>> = Mutex::default();
+    let done: Mutex<Vec<(usize, Done)>> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..args.jobs {
             scope.spawn(|| {
@@ -157,7 +160,7 @@ fn run_one(
     combination: &Combination,
     folder: &Path,
     cancel: &Cancel,
-) -> Result<(Cell, Exit), Failure> {
+) -> Done {
     let began = Instant::now();
     let mut cell = Cell {
         kernel: combination.kernel().to_owned(),
@@ -183,8 +186,11 @@ fn run_one(
     let variants: Vec<&str> = asked.variants.iter().map(|v| v.name.as_str()).collect();
     let built: Vec<&str> = variants.into_iter().filter(|name| built(name)).collect();
     if built.is_empty() {
-        cell.verdict = Exit::Setup.word().to_owned();
-        cell.reason = "none of the variants can be built for this kernel".to_owned();
+        let cell = Cell {
+            verdict: Exit::Setup.word().to_owned(),
+            reason: "none of the variants can be built for this kernel".to_owned(),
+            ..cell
+        };
         return Ok((cell, Exit::Setup));
     }
     for variant in built {

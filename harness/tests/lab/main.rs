@@ -4,6 +4,7 @@
 mod bisect;
 mod faults;
 mod interruptions;
+mod matrix;
 mod nights;
 mod runs;
 mod support;

@@ -39,10 +39,10 @@ pub(super) fn figure(matrix: &Matrix) -> Option<Figure> {
     let mut caption =
         "Median over the trials, with the smallest and the largest where there are several. All flows together.".to_owned();
     if let Some(rate) = rate {
-        caption += &format!(" At {}.", rate_title(Some(rate)));
+        caption = format!("{caption} At {}.", rate_title(Some(rate)));
     }
     if all > VARIANTS {
-        caption += &format!(" The first {VARIANTS} of {all} variants.");
+        caption = format!("{caption} The first {VARIANTS} of {all} variants.");
     }
     if matrix
         .record
