@@ -95,11 +95,13 @@ pub enum Failure {
     },
     /// A sealed trial gave two different results.
     #[error(
-        "trial {trial} is not exact: it came out different from {against}, first in {what}; something from outside reached the lab, or the lab is not the one it is taken for"
+        "trial {trial}, of the variant {variant}, is not exact: it came out different from {against}, first in {what}; something from outside reached the lab (where only this variant is so: through its modules), or the lab is not the one it is taken for"
     )]
     NotExact {
         /// Which trial.
         trial: u32,
+        /// Its variant.
+        variant: String,
         /// Where the results differ first.
         what: String,
         /// What it was compared with.

@@ -31,6 +31,9 @@ impl CpuTimes for Toolstack {
     }
 }
 
+/// Who tells CPU times in no smaller steps than this is a command that is started each time.
+const COSTLY_NS: u64 = 10_000_000;
+
 /// Samples of one trial.
 pub struct Sampler {
     source: Option<Box<dyn CpuTimes>>,
@@ -67,7 +70,12 @@ impl Sampler {
     /// One that asks the toolstack of this dom0.
     pub fn of_this_host(every_ns: u64) -> Self {
         match Toolstack::open() {
-            Ok(toolstack) => Self::with_source(Box::new(toolstack), every_ns),
+            Ok(toolstack) => {
+                // `xl` takes dom0 longer than many packets do, and tells only tenths of a second: what happens meanwhile
+                // is not worth what it costs.
+                let costly = toolstack.resolution_ns() > COSTLY_NS;
+                Self::with_source(Box::new(toolstack), if costly { 0 } else { every_ns })
+            }
             Err(error) => Self {
                 failed: Some(why_not(&error)),
                 ..Self::none()

@@ -77,7 +77,6 @@ else
         for name in bookworm trixie; do echo "deb [signed-by=$keyring] $security $name-security main"; done
     )
     pins=$(printf 'Package: %s\nPin: release n=%s\nPin-Priority: %s\n\n' \
-        '*' '*' 100 \
         '*' "$suite" 900 \
         '*' "$suite-security" 900 \
         "$kernel_package" "$kernel_suite" 990 \
@@ -158,6 +157,12 @@ mmdebstrap --quiet --mode=root --variant=extract --skip=update,check/empty \
 
 kernel=$(basename "$tree"/lib/modules/*)
 xen=$(basename "$tree"/usr/lib/xen-*)
+if [ "$xen_row $kernel_row" != "$usual" ]; then
+    case $kernel-$xen in
+        "$kernel_line".*-xen-"$xen_version") ;;
+        *) fail "apt gave Linux $kernel and $xen, not Linux $kernel_line and Xen $xen_version: look at $apt_etc" ;;
+    esac
+fi
 
 # --- Kernel and hypervisor, unpacked -----------------------------------------------------------------
 

@@ -265,6 +265,7 @@ fn same(
         None => Ok(()),
         Some(what) => Err(Failure::NotExact {
             trial: plan.number,
+            variant: plan.variant.name.clone(),
             what,
             against: against.to_owned(),
         }),

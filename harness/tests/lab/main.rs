@@ -7,4 +7,5 @@ mod interruptions;
 mod matrix;
 mod nights;
 mod runs;
+mod sealing;
 mod support;

@@ -9,8 +9,14 @@
 /// The version of Xen whose `libxl.h` these bindings were made from, as in `4.17`.
 pub const VERSION: &str = env!("LIBXL_BINDINGS_VERSION");
 
-/// The file name of the only library that these bindings fit.
+/// The file name of the only library that these bindings fit as a whole.
 pub const SONAME: &str = env!("LIBXL_SONAME");
+
+/// Versions of Xen between which nothing differs that asking for domains takes: `libxl_dominfo`, `libxl_version_info`,
+/// `libxl_childproc_hooks`, `xentoollog_logger`, and the functions that take them. Compared header by header
+/// (`_libxl_types.h`, `libxl.h`, `libxl_event.h` and `xentoollog.h` of Debian's libxen-dev). Whatever makes or changes a domain takes types
+/// that do differ.
+pub const ALIKE_FOR_READING: [&str; 2] = ["4.17", "4.20"];
 
 #[allow(
     missing_docs,

@@ -39,6 +39,16 @@ pub enum Error {
         /// What runs.
         hypervisor: String,
     },
+    /// The library is of another version, which is alike only in what reading takes.
+    #[error(
+        "libxl is of Xen {library} and these bindings of {bindings}: domains can be asked for, not made or changed; use xl for that"
+    )]
+    ReadsOnly {
+        /// The library's version.
+        library: &'static str,
+        /// The bindings' version.
+        bindings: &'static str,
+    },
     /// Neither libxl nor xl can be used.
     #[error("no way to Xen's domains: libxl: {libxl}; xl: {xl}")]
     NoToolstack {

@@ -1,7 +1,8 @@
 //! Xen's domains: listing, CPU time, pinning, creating and destroying them.
 //!
 //! [`Toolstack::open`] uses libxl where the library on the host is the one that this program's bindings were made
-//! from, and where it fits the running hypervisor; else it uses the command `xl`, and says why.
+//! from, and where it fits the running hypervisor. Of some other versions it uses libxl for asking and the command `xl` for
+//! the rest; else `xl` alone, and says why.
 //!
 //! ```no_run
 //! use vifbench_libxl::{Domains, Toolstack};
@@ -61,6 +62,8 @@ pub trait Domains {
 pub enum Toolstack {
     /// The library.
     Libxl(Libxl),
+    /// The library of another version for asking, the command for making and changing.
+    Both(Libxl, XlTool),
     /// The command `xl`; it knows why the library is not used.
     XlTool(XlTool),
 }
@@ -73,7 +76,11 @@ impl Toolstack {
     pub fn open() -> Result<Self, Error> {
         privileged()?;
         let libxl = match Libxl::open() {
-            Ok(libxl) => return Ok(Self::Libxl(libxl)),
+            Ok(libxl) if libxl.is_whole() => return Ok(Self::Libxl(libxl)),
+            Ok(libxl) => {
+                let why = format!("libxl is of Xen {}", libxl.library_version());
+                return Ok(Self::Both(libxl, XlTool::open(why)?));
+            }
             Err(error) => error.to_string(),
         };
         tracing::warn!("using xl: {libxl}");
@@ -86,46 +93,56 @@ impl Toolstack {
         }
     }
 
-    /// `libxl 4.17`, or `xl (why not libxl)`.
+    /// `libxl 4.17`, `libxl 4.20 for asking, xl`, or `xl (why not libxl)`.
     pub fn describe(&self) -> String {
         match self {
-            Self::Libxl(_) => format!("libxl {}", libxl_sys::VERSION),
+            Self::Libxl(libxl) => format!("libxl {}", libxl.library_version()),
+            Self::Both(libxl, _) => format!("libxl {} for asking, xl", libxl.library_version()),
             Self::XlTool(xl) => format!("xl ({})", xl.reason()),
         }
     }
 
-    fn domains(&self) -> &dyn Domains {
+    /// Who is asked.
+    fn asked(&self) -> &dyn Domains {
+        match self {
+            Self::Libxl(libxl) | Self::Both(libxl, _) => libxl,
+            Self::XlTool(xl) => xl,
+        }
+    }
+
+    /// Who makes and changes.
+    fn changes(&self) -> &dyn Domains {
         match self {
             Self::Libxl(libxl) => libxl,
-            Self::XlTool(xl) => xl,
+            Self::Both(_, xl) | Self::XlTool(xl) => xl,
         }
     }
 }
 
 impl Domains for Toolstack {
     fn list(&self) -> Result<Vec<Domain>, Error> {
-        self.domains().list()
+        self.asked().list()
     }
     fn cpu_times(&self) -> Result<Vec<(u32, u64)>, Error> {
-        self.domains().cpu_times()
+        self.asked().cpu_times()
     }
     fn cpu_time(&self, domid: u32) -> Result<u64, Error> {
-        self.domains().cpu_time(domid)
+        self.asked().cpu_time(domid)
     }
     fn resolution_ns(&self) -> u64 {
-        self.domains().resolution_ns()
+        self.asked().resolution_ns()
     }
     fn create(&self, config: &DomainConfig) -> Result<u32, Error> {
-        self.domains().create(config)
+        self.changes().create(config)
     }
     fn destroy(&self, domid: u32) -> Result<(), Error> {
-        self.domains().destroy(domid)
+        self.changes().destroy(domid)
     }
     fn pin(&self, domid: u32, vcpu: u32, cpus: &[u32]) -> Result<(), Error> {
-        self.domains().pin(domid, vcpu, cpus)
+        self.changes().pin(domid, vcpu, cpus)
     }
     fn version(&self) -> Result<Version, Error> {
-        self.domains().version()
+        self.asked().version()
     }
 }
 

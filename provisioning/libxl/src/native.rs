@@ -22,6 +22,7 @@ use log::Log;
 #[derive(Debug)]
 pub struct Libxl {
     library: &'static Xenlight,
+    version: &'static str,
     context: Context,
     // Behind the context, which logs until it is gone: fields are dropped in this order.
     log: Log,
@@ -51,21 +52,37 @@ static CHILDREN: sys::libxl_childproc_hooks = sys::libxl_childproc_hooks {
     reaped_callback: None,
 };
 
+/// A library and the version that its name carries.
+type Loaded = (Xenlight, &'static str);
+
 /// Loads the library once; it stays for the life of the program, because libxl leaves handlers in it.
-fn library() -> Result<&'static Xenlight, Error> {
-    static LIBRARY: OnceLock<Result<Xenlight, String>> = OnceLock::new();
+fn library() -> Result<&'static Loaded, Error> {
+    static LIBRARY: OnceLock<Result<Loaded, String>> = OnceLock::new();
     LIBRARY
-        .get_or_init(|| {
-            // SAFETY: the initialisers of libxenlight and its dependencies have no preconditions. The name
-            // carries the version, so that the types of the bindings are those of the library.
-            unsafe { Xenlight::new(sys::SONAME) }.map_err(|error| error.to_string())
-        })
+        .get_or_init(|| load(sys::VERSION).or_else(|why| load_alike().ok_or(why)))
         .as_ref()
         .map_err(|why| Error::Load {
             tried: sys::SONAME,
             version: sys::VERSION,
             why: why.clone(),
         })
+}
+
+fn load(version: &'static str) -> Result<Loaded, String> {
+    // SAFETY: the initialisers of libxenlight and its dependencies have no preconditions. The name carries the
+    // version, so that the types of the bindings are those of the library, or at least those that reading takes.
+    unsafe { Xenlight::new(format!("libxenlight.so.{version}")) }
+        .map(|library| (library, version))
+        .map_err(|error| error.to_string())
+}
+
+/// A library of another version that can be used for reading.
+fn load_alike() -> Option<Loaded> {
+    let alike = sys::ALIKE_FOR_READING;
+    if !alike.contains(&sys::VERSION) {
+        return None;
+    }
+    alike.into_iter().find_map(|version| load(version).ok())
 }
 
 fn out_of_memory(what: &str) -> Error {
@@ -81,7 +98,7 @@ impl Libxl {
     /// # Errors
     /// When the library is missing, does not fit the running hypervisor, or cannot talk to Xen or xenstore.
     pub fn open() -> Result<Self, Error> {
-        let library = library()?;
+        let (library, version) = library()?;
         let log = Log::new(library).ok_or_else(|| out_of_memory("make a log for libxl"))?;
         let mut raw = ptr::null_mut();
         // SAFETY: the logger outlives the context (field order of Libxl).
@@ -93,19 +110,42 @@ impl Libxl {
         }
         let libxl = Self {
             library,
+            version,
             context: Context { library, raw },
             log,
         };
         // SAFETY: the hooks are static; nothing of this context has a child yet.
         unsafe { library.libxl_childproc_setmode(raw, &raw const CHILDREN, ptr::null_mut()) };
         let running = libxl.version()?;
-        if format!("{}.{}", running.major, running.minor) != sys::VERSION {
+        if format!("{}.{}", running.major, running.minor) != *version {
             return Err(Error::VersionDiffers {
-                library: sys::VERSION,
+                library: version,
                 hypervisor: running.to_string(),
             });
         }
         Ok(libxl)
+    }
+
+    /// The library's version, as in `4.20`.
+    pub fn library_version(&self) -> &'static str {
+        self.version
+    }
+
+    /// May domains be made and changed through it too? Else they may only be asked for.
+    pub fn is_whole(&self) -> bool {
+        self.version == sys::VERSION
+    }
+
+    /// Refuses what takes types that this library may have otherwise.
+    fn whole(&self) -> Result<(), Error> {
+        if self.is_whole() {
+            Ok(())
+        } else {
+            Err(Error::ReadsOnly {
+                library: self.version,
+                bindings: sys::VERSION,
+            })
+        }
     }
 
     fn context(&self) -> *mut sys::libxl_ctx {
@@ -264,6 +304,7 @@ impl Domains for Libxl {
 
     fn create(&self, config: &DomainConfig) -> Result<u32, Error> {
         config.check()?;
+        self.whole()?;
         let mut form = Form::new(self.library);
         form.fill(config)?;
         self.add_vcpus(&mut form, config.vcpus)?;
@@ -298,6 +339,7 @@ impl Domains for Libxl {
     }
 
     fn destroy(&self, domid: u32) -> Result<(), Error> {
+        self.whole()?;
         // libxl would wait in vain for devices of a domain that never was.
         self.cpu_time(domid)?;
         // SAFETY: the context is open; without a `how` the call returns when all is done.
@@ -315,6 +357,7 @@ impl Domains for Libxl {
             cpus: cpus.to_vec(),
             why,
         };
+        self.whole()?;
         // SAFETY: the context is open.
         let most = unsafe { self.library.libxl_get_max_cpus(self.context()) };
         if most <= 0 {

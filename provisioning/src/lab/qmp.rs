@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use super::LabError;
 
+/// Saving a state is the longest command. It takes a second, and minutes where the disk has much else to write.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// Why a machine that was to stop by itself did not.
 #[derive(Debug)]
 pub enum Unstopped {
@@ -40,10 +43,7 @@ impl Qmp {
             why: format!("{}: {error}", socket.display()),
         };
         let stream = UnixStream::connect(socket).map_err(failed)?;
-        // Saving a state is the longest command; on a busy machine it takes seconds.
-        stream
-            .set_read_timeout(Some(Duration::from_secs(120)))
-            .map_err(failed)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         let mut qmp = Self {
             reader: BufReader::new(stream),
         };
@@ -159,6 +159,9 @@ impl Qmp {
         match self.reader.read_line(&mut line) {
             Ok(0) => Err(failed("it closed its control socket".to_owned())),
             Ok(_) => serde_json::from_str(&line).map_err(|error| failed(error.to_string())),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(failed(format!(
+                "it gave no answer for {PATIENCE:?}; the disk or the processors have too much else to do"
+            ))),
             Err(error) => Err(failed(error.to_string())),
         }
     }
