@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn holds_what_was_asked_for_and_is_freed() {
-        let library = super::super::library().expect("libxen-dev is installed");
+        let library = &super::super::library().expect("libxen-dev is installed").0;
         let mut form = Form::new(library);
         form.fill(&config()).expect("memory");
         let raw = form.raw();
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_form_is_freed_too() {
-        let library = super::super::library().expect("libxen-dev is installed");
+        let library = &super::super::library().expect("libxen-dev is installed").0;
         let mut broken = config();
         broken.vifs.push(crate::Vif {
             mac: [2, 0, 0, 0, 0, 1],

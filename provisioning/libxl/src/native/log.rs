@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn keeps_what_is_said_and_forgets_what_was_taken() {
         let log =
-            Log::new(super::super::library().expect("libxen-dev is installed")).expect("memory");
+            Log::new(&super::super::library().expect("libxen-dev is installed").0).expect("memory");
         let say = |text: &std::ffi::CStr| {
             // SAFETY: the stream is open and the text ends with a zero.
             assert!(unsafe { libc::fputs(text.as_ptr(), log.stream) } >= 0);
