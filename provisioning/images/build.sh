@@ -76,11 +76,12 @@ else
         for name in bookworm trixie trixie-backports; do echo "deb [signed-by=$keyring] $main $name main"; done
         for name in bookworm trixie; do echo "deb [signed-by=$keyring] $security $name-security main"; done
     )
+    # linux-base comes with the kernel: it knows how one is set up.
     pins=$(printf 'Package: %s\nPin: release n=%s\nPin-Priority: %s\n\n' \
         '*' "$suite" 900 \
         '*' "$suite-security" 900 \
-        "$kernel_package" "$kernel_suite" 990 \
-        "$kernel_package" "$kernel_suite-security" 990)
+        "$kernel_package linux-base" "$kernel_suite" 990 \
+        "$kernel_package linux-base" "$kernel_suite-security" 990)
     # Written only when they change, because their times are part of what names apt's answer.
     keep() { [ -e "$1" ] && [ "$(cat "$1")" = "$2" ] || echo "$2" > "$1"; }
     keep "$apt_etc/sources.list" "$sources"
