@@ -91,6 +91,9 @@ fn a_sealed_run_is_complete_proved_and_exact() {
         assert_eq!(same(&lab.run()), same(&found));
     }
 
+    // An idle lab keeps a processor busy, before all other work: two would leave the controller none of two.
+    lab.expect(0, &["lab", "down"]);
+
     // Another lab, from the same saved state, gives the same bytes; if not, this says where they differ.
     let other = Lab::new("sealed-again");
     let scenario = other.write("small.yaml", SMALL);
