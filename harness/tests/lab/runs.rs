@@ -91,6 +91,16 @@ fn a_sealed_run_is_complete_proved_and_exact() {
         assert_eq!(same(&lab.run()), same(&found));
     }
 
+    // What the run changed is gone: the lab that stays is as it was booted.
+    let status = lab.json(0, &["lab", "status"]);
+    assert_eq!(status["machine"], "running");
+    assert!(
+        !lab.ssh("dom0", "test -e /tmp/vifbench-lab")
+            .status
+            .success(),
+        "the probe is gone"
+    );
+
     // An idle lab keeps a processor busy, before all other work: two would leave the controller none of two.
     lab.expect(0, &["lab", "down"]);
 
@@ -152,16 +162,6 @@ fn a_sealed_run_is_complete_proved_and_exact() {
     assert!(
         before == tree(&run.join("report")),
         "the report came out different"
-    );
-
-    // What the run changed is gone: the lab that stays is as it was booted.
-    let status = lab.json(0, &["lab", "status"]);
-    assert_eq!(status["machine"], "running");
-    assert!(
-        !lab.ssh("dom0", "test -e /tmp/vifbench-lab")
-            .status
-            .success(),
-        "the probe is gone"
     );
 }
 
