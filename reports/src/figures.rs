@@ -21,6 +21,7 @@ pub mod draw;
 pub mod files;
 pub mod font;
 pub mod front;
+pub mod grouped_bars;
 pub mod hops;
 pub mod hover;
 pub mod instructions;

@@ -23,9 +23,8 @@ use crate::figures::files::write_all;
 use crate::figures::font;
 use crate::figures::provenance::Origin;
 use crate::report::write;
-use crate::rundir::RunDir;
+use crate::rundir::{RunDir, check_format, read_json};
 use crate::stats::median;
-use crate::store;
 use crate::summary::{RunSummary, aligned};
 use crate::tables;
 use crate::text::signed_percent;
@@ -48,7 +47,7 @@ const SHOWN: [&str; 8] = [
 /// `matrix.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MatrixRecord {
-    /// [`store::FORMAT`] of the writer.
+    /// [`crate::store::FORMAT`] of the writer.
     pub format: u32,
     /// Its id, also its folder's name.
     pub matrix: String,
@@ -186,13 +185,7 @@ impl Matrix {
     pub fn read(folder: &Path) -> Result<Self, ReportError> {
         let path = folder.join(FILE);
         let record: MatrixRecord = read_json(&path)?;
-        if record.format != store::FORMAT {
-            return Err(ReportError::Format {
-                path,
-                found: record.format,
-                known: store::FORMAT,
-            });
-        }
+        check_format(&path, record.format)?;
         let read = |cell: &Cell| {
             let name = cell.run.as_deref();
             name.map(|name| Run::read(&folder.join(name))).transpose()
@@ -508,12 +501,4 @@ fn percent(base: Option<&Vec<Option<Value>>>, values: &[Option<Value>]) -> Vec<O
         (base != 0.0).then(|| (value / base - 1.0) * 100.0)
     };
     base.iter().zip(values).map(one).collect()
-}
-
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
-    let bytes = std::fs::read(path).map_err(ReportError::read(path))?;
-    serde_json::from_slice(&bytes).map_err(|source| ReportError::Json {
-        path: path.to_owned(),
-        source,
-    })
 }

@@ -95,14 +95,23 @@ fn verdict(run: &Analysis) -> Markup {
     }
 }
 
+/// How the word of a verdict looks.
+pub(crate) fn verdict_class(verdict: &str) -> &'static str {
+    match verdict {
+        "PASS" | "IMPROVEMENT" => "good",
+        "INCONCLUSIVE" => "doubt",
+        _ => "bad",
+    }
+}
+
 /// A link to a definition.
-fn link(id: &str, what: impl Render) -> Markup {
+pub(crate) fn link(id: &str, what: impl Render) -> Markup {
     let title = definition(id).map_or("", |d| d.name);
     html! { a.def href={ "#def-" (id) } title=(title) { (what) } }
 }
 
 /// The head of a column of numbers, linked to its definition.
-fn head(id: &str, text: &str) -> Markup {
+pub(crate) fn head(id: &str, text: &str) -> Markup {
     html! { th.n scope="col" { (link(id, html! { (text) })) } }
 }
 

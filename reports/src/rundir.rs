@@ -171,7 +171,7 @@ pub(crate) fn plain_name<'n>(said_by: &Path, name: &'n str) -> Result<&'n str, R
     }
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
     let bytes = std::fs::read(path).map_err(ReportError::read(path))?;
     serde_json::from_slice(&bytes).map_err(|source| ReportError::Json {
         path: path.to_owned(),
@@ -179,7 +179,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
     })
 }
 
-fn check_format(path: &Path, found: u32) -> Result<(), ReportError> {
+pub(crate) fn check_format(path: &Path, found: u32) -> Result<(), ReportError> {
     if found == FORMAT {
         Ok(())
     } else {

@@ -4,11 +4,11 @@ use vifbench_scenarios::units::Rate;
 
 use crate::analysis::Analysis;
 use crate::figures::axis::Scale;
-use crate::figures::chart::{Axis, Bar, Draw, Figure, Key, Layer, Plot};
+use crate::figures::chart::{Axis, Figure, Key, Plot};
+use crate::figures::grouped_bars::{Value, layers};
 use crate::figures::of_run::{
     basis, detailed_caption, detailed_rates, detailed_variants, rate_title, trials_of,
 };
-use crate::figures::style::{INK, Look, look};
 use crate::text::three_digits;
 
 /// None where no domain was sampled.
@@ -61,46 +61,30 @@ fn plot(run: &Analysis, rate: Option<Rate>, variants: &[&str], domains: &[&str])
             .map(|d| d.percent)
             .collect()
     };
-    let thick = 0.8 / variants.len() as f64;
-    let mut greatest = 0.0_f64;
-    let mut layers = Vec::new();
-    for (v, variant) in variants.iter().enumerate() {
-        let (mut bars, mut spans) = (Vec::new(), Vec::new());
-        for (d, domain) in domains.iter().enumerate() {
+    let bars = |variant: &str| -> Vec<Value> {
+        let of = |(name, domain): (usize, &&str)| {
             let values = values(variant, domain);
-            if values.is_empty() {
-                continue;
-            }
             let mean = values.iter().sum::<f64>() / values.len() as f64;
-            let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            greatest = greatest.max(high);
-            let at = d as f64 + (v as f64 + 0.5 - variants.len() as f64 / 2.0) * thick;
-            bars.push(Bar {
-                at,
-                thick: thick * 0.88,
-                from: 0.0,
-                to: mean,
-                inside: None,
-                behind: Some(format!("{} %", three_digits(mean))),
-            });
-            if high > low {
-                spans.push((at, low, mean, high));
-            }
-        }
-        layers.push(Layer::new(*variant, look(v), Draw::Bars(bars)));
-        let ends = Look {
-            colour: INK,
-            dash: &[],
-            marker: None,
+            (!values.is_empty()).then(|| Value {
+                name,
+                low: values.iter().copied().fold(f64::INFINITY, f64::min),
+                middle: mean,
+                high: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                text: format!("{} %", three_digits(mean)),
+            })
         };
-        layers.push(Layer::new(*variant, ends, Draw::Intervals(spans)).weight(0.7));
-    }
+        domains.iter().enumerate().filter_map(of).collect()
+    };
+    let greatest = variants
+        .iter()
+        .flat_map(|variant| bars(variant))
+        .map(|bar| bar.high)
+        .fold(0.0, f64::max);
     Plot {
         title: rate_title(rate),
         x: Axis::values("% of one CPU", Scale::linear([0.0, greatest], true)),
         y: Axis::list(domains.iter().map(|d| (*d).to_owned()).collect()),
-        layers,
+        layers: layers(variants, bars),
         note: None,
     }
 }

@@ -8,7 +8,7 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::error::ReportError;
 use crate::history::{History, Series, folder};
-use crate::page::shell;
+use crate::page::{shell, verdict_class};
 use crate::report::write;
 use crate::stats::changes::Change;
 use crate::text::{self, plural};
@@ -102,14 +102,6 @@ fn day(time: &str) -> &str {
     time.get(..10).unwrap_or(time)
 }
 
-fn class(verdict: &str) -> &'static str {
-    match verdict {
-        "PASS" | "IMPROVEMENT" => "good",
-        "INCONCLUSIVE" => "doubt",
-        _ => "bad",
-    }
-}
-
 fn changes(history: &History) -> Markup {
     let found = history.newest_changes();
     let table = |found: &[(&Series, &Change)]| {
@@ -161,7 +153,7 @@ fn all_runs(runs: &[(&str, Run<'_>)], out: &Path) -> Markup {
             } }
             tbody { @for (name, run) in runs { tr {
                 td { (run.started) } td { (run.scenario) } td { (run.lab) }
-                td class=(class(run.verdict)) { (run.verdict) } td { (run.ruler) }
+                td class=(verdict_class(run.verdict)) { (run.verdict) } td { (run.ruler) }
                 td {
                     // Its folder may have been removed to keep within the room.
                     @if out.join(name).join("report/index.html").is_file() {

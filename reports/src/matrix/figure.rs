@@ -3,9 +3,9 @@
 use super::{Column, Matrix, Row};
 use crate::compare::Unit;
 use crate::figures::axis::Scale;
-use crate::figures::chart::{Axis, Bar, Draw, Figure, Key, Layer, Plot};
+use crate::figures::chart::{Axis, Figure, Key, Plot};
+use crate::figures::grouped_bars::{Value, layers};
 use crate::figures::of_run::rate_title;
-use crate::figures::style::{INK, Look, look};
 
 /// What is drawn, where it was measured; the table has more.
 const DRAWN: [&str; 4] = [
@@ -83,41 +83,26 @@ fn plot(matrix: &Matrix, column: &Column, n: usize, rows: &[Row<'_>], variants: 
     let values = || rows.iter().filter_map(|row| row.values[n].as_ref());
     let greatest = values().map(|value| value.high).fold(0.0, f64::max);
     let (unit, size) = scaled(column.unit, greatest);
-    let thick = 0.8 / variants.len() as f64;
-    let mut layers = Vec::new();
-    for (v, variant) in variants.iter().enumerate() {
-        let (mut bars, mut spans) = (Vec::new(), Vec::new());
-        for row in rows.iter().filter(|row| row.variant == *variant) {
-            let Some(value) = &row.values[n] else {
-                continue;
-            };
-            let at = row.cell as f64 + (v as f64 + 0.5 - variants.len() as f64 / 2.0) * thick;
-            bars.push(Bar {
-                at,
-                thick: thick * 0.88,
-                from: 0.0,
-                to: value.median / size,
-                inside: None,
-                behind: Some(value.unit.value(value.median)),
-            });
-            if value.high > value.low {
-                spans.push((at, value.low / size, value.median / size, value.high / size));
-            }
-        }
-        layers.push(Layer::new(*variant, look(v), Draw::Bars(bars)));
-        let ends = Look {
-            colour: INK,
-            dash: &[],
-            marker: None,
+    let bars = |variant: &str| -> Vec<Value> {
+        let of = |row: &Row<'_>| {
+            let value = row.values[n].as_ref()?;
+            Some(Value {
+                name: row.cell,
+                low: value.low / size,
+                middle: value.median / size,
+                high: value.high / size,
+                text: value.unit.value(value.median),
+            })
         };
-        layers.push(Layer::new(*variant, ends, Draw::Intervals(spans)).weight(0.7));
-    }
+        let of_variant = rows.iter().filter(|row| row.variant == variant);
+        of_variant.filter_map(of).collect()
+    };
     let names = matrix.record.cells.iter().map(super::Cell::name);
     Plot {
         title: column.name.to_owned(),
         x: Axis::values(unit, Scale::linear([0.0, greatest / size], true)),
         y: Axis::list(names.collect()),
-        layers,
+        layers: layers(variants, bars),
         note: None,
     }
 }

@@ -6,7 +6,7 @@ use super::{Cell, Column, Matrix, Row};
 use crate::definitions::definition;
 use crate::figures::files::Drawn;
 use crate::figures::provenance::Origin;
-use crate::page::{definition_list, drawing, shell};
+use crate::page::{definition_list, drawing, head, link, shell, verdict_class};
 use crate::text::signed_percent;
 
 /// The page, with its figure.
@@ -20,6 +20,7 @@ pub(super) fn page(matrix: &Matrix, figures: &[Drawn], origin: &Origin) -> Strin
     used.sort_unstable();
     used.dedup();
     let known: Vec<_> = used.into_iter().filter_map(definition).copied().collect();
+    let linked = |id: &str| link(id, definition(id).map_or(id, |d| d.name));
     let body = html! {
         header {
             p.over { "vifbench matrix" }
@@ -50,7 +51,7 @@ pub(super) fn page(matrix: &Matrix, figures: &[Drawn], origin: &Origin) -> Strin
             section id="figures" {
                 h2 { "Figures" }
                 @if figures.is_empty() { p { "There is nothing to draw." } }
-                @for drawn in figures { (drawing(drawn, &link)) }
+                @for drawn in figures { (drawing(drawn, &linked)) }
             }
             section id="effects" {
                 h2 { "What a variant does" }
@@ -82,19 +83,6 @@ pub(super) fn page(matrix: &Matrix, figures: &[Drawn], origin: &Origin) -> Strin
     )
 }
 
-fn link(id: &str) -> Markup {
-    let name = definition(id).map_or(id, |d| d.name);
-    html! { a.def href={ "#def-" (id) } title=(name) { (name) } }
-}
-
-fn class(verdict: &str) -> &'static str {
-    match verdict {
-        "PASS" | "IMPROVEMENT" => "good",
-        "INCONCLUSIVE" => "doubt",
-        _ => "bad",
-    }
-}
-
 fn combinations(matrix: &Matrix) -> Markup {
     html! {
         section id="combinations" {
@@ -109,7 +97,7 @@ fn combinations(matrix: &Matrix) -> Markup {
                     tr {
                         td { (full.map_or(cell.kernel.as_str(), |run| run.kernel.as_str())) }
                         td { (full.map_or(cell.xen.as_str(), |run| run.xen.as_str())) }
-                        td class=(class(&cell.verdict)) { (cell.verdict) }
+                        td class=(verdict_class(&cell.verdict)) { (cell.verdict) }
                         td.wide { (cell.reason) (left_out(cell)) }
                         td.n { (format!("{:.1}", cell.minutes)) }
                         td { @if let Some(run) = &cell.run { a href={ (run) "/report/index.html" } { (run) } } @else { "–" } }
@@ -137,7 +125,7 @@ fn table<'r, R: std::borrow::Borrow<Row<'r>>>(
             @if with_rates { th scope="col" { "rate" } }
             th.n scope="col" { "trials" }
             @for column in columns {
-                th.n scope="col" { a.def href={ "#def-" (column.definition) } { (column.name) } }
+                (head(column.definition, column.name))
                 th.n scope="col" { "by" }
             }
         } }
