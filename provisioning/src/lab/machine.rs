@@ -13,7 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::{Value, json};
 
 use super::qmp::Qmp;
-use super::turns::take_turns;
+use super::turns::{end_turns, take_turns};
 use super::{Images, LabError, files, network};
 
 /// The hosts in the order of their serial lines.
@@ -26,8 +26,11 @@ const LINUX: &str = "console=hvc0 nokaslr xen_timer_slop=1000 mitigations=off no
 /// Xen's own: the same granularity, the console on the first serial line, and after a crash it stands still.
 const XEN: &str = "console=com1 com1=115200,8n1 dom0_mem=768M,max:768M dom0_max_vcpus=1 timer_slop=1000 spec-ctrl=no noreboot";
 
-/// QEMU's niceness among the controller's sessions.
+/// QEMU's niceness among the controller's sessions, while nothing comes in from outside and otherwise.
 const PREFERENCE: &str = "-10";
+const NO_PREFERENCE: &str = "0";
+/// What it means when QEMU does not come first.
+const INEXACT: &str = "sealed trials may not be exact while the controller is busy";
 
 /// Bytes of the memory that the controller and dom0's agent share; `images/rendezvous.c` has the same number.
 pub const MAILBOX: u64 = 16 << 20;
@@ -159,6 +162,7 @@ impl Machine {
             }
         }
         check("start QEMU", &mut command)?;
+        // Until the cable is plugged in.
         self.come_first();
         if matches!(from, From::PowerOn) {
             self.set_link(false)?;
@@ -177,19 +181,22 @@ impl Machine {
     }
 
     /// Makes the machine independent of what else the controller does: its threads take turns, and come before other
-    /// sessions' work. Where the scheduler has no groups by session there is nothing to prefer.
+    /// sessions' work.
     fn come_first(&self) {
         let Some(pid) = self.pid() else { return };
-        let but = "sealed trials may not be exact while the controller is busy";
         if let Err(why) = take_turns(pid) {
-            tracing::warn!("QEMU's threads cannot take turns ({why}); {but}");
+            tracing::warn!("QEMU's threads cannot take turns ({why}); {INEXACT}");
         }
-        let file = format!("/proc/{pid}/autogroup");
-        if let Err(error) = fs::write(&file, PREFERENCE)
-            && error.kind() != ErrorKind::NotFound
-        {
-            tracing::warn!("QEMU cannot be preferred to other work ({file}: {error}); {but}");
+        prefer(pid, PREFERENCE);
+    }
+
+    /// Leaves the controller time to reach the machine, whose threads are as any others then.
+    fn step_back(&self) {
+        let Some(pid) = self.pid() else { return };
+        if let Err(why) = end_turns(pid) {
+            tracing::warn!("QEMU keeps its turns ({why}); logging in may be slow");
         }
+        prefer(pid, NO_PREFERENCE);
     }
 
     /// Writes the whole state of the machine to a file; then it goes on, because until then QEMU has let go of the
@@ -328,20 +335,27 @@ impl Machine {
         Ok(status["running"] == Value::Bool(true))
     }
 
-    /// Plugs or pulls the cable: dom0 sees the carrier come or go, and no frame passes between.
+    /// Plugs the cable in or pulls it: dom0 sees the carrier come or go, and no frame passes between. With the cable
+    /// pulled nothing comes in, and the machine can be exact.
     pub fn set_link(&self, up: bool) -> Result<(), LabError> {
         let mut qmp = self.qmp()?;
         for name in ["net", "nic"] {
             qmp.execute("set_link", &json!({"name": name, "up": up}))?;
         }
+        if up {
+            self.step_back();
+        } else {
+            self.come_first();
+        }
         Ok(())
     }
 
-    /// Plugs or pulls only the tap's end, which no saved state holds.
-    pub fn set_tap(&self, up: bool) -> Result<(), LabError> {
+    /// Pulls only the tap's end, which no saved state holds: the NIC's is as it was saved.
+    pub fn pull_tap(&self) -> Result<(), LabError> {
         self.qmp()?
-            .execute("set_link", &json!({"name": "net", "up": up}))
-            .map(drop)
+            .execute("set_link", &json!({"name": "net", "up": false}))?;
+        self.come_first();
+        Ok(())
     }
 
     /// Saves the machine's state beside those there are; an older one of that name is replaced.
@@ -368,6 +382,17 @@ impl Machine {
                 .arg("1M"),
         )
         .map(drop)
+    }
+}
+
+/// Sets the part of the processors that QEMU's session gets. Where the scheduler has no groups by session there is
+/// nothing to prefer.
+fn prefer(qemu: Pid, nice: &str) {
+    let file = format!("/proc/{qemu}/autogroup");
+    if let Err(error) = fs::write(&file, nice)
+        && error.kind() != ErrorKind::NotFound
+    {
+        tracing::warn!("QEMU cannot be preferred to other work ({file}: {error}); {INEXACT}");
     }
 }
 

@@ -659,7 +659,7 @@ impl VirtualLab {
         self.load(tag)?;
         tracing::debug!(wall_ms = began.elapsed().as_millis(), tag, "loaded");
         // The NIC's end is part of the state, the tap's is not.
-        self.machine.set_tap(false)?;
+        self.machine.pull_tap()?;
         self.change(|record| record.sealed = true)?;
         Rendezvous::open(&self.machine, cancel)
     }
