@@ -61,21 +61,42 @@ pub fn create_dir(path: &Path) -> Result<(), LabError> {
     fs::create_dir_all(path).map_err(failed("create the folder", path))
 }
 
-/// Gives a whole file its name, and puts a file beside it that names its content, by which [`check_sum`] knows it again.
-/// The sum is there first: a file without one is nobody's work in progress.
-pub fn put_in_place(new: &Path, path: &Path) -> Result<(), LabError> {
-    write(&sum_of(path), &content(new)?)?;
-    fs::rename(new, path).map_err(failed("write", path))
+/// Makes a file under a temporary name beside it, and gives it its name when it is whole, with a file beside it that
+/// names its content, by which [`check_sum`] knows it again. The sum is there first: a file without one is nobody's work
+/// in progress. Several labs may want the same file: one at a time makes it.
+pub fn make(
+    path: &Path,
+    content_of: impl FnOnce(&Path) -> Result<(), LabError>,
+) -> Result<(), LabError> {
+    let _alone = alone(path)?;
+    let new = path.with_extension("new");
+    content_of(&new)?;
+    write(&sum_of(path), &content(&new)?)?;
+    fs::rename(&new, path).map_err(failed("write", path))
 }
 
-/// Is the file what it was when [`put_in_place`] named it? If not, why, in words; one that was never named is not.
+/// Is the file what it was when [`make`] named it? If not, why, in words; one that was never named is not.
 pub fn check_sum(path: &Path) -> Result<Option<String>, LabError> {
+    let _alone = alone(path)?;
     let sum = sum_of(path);
     if !sum.exists() {
         return Ok(Some(format!("there is no {}", sum.display())));
     }
     let (wanted, found) = (read(&sum)?, content(path)?);
     Ok((wanted != found).then(|| format!("its content is {found}, not {wanted}")))
+}
+
+/// Waits until no other vifbench works in the file's folder, and keeps others waiting until this is dropped. A process
+/// that ends lets go of it.
+fn alone(path: &Path) -> Result<File, LabError> {
+    let lock = path.with_file_name("lock");
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&lock)
+        .map_err(failed("open", &lock))?;
+    file.lock().map_err(failed("lock", &lock))?;
+    Ok(file)
 }
 
 /// Removes a file and its sum, of which neither may be there.
@@ -144,15 +165,46 @@ mod tests {
         fs::write(&file, "as it was").expect("write");
         let why = check_sum(&file).expect("looked").expect("never named");
         assert!(why.contains("a.machine.sum"), "{why}");
-        let new = folder.path().join("new");
-        fs::rename(&file, &new).expect("moved");
-        put_in_place(&new, &file).expect("named");
+        make(&file, |new| {
+            fs::write(new, "as it was").map_err(failed("write", new))
+        })
+        .expect("named");
         assert_eq!(check_sum(&file).expect("looked"), None);
         // One byte among many, as a disk loses it: no length tells.
         fs::write(&file, "as it wan").expect("write");
         let why = check_sum(&file).expect("looked").expect("changed");
         assert!(why.contains("its content is"), "{why}");
         remove_with_sum(&file).expect("removed");
-        assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 0);
+        let left: Vec<_> = fs::read_dir(folder.path()).expect("list").collect();
+        assert_eq!(left.len(), 1, "only the lock: {left:?}");
+    }
+
+    #[test]
+    fn a_file_that_several_make_is_whole_at_every_time() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let file = folder.path().join("a.machine");
+        let write_as = |letter: &str| {
+            make(&file, |new| {
+                // In pieces, as QEMU writes a machine.
+                for end in 1..=64 {
+                    let so_far = letter.repeat(end * 100);
+                    fs::write(new, so_far).map_err(failed("write", new))?;
+                }
+                Ok(())
+            })
+        };
+        write_as("a").expect("made");
+        std::thread::scope(|scope| {
+            for letter in ["b", "c", "d"] {
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        write_as(letter).expect("made");
+                    }
+                });
+            }
+            for _ in 0..50 {
+                assert_eq!(check_sum(&file).expect("looked"), None);
+            }
+        });
     }
 }

@@ -361,13 +361,14 @@ impl VirtualLab {
         let state = self.machine.state_file();
         let entry = booted.parent().unwrap_or(booted);
         files::need_space(entry, 1024, "VIFBENCH_CACHE")?;
-        let new = booted.with_extension("new");
-        copy(&state, &new)?;
-        // What the hosts printed while they booted belongs to the state.
-        for host in HOSTS {
-            copy(&self.machine.console(host), &kept_console(booted, host))?;
-        }
-        files::put_in_place(&new, booted)?;
+        files::make(booted, |new| {
+            copy(&state, new)?;
+            // What the hosts printed while they booted belongs to the state.
+            for host in HOSTS {
+                copy(&self.machine.console(host), &kept_console(booted, host))?;
+            }
+            Ok(())
+        })?;
         forget_unused(entry.parent().unwrap_or(entry))
     }
 
@@ -745,9 +746,7 @@ impl VirtualLab {
         let file = kept_state(&self.record()?.machine, tag);
         let folder = file.parent().unwrap_or(&file);
         files::need_space(folder, 1024, "VIFBENCH_CACHE")?;
-        let new = file.with_extension("new");
-        self.machine.export(&new)?;
-        files::put_in_place(&new, &file)?;
+        files::make(&file, |new| self.machine.export(new))?;
         forget_oldest(folder)
     }
 
