@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use serde_json::json;
+use vifbench_provisioning::lab::{Combination, build_images};
 use vifbench_provisioning::modules::ModuleError;
-use vifbench_provisioning::modules::builder::{ModuleBuilder, PatchCheck, default_cache_dir};
+use vifbench_provisioning::modules::builder::{
+    BuildError, Kernel, ModuleBuilder, PatchCheck, default_cache_dir,
+};
 use vifbench_scenarios::progress::Progress;
 
 use crate::cli::{Format, PatchesCommand};
@@ -76,7 +79,7 @@ fn list(line: &str, format: Format) -> Result<Exit, Failure> {
 
 fn check(line: &str, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
     let builder = builder();
-    let kernel = builder.newest_kernel(line).map_err(ModuleError::from)?;
+    let kernel = kernel(&builder, line, None, progress)?;
     let task = progress.start("checking patches", None);
     let checks = builder
         .check(&kernel, &|text| task.message(text))
@@ -109,6 +112,31 @@ fn check(line: &str, format: Format, progress: &dyn Progress) -> Result<Exit, Fa
     Ok(if good { Exit::Pass } else { Exit::Setup })
 }
 
+/// The kernel of that release; without one the newest that headers are installed for, or else the virtual lab's.
+fn kernel(
+    builder: &ModuleBuilder,
+    line: &str,
+    release: Option<&str>,
+    progress: &dyn Progress,
+) -> Result<Kernel, Failure> {
+    let release = match release {
+        Some(release) => release.to_owned(),
+        None => match builder.newest_kernel(line) {
+            Err(BuildError::NoHeadersOfLine { .. }) if Combination::kernels().contains(&line) => {
+                let lab = Combination::new(Some(line), None)?;
+                build_images(&lab, progress)?.kernel()?
+            }
+            newest => return Ok(newest.map_err(ModuleError::from)?),
+        },
+    };
+    let task = progress.start(&format!("Linux {release}"), None);
+    let kernel = builder
+        .kernel(&release, &|text| task.message(text))
+        .map_err(ModuleError::from)?;
+    task.finish(&format!("{}, {}", kernel.version, kernel.compiler));
+    Ok(kernel)
+}
+
 fn build(
     line: &str,
     release: Option<&str>,
@@ -116,11 +144,7 @@ fn build(
     progress: &dyn Progress,
 ) -> Result<Exit, Failure> {
     let builder = builder();
-    let kernel = match release {
-        Some(release) => builder.kernel(release),
-        None => builder.newest_kernel(line),
-    }
-    .map_err(ModuleError::from)?;
+    let kernel = kernel(&builder, line, release, progress)?;
     let series = builder.series(line).map_err(ModuleError::from)?;
     for variant in &series.variants {
         let task = progress.start(&format!("building {}", variant.name), None);

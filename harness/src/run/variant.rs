@@ -201,7 +201,9 @@ impl<'a> Variants<'a> {
                 Failure::Usage(format!("{} is no step of the series", variant.name))
             })?;
             let task = progress.start(&format!("modules of {}", variant.name), None);
-            let kernel = builder.kernel(release).map_err(ModuleError::from)?;
+            let kernel = builder
+                .kernel(release, &|text| task.message(text))
+                .map_err(ModuleError::from)?;
             let built = builder
                 .build_first(count, &kernel, &|text| task.message(text))
                 .map_err(ModuleError::from)?;
@@ -217,7 +219,9 @@ impl<'a> Variants<'a> {
         } else {
             let task = progress.start(&format!("modules {series}"), None);
             let builder = patches::builder();
-            let kernel = builder.kernel(release).map_err(ModuleError::from)?;
+            let kernel = builder
+                .kernel(release, &|text| task.message(text))
+                .map_err(ModuleError::from)?;
             let built = builder
                 .build(series, &kernel, &|text| task.message(text))
                 .map_err(ModuleError::from)?;

@@ -4,6 +4,9 @@
 //! Debian's `linux-source-*` package gives the source, `linux-headers-*` the configuration, the symbol versions
 //! and the compiler's name. Both must be of one version, for a module is only comparable with the packaged one when
 //! nothing but the patches differs. Results are kept by a hash of everything that goes into them.
+//!
+//! They are this machine's own where it has them. For a kernel that the virtual lab takes from another suite, they come
+//! into a [`Root`] of that suite: its tools do not run on this machine's libc.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
@@ -16,9 +19,11 @@ use thiserror::Error;
 use vifbench_scenarios::lab::HostName;
 
 use super::module_file::{ModuleFile, NotAModule};
+use super::root::Root;
 use super::series::{Patch, Series, SeriesError};
 use super::{NETBACK, NETFRONT, file_name};
 use crate::host::{Host, HostError, Output};
+use crate::lab::Combination;
 use crate::local::LocalHost;
 use crate::shell::{quote, quote_path};
 use crate::wait::{Cancel, Limit, Over};
@@ -30,6 +35,8 @@ const BUILD_DEADLINE: Duration = Duration::from_secs(1200);
 const TOOL_DEADLINE: Duration = Duration::from_secs(120);
 /// Another vifbench may be building the same.
 const LOCK_DEADLINE: Duration = Duration::from_secs(1800);
+/// 400 MB of packages; 20 s where they are near.
+const ROOT_DEADLINE: Duration = Duration::from_secs(1800);
 
 /// What is taken from the source package: both drivers, the headers that patches may change, the style checker.
 const SOURCE_PARTS: &[&str] = &[
@@ -53,6 +60,9 @@ const MAKE_OPTIONS: &str =
 
 /// Part of every hash: raise it when the way of building changes.
 const RECIPE: u32 = 2;
+
+/// The script that makes roots.
+const BUILD_ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/build-root.sh");
 
 /// Why modules could not be built.
 #[derive(Debug, Error)]
@@ -95,6 +105,14 @@ pub enum BuildError {
         package: String,
         /// At which version.
         version: String,
+    },
+    /// A root of another suite could not be made.
+    #[error("cannot make a root to build modules for {release} in: {why}")]
+    NoRoot {
+        /// Kernel release.
+        release: String,
+        /// What the script said.
+        why: String,
     },
     /// Source and headers are of different versions.
     #[error(
@@ -226,8 +244,10 @@ pub struct Kernel {
     pub line: String,
     /// Version of the packages: `6.1.192-2`.
     pub version: String,
-    /// The headers' build folder.
-    pub headers: PathBuf,
+    /// Where its headers, source and compiler are.
+    pub root: Root,
+    /// The headers' build folder, as seen there.
+    pub headers: String,
     /// The source package's archive.
     pub archive: PathBuf,
     /// First line of the compiler's `--version`.
@@ -362,26 +382,64 @@ impl ModuleBuilder {
         Series::read(&self.patches_dir, line)
     }
 
-    /// The kernel of that release, if everything to build for it is installed.
-    pub fn kernel(&self, release: &str) -> Result<Kernel, BuildError> {
+    /// The kernel of that release, if everything to build for it is installed, or else comes from the suite that the
+    /// virtual lab has it from; `progress` hears when it must come.
+    pub fn kernel(&self, release: &str, progress: &dyn Fn(&str)) -> Result<Kernel, BuildError> {
         let line = line_of(release).ok_or_else(|| BuildError::BadRelease {
             release: release.to_owned(),
         })?;
-        let headers = PathBuf::from(format!("/lib/modules/{release}/build"));
+        let here = self.kernel_in(Root::Here, release, &line);
+        let missing = matches!(
+            here,
+            Err(BuildError::NoHeaders { .. } | BuildError::NoSource { .. })
+        );
+        // The usual kernel's packages are for every user of this machine to install.
+        let other = line != Combination::usual().kernel();
+        if missing && other && Combination::kernels().contains(&line.as_str()) {
+            progress(&format!("fetching what builds modules for {release}"));
+            return self.kernel_in(self.root(release, &line)?, release, &line);
+        }
+        here
+    }
+
+    /// A root of the suite that has the line.
+    fn root(&self, release: &str, line: &str) -> Result<Root, BuildError> {
+        make_folder(&self.cache_dir)?;
+        let command = format!(
+            "VIFBENCH_CACHE={} {} {} {}",
+            quote_path(&absolute(&self.cache_dir)?),
+            quote(BUILD_ROOT),
+            quote(line),
+            quote(release)
+        );
+        let output = self.run(&command, ROOT_DEADLINE)?;
+        if output.status == 0 {
+            return Ok(Root::Of(PathBuf::from(output.text().trim())));
+        }
+        Err(BuildError::NoRoot {
+            release: release.to_owned(),
+            why: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        })
+    }
+
+    fn kernel_in(&self, root: Root, release: &str, line: &str) -> Result<Kernel, BuildError> {
+        // Where the kernel's own link to its build folder leads to; but it is absolute.
+        let headers = format!("/usr/src/linux-headers-{release}");
         let headers_package = format!("linux-headers-{release}");
+        let makefile = root.path(&headers).join("Makefile");
         let version = self
-            .package_version(&headers_package)?
-            .filter(|_| headers.join("Makefile").exists());
+            .package_version(&root, &headers_package)?
+            .filter(|_| makefile.exists());
         let Some(version) = version else {
             return Err(BuildError::NoHeaders {
                 release: release.to_owned(),
-                path: headers,
+                path: root.path(&headers),
                 package: headers_package,
             });
         };
         let source_package = format!("linux-source-{line}");
-        let archive = PathBuf::from(format!("/usr/src/{source_package}.tar.xz"));
-        match self.package_version(&source_package)? {
+        let archive = root.path(&format!("/usr/src/{source_package}.tar.xz"));
+        match self.package_version(&root, &source_package)? {
             Some(source_version) if source_version != version => {
                 return Err(BuildError::VersionsDiffer {
                     source_package,
@@ -399,11 +457,12 @@ impl ModuleBuilder {
                 });
             }
         }
-        let compiler = self.compiler(&headers)?;
+        let compiler = self.compiler(&root, &headers)?;
         Ok(Kernel {
             release: release.to_owned(),
-            line,
+            line: line.to_owned(),
             version,
+            root,
             headers,
             archive,
             compiler,
@@ -429,7 +488,7 @@ impl ModuleBuilder {
             .filter(|release| !release.contains("-cloud") && !release.contains("-rt"))
             .max_by_key(|release| numbers(release));
         match newest {
-            Some(release) => self.kernel(&release),
+            Some(release) => self.kernel(&release, &|_| ()),
             None => Err(BuildError::NoHeadersOfLine {
                 line: line.to_owned(),
             }),
@@ -658,11 +717,14 @@ impl ModuleBuilder {
         write(tree.join("Kbuild"), KBUILD_TOP)?;
         write(tree.join("drivers/net/Kbuild"), KBUILD_NET)?;
         let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let make = format!(
+            "env -u MAKEFLAGS -u MAKELEVEL LC_ALL=C make -j{jobs} -C {} M=\"$PWD\" {MAKE_OPTIONS} modules",
+            quote(&kernel.headers),
+        );
         let command = format!(
-            "cd {} && env -u MAKEFLAGS -u MAKELEVEL LC_ALL=C make -j{jobs} -C {} M=\"$PWD\" {MAKE_OPTIONS} modules > {} 2>&1 < /dev/null",
-            quote_path(tree),
-            quote_path(&kernel.headers),
-            quote_path(log),
+            "{{ {}; }} > {} 2>&1 < /dev/null",
+            kernel.root.run_in(tree, &make),
+            quote_path(&absolute(log)?),
         );
         let output = self.run(&command, BUILD_DEADLINE)?;
         match output.status {
@@ -703,9 +765,10 @@ impl ModuleBuilder {
         }
     }
 
-    fn package_version(&self, package: &str) -> Result<Option<String>, BuildError> {
+    fn package_version(&self, root: &Root, package: &str) -> Result<Option<String>, BuildError> {
         let command = format!(
-            "dpkg-query -W -f '${{db:Status-Status}} ${{Version}}' {}",
+            "{} -W -f '${{db:Status-Status}} ${{Version}}' {}",
+            root.dpkg_query(),
             quote(package)
         );
         let output = self.run(&command, TOOL_DEADLINE)?;
@@ -722,7 +785,8 @@ impl ModuleBuilder {
     }
 
     /// The compiler that the headers name.
-    fn compiler(&self, headers: &Path) -> Result<String, BuildError> {
+    fn compiler(&self, root: &Root, headers: &str) -> Result<String, BuildError> {
+        let headers = root.path(headers);
         let config = headers.join(".config");
         let text = fs::read_to_string(&config).map_err(io_error("read", &config))?;
         let name = text
@@ -735,7 +799,7 @@ impl ModuleBuilder {
             .unwrap_or("gcc");
         let output = self.tool(
             "ask the compiler for its version",
-            &format!("{} --version", quote(name)),
+            &root.run_in(&headers, &format!("{} --version", quote(name))),
             TOOL_DEADLINE,
         )?;
         Ok(output.text().lines().next().unwrap_or_default().to_owned())
@@ -915,7 +979,7 @@ fn check_module(path: &Path, kernel: &Kernel) -> Result<ModuleFile, BuildError> 
             release: kernel.release.clone(),
         });
     }
-    let symvers = kernel.headers.join("Module.symvers");
+    let symvers = kernel.root.path(&kernel.headers).join("Module.symvers");
     let text = fs::read_to_string(&symvers).map_err(io_error("read", &symvers))?;
     let exported: BTreeMap<&str, u32> = text
         .lines()

@@ -1,11 +1,13 @@
 //! Kernel modules: built from the distribution's source at the host's version, swapped, and proved live.
 //!
 //! In order: [`series`] says which patches there are, [`builder`] makes modules of them, [`swap`] loads them in dom0
-//! and the guests, [`proof`] shows which modules are live. [`module_file`] reads what a `.ko` says of itself.
+//! and the guests, [`proof`] shows which modules are live. [`module_file`] reads what a `.ko` says of itself; [`root`] is
+//! where a kernel's headers and compiler lie.
 
 pub mod builder;
 pub mod module_file;
 pub mod proof;
+pub mod root;
 pub mod series;
 pub mod swap;
 

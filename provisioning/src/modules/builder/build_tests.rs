@@ -162,7 +162,7 @@ fn patches_that_fail_are_named_with_the_place() {
 fn a_kernel_without_headers_says_what_to_install() {
     let builder = ModuleBuilder::new(own_patches(), "/nonexistent");
     let error = builder
-        .kernel("6.1.0-1-amd64")
+        .kernel("6.1.0-1-amd64", &quiet)
         .expect_err("not installed")
         .to_string();
     assert!(
@@ -178,7 +178,7 @@ fn a_kernel_without_headers_says_what_to_install() {
         "{error}"
     );
     assert!(matches!(
-        builder.kernel("x"),
+        builder.kernel("x", &quiet),
         Err(BuildError::BadRelease { .. })
     ));
 }
