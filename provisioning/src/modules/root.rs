@@ -111,7 +111,7 @@ mod tests {
         let output = host.run(&command, Duration::from_secs(60)).expect("runs");
         assert_eq!(
             output.text(),
-            "one\n/build\nbin\nbuild\nlib\nlib64\nproc\nusr\n/proc/self/limits\n",
+            "one\n/build\nbin\nbuild\nlib\nlib64\nproc\nusr\n/proc/self/limits",
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
