@@ -234,3 +234,28 @@ fn left_out(asked: &Scenario, line: &str) -> Vec<LeftOut> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variants_without_patches_for_a_kernel_are_left_out_and_say_why() {
+        let asked = scenario::find("aggregation").expect("in the library");
+        for line in Combination::kernels() {
+            let out: Vec<_> = left_out(&asked, line)
+                .into_iter()
+                .map(|o| o.reason)
+                .collect();
+            assert!(out.is_empty(), "{line}: {out:?}");
+        }
+        // Stock drivers need no patches.
+        let patched = asked.variants.len() - 1;
+        let out = left_out(&asked, "4.19");
+        assert_eq!(out.len(), patched);
+        for one in out {
+            assert_ne!(one.variant, "stock");
+            assert_eq!(one.reason, "there are no patches for Linux 4.19");
+        }
+    }
+}
