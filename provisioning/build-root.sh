@@ -10,14 +10,15 @@ set -euo pipefail
 export LC_ALL=C
 
 fail() { echo "build-root.sh: $*" >&2; exit 1; }
+. "$(dirname "$0")/deb-lines.sh"
 
 [ $# = 2 ] || fail "usage: build-root.sh LINE RELEASE"
 line=$1 release=$2
-suites=$(dirname "$0")/images/suites
+table=$(dirname "$0")/images/suites
 roots=${VIFBENCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vifbench}/build-roots
 
-suite=$(awk -v line="$line" '$1 == "kernel" && $2 == line { print $3 }' "$suites")
-[ -n "$suite" ] || fail "$suites has no kernel $line"
+suite=$(awk -v line="$line" '$1 == "kernel" && $2 == line { print $3 }' "$table")
+[ -n "$suite" ] || fail "$table has no kernel $line"
 [ "$(id -u)" = 0 ] || fail "making a root needs root: its files have many owners; run it with sudo"
 command -v mmdebstrap > /dev/null || fail "mmdebstrap is missing: apt-get install mmdebstrap"
 
@@ -33,27 +34,24 @@ if [ -d "$root" ]; then
     exit
 fi
 
-# Where this machine gets its own suite, the other one is looked for too.
-here=$(. /etc/os-release && echo "$VERSION_CODENAME")
-from() {
-    apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
-        awk -v release="$1" '$1 == release { uri = $2 } END { print uri }'
-}
-main=$(from "$here") security=$(from "$here-security")
-[ -n "$main" ] && [ -n "$security" ] || fail "apt's sources lack $here or $here-security: other suites are looked for where these are"
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 base=${suite%-backports}
+suites=("$base" "$base-security")
+[ "$suite" = "$base" ] || suites+=("$suite")
+sources=$(deb_lines "${suites[@]}")
 
-work=$(mktemp -d "$roots/.making.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-# What the headers need comes with them. The image and its tools do not: nothing boots here.
-{
-    echo "deb [signed-by=$keyring] $main $base main"
-    [ "$suite" = "$base" ] || echo "deb [signed-by=$keyring] $main $suite main"
-    echo "deb [signed-by=$keyring] $security $base-security main"
-} | mmdebstrap --quiet --mode=root --variant=essential --format=directory \
-    --include="linux-headers-$release,linux-source-$line,make,binutils" "$base" "$work/root" - >&2 ||
-    fail "$suite gives no headers of $release, or no source of $line (apt's reason stands above); if it has a newer kernel by now: vifbench lab down, and lab up takes that"
+# Who was killed could not clear up. Nothing is mounted there: mmdebstrap mounts in a namespace of its own.
+work=$roots/.making.$release
+rm -rf --one-file-system "$work"
+trap 'rm -rf --one-file-system "$work"' EXIT
+mkdir "$work"
+# What the headers need comes with them. The image and its tools do not: nothing boots here. The source is of the
+# headers' version: a newer one waits for days until its kernel is signed.
+echo "$sources" | unshare --mount mmdebstrap --quiet --mode=root --variant=essential --format=directory \
+    --include="linux-headers-$release,make,binutils" \
+    --customize-hook="version=\$(dpkg-query --admindir=\"\$1/var/lib/dpkg\" -W -f '\${Version}' linux-headers-$release) &&
+        APT_CONFIG=\$MMDEBSTRAP_APT_CONFIG apt-get install --yes -qq -o DPkg::Chroot-Directory=\"\$1\" linux-source-$line=\$version" \
+    "$base" "$work/root" - >&2 ||
+    fail "$suite gives no headers of $release, or no source of $line in their version (apt's reason stands above); if it has a newer kernel by now: vifbench lab down, and lab up takes that"
 # What a build sees is its own folder, the kernel's processes and this.
 mkdir "$work/root/build"
 mv "$work/root" "$root"

@@ -105,7 +105,10 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             keep,
         } => commands::calibrate::run(hardware, lab, keep.as_deref(), format, progress),
         Command::Trust(args) => commands::trust::run(args, format, progress),
-        Command::Patches(command) => commands::patches::run(command, format, progress),
+        Command::Patches(command) => {
+            let cancel = interrupt::install()?;
+            commands::patches::run(command, format, progress, &cancel)
+        }
         Command::Doctor { lab } => commands::doctor::run(lab.as_deref(), format),
         Command::Analyze {
             tx,

@@ -22,6 +22,7 @@ cache=${VIFBENCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vifbench}/images
 
 fail() { echo "build.sh: $*" >&2; exit 1; }
 step() { echo "build.sh: $*" >&2; }
+. "$recipe/../deb-lines.sh"
 
 # content FILE: its lines without comments.
 content() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"; }
@@ -64,18 +65,7 @@ else
     apt_etc=$cache/apt-$kernel_line-$xen_version apt_lists=$cache/apt-lists
     mkdir -p "$apt_etc/preferences.d" "$apt_lists/partial"
     apt=(-o Dir::Etc="$apt_etc" -o Dir::State::lists="$apt_lists" -o APT::Sandbox::User=root)
-    # from RELEASE: where this machine itself gets it.
-    from() {
-        apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
-            awk -v release="$1" '$1 == release { uri = $2 } END { print uri }'
-    }
-    main=$(from "$here") security=$(from "$here-security")
-    [ -n "$main" ] && [ -n "$security" ] || fail "apt's sources lack $here or $here-security: other versions are looked for where these are"
-    keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-    sources=$(
-        for name in bookworm trixie trixie-backports; do echo "deb [signed-by=$keyring] $main $name main"; done
-        for name in bookworm trixie; do echo "deb [signed-by=$keyring] $security $name-security main"; done
-    )
+    sources=$(deb_lines bookworm trixie trixie-backports bookworm-security trixie-security)
     # linux-base comes with the kernel: it knows how one is set up.
     pins=$(printf 'Package: %s\nPin: release n=%s\nPin-Priority: %s\n\n' \
         '*' "$suite" 900 \

@@ -50,7 +50,7 @@ pub fn run(
         )));
     }
     let folder = args.series.clone().unwrap_or_else(patches::folder);
-    let builder = ModuleBuilder::new(folder, default_cache_dir());
+    let builder = ModuleBuilder::new(folder, default_cache_dir()).with_cancel(cancel.clone());
     let (lab, virtual_lab, was_up) =
         run_command::bring_up(None, &run_command::virtual_lab(), progress, cancel)?;
     scenario::fits(&asked, &lab)?;

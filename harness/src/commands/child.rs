@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -50,6 +51,9 @@ pub fn run(
         .stdin(Stdio::null())
         .stdout(File::create(&answer).map_err(Failure::io("create", &answer))?)
         .stderr(File::create(log).map_err(Failure::io("create", log))?)
+        // A terminal sends Ctrl-C to a whole group of processes. Told by it and by us, a run would take the second time
+        // for impatience and leave its lab as it is.
+        .process_group(0)
         .spawn()
         .map_err(Failure::io("start", Path::new("vifbench")))?;
     let started = Instant::now();

@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 
 use serde_json::json;
-use vifbench_provisioning::lab::{UpOptions, VirtualLab};
+use vifbench_provisioning::lab::{Combination, UpOptions, VirtualLab};
 use vifbench_scenarios::lab::{HostName, HostSpec};
 use vifbench_scenarios::progress::Progress;
 
@@ -24,7 +24,7 @@ pub fn run(
         LabCommand::Down => {
             VirtualLab::take_down(name)?;
             match format {
-                Format::Text => println!("the virtual lab is down"),
+                Format::Text => println!("{} is down", called(name)),
                 Format::Json => println!("{}", json!({"lab": name, "machine": "gone"})),
             }
             Ok(Exit::Pass)
@@ -93,7 +93,7 @@ fn status(name: &str, format: Format) -> Result<Exit, Failure> {
         .map(|lab| lab.status())
         .transpose()?;
     match (format, status) {
-        (Format::Text, None) => println!("the virtual lab is down; `vifbench lab up` starts it"),
+        (Format::Text, None) => println!("{}", down(name)),
         (Format::Json, None) => println!("{}", json!({"name": name, "machine": "gone"})),
         (Format::Json, Some(status)) => println!("{}", json!(status)),
         (Format::Text, Some(status)) => {
@@ -123,11 +123,21 @@ fn status(name: &str, format: Format) -> Result<Exit, Failure> {
 
 /// The lab that runs, or what to do about it.
 pub fn attached(name: &str) -> Result<VirtualLab, Failure> {
-    VirtualLab::attach(name)?.ok_or_else(|| {
-        Failure::Usage(format!(
-            "the virtual lab {name} is down; `vifbench lab up` starts it"
-        ))
-    })
+    VirtualLab::attach(name)?.ok_or_else(|| Failure::Usage(down(name)))
+}
+
+/// The lab with what it is made of: several can stand side by side.
+fn called(name: &str) -> String {
+    format!("the virtual lab {name} ({})", Combination::of_lab(name).0)
+}
+
+/// That it is down, and how it comes up.
+fn down(name: &str) -> String {
+    let versions = Combination::of_lab(name).0.options();
+    format!(
+        "{} is down; `vifbench lab {versions}up` starts it",
+        called(name)
+    )
 }
 
 fn known<'a>(lab: &'a VirtualLab, host: &str) -> Result<&'a HostSpec, Failure> {

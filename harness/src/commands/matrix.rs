@@ -79,6 +79,10 @@ pub fn run(
     };
     write_json(&folder.join(FILE), &record)?;
     if cancel.is_cancelled() {
+        progress.note(&format!(
+            "`vifbench report {}` makes the page of what is finished; the same matrix again looks up every trial that is known",
+            folder.display()
+        ));
         return Err(Failure::Interrupted);
     }
     report(&folder, format, progress)?;

@@ -8,6 +8,7 @@ use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::builder::{
     BuildError, Kernel, ModuleBuilder, PatchCheck, default_cache_dir,
 };
+use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::progress::Progress;
 
 use crate::cli::{Format, PatchesCommand};
@@ -32,18 +33,25 @@ pub fn run(
     command: &PatchesCommand,
     format: Format,
     progress: &dyn Progress,
+    cancel: &Cancel,
 ) -> Result<Exit, Failure> {
-    match command {
-        PatchesCommand::List { kernel } => list(kernel, format),
-        PatchesCommand::Check { kernel } => check(kernel, format, progress),
+    let builder = builder().with_cancel(cancel.clone());
+    let done = match command {
+        PatchesCommand::List { kernel } => list(&builder, kernel, format),
+        PatchesCommand::Check { kernel } => check(&builder, kernel, format, progress),
         PatchesCommand::Build { kernel, release } => {
-            build(kernel, release.as_deref(), format, progress)
+            build(&builder, kernel, release.as_deref(), format, progress)
         }
+    };
+    match done {
+        // Whatever a step that was cut short calls itself.
+        Err(_) if cancel.is_cancelled() => Err(Failure::Interrupted),
+        done => done,
     }
 }
 
-fn list(line: &str, format: Format) -> Result<Exit, Failure> {
-    let series = builder().series(line).map_err(ModuleError::from)?;
+fn list(builder: &ModuleBuilder, line: &str, format: Format) -> Result<Exit, Failure> {
+    let series = builder.series(line).map_err(ModuleError::from)?;
     match format {
         Format::Text => {
             for (index, patch) in series.patches.iter().enumerate() {
@@ -77,9 +85,13 @@ fn list(line: &str, format: Format) -> Result<Exit, Failure> {
     Ok(Exit::Pass)
 }
 
-fn check(line: &str, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
-    let builder = builder();
-    let kernel = kernel(&builder, line, None, progress)?;
+fn check(
+    builder: &ModuleBuilder,
+    line: &str,
+    format: Format,
+    progress: &dyn Progress,
+) -> Result<Exit, Failure> {
+    let kernel = kernel(builder, line, None, progress)?;
     let task = progress.start("checking patches", None);
     let checks = builder
         .check(&kernel, &|text| task.message(text))
@@ -138,13 +150,13 @@ fn kernel(
 }
 
 fn build(
+    builder: &ModuleBuilder,
     line: &str,
     release: Option<&str>,
     format: Format,
     progress: &dyn Progress,
 ) -> Result<Exit, Failure> {
-    let builder = builder();
-    let kernel = kernel(&builder, line, release, progress)?;
+    let kernel = kernel(builder, line, release, progress)?;
     let series = builder.series(line).map_err(ModuleError::from)?;
     for variant in &series.variants {
         let task = progress.start(&format!("building {}", variant.name), None);

@@ -162,6 +162,11 @@ impl Bench {
         self.cancel.is_cancelled()
     }
 
+    /// The token that ends whatever is no trial: Ctrl-C.
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
     /// The token that ends every wait of a trial: by Ctrl-C, or by a crash in the lab.
     pub fn trouble(&self) -> &Cancel {
         &self.trouble
@@ -421,7 +426,7 @@ impl Bench {
         let leases = std::mem::replace(&mut self.leases, Leases::none());
         self.agent = None;
         let connect = |spec: &HostSpec| Ok(self.connect_with(spec, None)?);
-        let mut crew = Crew::open(&self.lab, |spec| Ok(Box::new(connect(spec)?)))?;
+        let crew = Crew::open(&self.lab, |spec| Ok(Box::new(connect(spec)?)));
         match &self.virtual_lab {
             Some(lab) => {
                 if keep {
@@ -429,12 +434,12 @@ impl Bench {
                 } else {
                     VirtualLab::take_down(&self.lab.name)?;
                 }
-                crew.forget()
+                crew?.forget()
             }
             // The machines are somebody else's, or could not be reached: nothing was changed.
             None if leases.is_empty() => Ok(()),
             None => {
-                let undone = crew.undo(progress);
+                let undone = crew.and_then(|mut crew| crew.undo(progress));
                 leases.release(connect, progress);
                 undone.map(drop)
             }

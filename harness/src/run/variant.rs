@@ -12,6 +12,7 @@ use vifbench_provisioning::lab::{LabError, VirtualLab};
 use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::builder::{BuiltModules, ModuleBuilder};
 use vifbench_provisioning::modules::swap::Pair;
+use vifbench_provisioning::wait::Cancel;
 use vifbench_reports::store::ModuleProof;
 use vifbench_scenarios::plan::TrialPlan;
 use vifbench_scenarios::progress::Progress;
@@ -84,13 +85,13 @@ impl<'a> Variants<'a> {
             })?;
             crew.verify()?;
             let release = crew.dom0().check("uname -r", STEP)?.text();
-            let pair = self.pair(variant, &release, progress)?;
+            let pair = self.pair(variant, &release, bench.cancel(), progress)?;
             crew.swap(&pair, &folder, progress)?;
             crew.set(&self.settings(variant))?;
             return crew.prove(&pair);
         };
         // The kernel is the images': it need not be asked of a machine that may not even be there.
-        let pair = self.pair(variant, &lab.images().kernel()?, progress)?;
+        let pair = self.pair(variant, &lab.images().kernel()?, bench.cancel(), progress)?;
         let tag = layout::tagged(self.tag(&pair), plan.layout);
         let made = (tag.as_str(), plan.layout);
         if !lab.has(&tag)? {
@@ -155,7 +156,12 @@ impl<'a> Variants<'a> {
                 "only a virtual lab can be sealed".to_owned(),
             ));
         };
-        let pair = self.pair(&plan.variant, &lab.images().kernel()?, progress)?;
+        let pair = self.pair(
+            &plan.variant,
+            &lab.images().kernel()?,
+            bench.cancel(),
+            progress,
+        )?;
         if self.program.is_none() {
             let here = std::env::current_exe()
                 .map_err(Failure::io("find the path of", Path::new("vifbench")))?;
@@ -194,6 +200,7 @@ impl<'a> Variants<'a> {
         &mut self,
         variant: &Variant,
         release: &str,
+        cancel: &Cancel,
         progress: &dyn Progress,
     ) -> Result<Pair, Failure> {
         if let Some((builder, steps)) = &self.steps {
@@ -218,7 +225,7 @@ impl<'a> Variants<'a> {
             modules.clone()
         } else {
             let task = progress.start(&format!("modules {series}"), None);
-            let builder = patches::builder();
+            let builder = patches::builder().with_cancel(cancel.clone());
             let kernel = builder
                 .kernel(release, &|text| task.message(text))
                 .map_err(ModuleError::from)?;

@@ -1,5 +1,9 @@
 //! Runs that are cut short: Ctrl-C, SIGKILL, a crash of dom0. Nothing that was finished is lost.
 
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::{Lab, SMALL, await_some, events, open_path, stock_only, tree};
@@ -60,6 +64,48 @@ fn ctrl_c_restores_and_resume_goes_on() {
         first == tree(&run.join("trials").join("1")),
         "the finished trial is as it was"
     );
+}
+
+/// Ctrl-C in a terminal goes to every process of the group, and a matrix tells its runs too: they must not hear it twice.
+#[test]
+fn ctrl_c_in_a_terminal_ends_a_matrix_and_its_lab() {
+    let lab = Lab::new("mxc");
+    let scenario = lab.write("small.yaml", &stock_only(SMALL));
+    let scenario = scenario.to_str().expect("UTF-8");
+    let child = lab
+        .vifbench()
+        .args(["matrix", scenario, "--kernel", "6.1", "--xen", "4.17"])
+        .args(["--seed", "103", "--seeds", "50"])
+        .process_group(0)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("vifbench starts");
+    let run = await_some("a run in the matrix", || {
+        let matrix = fs::read_dir(lab.path("results")).ok()?.next()?.ok()?.path();
+        folders(&matrix).find(|path| path.join("events.jsonl").exists())
+    });
+    await_some("a trial", || {
+        (events(&run, "trial-started") >= 1).then_some(())
+    });
+    let group = format!("-{}", child.id());
+    let told = Command::new("kill").args(["-INT", "--", &group]).status();
+    assert!(told.expect("kill starts").success());
+    let output = child.wait_with_output().expect("it ends");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains("makes the page"), "{text}");
+    assert_eq!(lab.json(0, &["lab", "status"])["machine"], "gone");
+
+    let matrix = run.parent().expect("its matrix");
+    lab.expect(0, &["report", matrix.to_str().expect("UTF-8")]);
+    let page = fs::read_to_string(matrix.join("index.html")).expect("the page");
+    assert!(page.contains("interrupted"), "{page}");
+}
+
+/// The folders in a folder.
+fn folders(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(folder).expect("the folder is read");
+    entries.map(|entry| entry.expect("the entry is read").path())
 }
 
 #[test]

@@ -92,6 +92,15 @@ impl Combination {
         (Self::usual(), lab)
     }
 
+    /// The options of a command that choose this lab, each with a space behind it; none of the usual one.
+    pub fn options(&self) -> String {
+        if *self == Self::usual() {
+            String::new()
+        } else {
+            format!("--kernel {} --xen {} ", self.kernel, self.xen)
+        }
+    }
+
     /// The names of namespaces have no dots.
     fn suffix(&self) -> String {
         format!("-linux-{}-xen-{}", self.kernel, self.xen).replace('.', "-")
@@ -138,6 +147,7 @@ mod tests {
             Combination::of_lab("virtual-linux-6-12-xen-4-20"),
             (one, "virtual")
         );
+        assert_eq!(one.options(), "--kernel 6.12 --xen 4.20 ");
         // 6.1 is no part of 6.12.
         let old = Combination::new(Some("6.1"), Some("4.20")).expect("is known");
         assert_eq!(
@@ -146,6 +156,7 @@ mod tests {
         );
         let usual = Combination::new(None, None).expect("is known");
         assert_eq!(usual.lab_name("virtual"), "virtual");
+        assert_eq!(usual.options(), "");
         assert_eq!(Combination::of_lab("virtual"), (usual, "virtual"));
     }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,14 @@ pub const MAILBOX: u64 = 16 << 20;
 
 /// How long writing or reading a machine's memory may take on a busy controller.
 const MIGRATION: Duration = Duration::from_secs(180);
+
+/// Held while a machine or its namespace begins: until QEMU has written its number, nobody could end it.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// Waits for what begins just now; nothing else does while the guard lives.
+pub fn hold_starts() -> MutexGuard<'static, ()> {
+    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// In what state a machine starts; but for a power-on it stands still at first.
 #[derive(Debug, Clone, Copy)]
@@ -161,7 +170,9 @@ impl Machine {
                 command.arg(format!("exec:cat '{}'", path.display()));
             }
         }
+        let starting = hold_starts();
         check("start QEMU", &mut command)?;
+        drop(starting);
         // Until the cable is plugged in.
         self.come_first();
         if matches!(from, From::PowerOn) {

@@ -16,7 +16,7 @@ use vifbench_scenarios::progress::Progress;
 
 use super::console::{self, Follower};
 use super::images::need_program;
-use super::machine::{From, HOSTS, LOOK, Machine};
+use super::machine::{self, From, HOSTS, LOOK, Machine};
 use super::rendezvous::Rendezvous;
 use super::watch::CrashWatch;
 use super::{Combination, Images, LabError, files, images, machines, network};
@@ -183,7 +183,9 @@ impl VirtualLab {
             .filter(|m| m.name != "controller")
             .cloned()
             .collect();
+        let starting = machine::hold_starts();
         network::create(&netns, controller, &others)?;
+        drop(starting);
 
         let this = Self {
             name: options.name.clone(),
@@ -286,9 +288,14 @@ impl VirtualLab {
         Self::clear(name)
     }
 
-    /// Takes away a lab that this very process is still bringing up, in another thread (Ctrl-C during a boot).
+    /// Takes away a lab that this very process is still bringing up, in another thread (Ctrl-C during a boot). The process
+    /// can start no machine after that.
     pub fn abandon(name: &str) -> Result<(), LabError> {
-        Self::clear(name)
+        let starts = machine::hold_starts();
+        Self::clear(name)?;
+        // Until the process ends: the other thread would go on and start what nobody takes away.
+        std::mem::forget(starts);
+        Ok(())
     }
 
     fn clear(name: &str) -> Result<(), LabError> {
