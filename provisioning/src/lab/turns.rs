@@ -13,7 +13,7 @@
 //! at that priority two of them would leave a controller of two processors no time to log in. So it holds only while
 //! nothing comes in from outside.
 
-use std::fs;
+use std::fs::{self, File};
 use std::process::Command;
 
 use rustix::io::Errno;
@@ -23,12 +23,17 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 /// As the kernel shortens it.
 const QEMU: &str = "qemu-system-x86";
 
+/// Locked by who chooses a processor, whichever lab it is for.
+const CHOOSING: &str = "/run/vifbench-turns.lock";
+
 /// Pins all threads of a process to one processor, and gives its main thread real-time priority.
 ///
 /// # Errors
 /// In words, when the controller may not do so.
 pub fn take_turns(qemu: Pid) -> Result<(), String> {
-    let cpu = least_used()?;
+    // Machines that start together must see each other's choice.
+    let _choosing = choosing()?;
+    let cpu = least_used(qemu)?;
     let mut only = CpuSet::new();
     only.set(cpu);
     for thread in numbers(&format!("/proc/{qemu}/task"))? {
@@ -70,25 +75,47 @@ fn chrt(arguments: &[&str], qemu: Pid) -> Result<(), String> {
     ))
 }
 
-/// The processor with the fewest other machines; of several the first, because generators pin themselves to the last.
-fn least_used() -> Result<usize, String> {
+/// Held while a machine chooses its processor; the kernel frees it.
+fn choosing() -> Result<File, String> {
+    let failed = |error: std::io::Error| format!("{CHOOSING} cannot be locked: {error}");
+    let file = File::create(CHOOSING).map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}
+
+/// The processor with the fewest machines beside this one.
+fn least_used(qemu: Pid) -> Result<usize, String> {
     let allowed =
         sched_getaffinity(None).map_err(|error| format!("what CPUs there are: {error}"))?;
-    let mut taken = Vec::new();
+    let mut others = Vec::new();
     for process in numbers("/proc")? {
         // One that ends meanwhile takes nothing.
         let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
-        if name.trim() == QEMU
-            && let Ok(its) = sched_getaffinity(Some(process))
-            && its.count() == 1
-        {
-            taken.extend((0..CpuSet::MAX_CPU).find(|cpu| its.is_set(*cpu)));
+        if process != qemu && name.trim() == QEMU {
+            others.extend(pinned_to(process));
         }
     }
-    (0..CpuSet::MAX_CPU)
+    let allowed: Vec<usize> = (0..CpuSet::MAX_CPU)
         .filter(|cpu| allowed.is_set(*cpu))
-        .min_by_key(|cpu| taken.iter().filter(|t| *t == cpu).count())
-        .ok_or_else(|| "no CPU is allowed".to_owned())
+        .collect();
+    choose(&allowed, &others, pinned_to(qemu)).ok_or_else(|| "no CPU is allowed".to_owned())
+}
+
+/// The one processor that a process may use, if it is one.
+fn pinned_to(process: Pid) -> Option<usize> {
+    let its = sched_getaffinity(Some(process)).ok()?;
+    let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| its.is_set(*cpu));
+    cpus.next().filter(|_| its.count() == 1)
+}
+
+/// Of the least used processors the one that the machine has already, or else the first, because generators pin
+/// themselves to the last.
+fn choose(allowed: &[usize], others: &[usize], own: Option<usize>) -> Option<usize> {
+    let uses = |cpu: &usize| others.iter().filter(|other| *other == cpu).count();
+    allowed
+        .iter()
+        .copied()
+        .min_by_key(|cpu| (uses(cpu), Some(*cpu) != own))
 }
 
 /// Entries of a folder of `/proc` that are processes or threads.
@@ -138,6 +165,20 @@ mod tests {
         }
         ended.expect("that is always allowed");
         assert!(last.contains("SCHED_OTHER"), "{last}");
+    }
+
+    #[test]
+    fn two_machines_take_two_processors_and_keep_them() {
+        assert_eq!(choose(&[0, 1], &[], None), Some(0));
+        assert_eq!(choose(&[0, 1], &[0], None), Some(1));
+        // Again, as before each trial.
+        assert_eq!(choose(&[0, 1], &[1], Some(0)), Some(0));
+        assert_eq!(choose(&[0, 1], &[0], Some(1)), Some(1));
+        assert_eq!(choose(&[0, 1], &[], Some(1)), Some(1));
+        // Both on one: the first that looks goes away.
+        assert_eq!(choose(&[0, 1], &[0], Some(0)), Some(1));
+        assert_eq!(choose(&[0, 1], &[0, 1, 1], Some(1)), Some(0));
+        assert_eq!(choose(&[], &[], None), None);
     }
 
     #[test]
