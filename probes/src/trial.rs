@@ -482,9 +482,11 @@ fn store(folder: &Path, result: &ProbeResult) -> Result<(), TrialError> {
     let path = folder.join(RESULT_FILE);
     let part = folder.join("result.json.part");
     let write = || -> io::Result<()> {
+        // At once: a system call for each word of it would take the machine's time while the drivers settle.
+        let mut text = serde_json::to_vec(result)?;
+        text.push(b'\n');
         let mut file = File::create(&part)?;
-        serde_json::to_writer(&mut file, result)?;
-        file.write_all(b"\n")?;
+        file.write_all(&text)?;
         file.sync_all()?;
         fs::rename(&part, &path)
     };
