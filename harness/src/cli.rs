@@ -320,7 +320,8 @@ pub struct MatrixArgs {
     /// So many blocks, each with packets of its own, instead of the scenario's `blocks`.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub seeds: Option<u32>,
-    /// So many combinations at a time, each in a lab of its own, which keeps a processor busy and takes 3 GiB.
+    /// So many combinations at a time, each in a lab of its own, which keeps a processor busy and takes 3 GiB; at most as many
+    /// as there are processors.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub jobs: u32,
 }

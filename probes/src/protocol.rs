@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::pcap_file::FileFormat;
 
 /// Raised whenever a message changes its meaning; both ends must agree exactly.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// A place where packets are stamped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -132,6 +132,8 @@ pub enum Pace {
 pub enum Answer {
     /// Each UDP packet goes back as it came.
     UdpEcho,
+    /// Nothing: UDP packets have somewhere to go, and nobody reads them.
+    UdpSink,
     /// For every request so many bytes of response, over TCP.
     TcpRr {
         /// Bytes of a request.

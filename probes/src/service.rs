@@ -608,7 +608,7 @@ mod tests {
         };
         assert!(error.contains("99") && hint.unwrap().contains("deploy"));
         assert!(matches!(
-            ask(&mut service, r#"{"ask":"hello","version":2}"#),
+            ask(&mut service, r#"{"ask":"hello","version":3}"#),
             Reply::Hello { .. }
         ));
     }

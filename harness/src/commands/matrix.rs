@@ -34,6 +34,7 @@ pub fn run(
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<Exit, Failure> {
+    enough_processors(args.jobs)?;
     // Whatever is wrong with the scenario is told before anything is built.
     let mut asked = scenario::find(&args.scenario)?.each_hold();
     run::only(&mut asked, &args.variant)?;
@@ -87,6 +88,17 @@ pub fn run(
     }
     report(&folder, format, progress)?;
     Ok(worst.exit())
+}
+
+/// Each lab keeps a processor busy and comes before other work there: a third one does not come up beside two on two.
+fn enough_processors(jobs: u32) -> Result<(), Failure> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if jobs as usize <= processors {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "--jobs {jobs}: each lab needs a processor to itself, and there are {processors}; give at most --jobs {processors}"
+    )))
 }
 
 /// Makes the page of a matrix, and prints its table.
@@ -242,6 +254,14 @@ fn left_out(asked: &Scenario, line: &str) -> Vec<LeftOut> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_labs_than_processors_are_refused() {
+        enough_processors(1).expect("one there is");
+        let error = enough_processors(1_000_000).expect_err("nobody has so many");
+        let text = error.to_string();
+        assert!(text.contains("--jobs 1000000: each lab needs"), "{text}");
+    }
 
     #[test]
     fn variants_without_patches_for_a_kernel_are_left_out_and_say_why() {

@@ -52,8 +52,8 @@ pub fn flow(
     })
 }
 
-/// Who answers a flow in its guest; nobody where nothing waits for answers.
-fn responder(flow: &FlowSpec) -> Option<RespondSpec> {
+/// Who takes a flow in its guest, and answers where something waits for that.
+fn responder(flow: &FlowSpec) -> RespondSpec {
     let end = |address: IpAddr, port| SocketAddr::new(address, port);
     let bytes = |size: vifbench_scenarios::units::Size| size.bytes() as u32;
     let (answer, port) = match &flow.arrivals {
@@ -68,23 +68,23 @@ fn responder(flow: &FlowSpec) -> Option<RespondSpec> {
             (answer, tcp_port(flow.flow))
         }
         Arrivals::TcpBulk {} => (Answer::TcpSink, tcp_port(flow.flow)),
-        _ => return None,
+        _ => (Answer::UdpSink, UDP_PORT),
     };
-    Some(RespondSpec {
+    RespondSpec {
         flow: flow.flow,
         answer,
         local: end(flow.destination, port),
         peer: end(flow.source, source_port(flow.flow)),
         max_segment: flow.arrivals.is_tcp().then(|| max_segment(flow)).flatten(),
-    })
+    }
 }
 
-/// Who answers in which guest.
+/// Who takes what in which guest.
 pub fn responders(flows: &[FlowSpec], plans: &[FlowPlan]) -> Vec<(HostName, RespondSpec)> {
     flows
         .iter()
         .zip(plans)
-        .filter_map(|(flow, plan)| Some((plan.to.clone(), responder(flow)?)))
+        .map(|(flow, plan)| (plan.to.clone(), responder(flow)))
         .collect()
 }
 

@@ -78,6 +78,10 @@ impl RunningResponder {
                 let echo = udp::Echo::bind(spec).map_err(bind)?;
                 Box::new(move |stop| echo.run(stop))
             }
+            Answer::UdpSink => {
+                let sink = udp::Sink::bind(spec).map_err(bind)?;
+                Box::new(move |stop| sink.run(stop))
+            }
             Answer::TcpRr { .. } | Answer::TcpSink => {
                 let server = tcp::Server::bind(spec).map_err(bind)?;
                 Box::new(move |stop| server.run(stop))

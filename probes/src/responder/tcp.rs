@@ -93,7 +93,7 @@ impl Server {
                 number: 0,
                 out: Vec::new(),
             }),
-            Answer::TcpSink | Answer::UdpEcho => Box::new(Sink {
+            Answer::TcpSink | Answer::UdpEcho | Answer::UdpSink => Box::new(Sink {
                 block: block(self.spec.flow),
                 at: 0,
                 nothing: Vec::new(),

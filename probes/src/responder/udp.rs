@@ -1,9 +1,10 @@
-//! Every packet goes back as it came (as RFC 862 has it).
+//! Every packet goes back as it came (as RFC 862 has it), or has only somewhere to go.
 
 use std::io::{self, ErrorKind};
 use std::net::UdpSocket;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{SocketType, connect};
 
 use super::{ResponderError, failed};
@@ -11,6 +12,37 @@ use crate::packet::{MAX_SIZE, Parsed, parse_payload};
 use crate::protocol::{RespondSpec, Responded};
 use crate::tcp_socket::bound;
 use crate::wait::{Stop, wait_readable};
+
+/// A place for what nobody reads. Without a socket the guest's stack makes an ICMP message of every packet, most of which
+/// it then does not send: a quarter of what an emulated guest executed for a packet of 64 bytes.
+pub struct Sink {
+    spec: RespondSpec,
+    socket: OwnedFd,
+}
+
+impl Sink {
+    /// Binds the port, for this peer alone.
+    pub fn bind(spec: &RespondSpec) -> io::Result<Self> {
+        let socket = bound(SocketType::DGRAM, spec.local)?;
+        // The kernel makes it the least that there is: what does not fit is dropped behind the capture.
+        set_socket_recv_buffer_size(&socket, 0)?;
+        connect(&socket, &spec.peer)?;
+        Ok(Self {
+            spec: spec.clone(),
+            socket,
+        })
+    }
+
+    /// Stays bound until told to stop.
+    pub fn run(self, stop: &Stop) -> Result<Responded, ResponderError> {
+        wait_readable(&[stop.as_fd()], None).map_err(failed(&self.spec, "wait for the end"))?;
+        drop(self.socket);
+        Ok(Responded {
+            flow: self.spec.flow,
+            ..Responded::default()
+        })
+    }
+}
 
 /// An echo for one peer.
 pub struct Echo {
@@ -76,5 +108,51 @@ impl Echo {
                 _ => Err(failed(&self.spec, "answer")(error)),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::protocol::Answer;
+
+    /// Sends a packet; whether an ICMP message came back by the time of the next.
+    fn refused(sender: &UdpSocket) -> bool {
+        // The answer of the loopback is there before `send` returns.
+        let first = sender.send(&[0; 18]);
+        let second = sender.send(&[0; 18]);
+        let kind = |sent: io::Result<usize>| sent.err().map(|error| error.kind());
+        [kind(first), kind(second)].contains(&Some(ErrorKind::ConnectionRefused))
+    }
+
+    #[test]
+    fn packets_for_a_sink_bring_no_message_back_however_many_they_are() {
+        let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        let sender = UdpSocket::bind(any).expect("a sender");
+        let place = UdpSocket::bind(any).expect("a port");
+        let local = place.local_addr().expect("its address");
+        drop(place);
+        sender.connect(local).expect("connects");
+        assert!(refused(&sender), "without a socket there is a message");
+
+        let spec = RespondSpec {
+            flow: 0,
+            answer: Answer::UdpSink,
+            local,
+            peer: sender.local_addr().expect("its address"),
+            max_segment: None,
+        };
+        let sink = super::super::RunningResponder::start(&spec).expect("starts");
+        sender
+            .set_write_timeout(Some(Duration::from_secs(10)))
+            .expect("sets");
+        // An error of before may still be told once.
+        drop(sender.take_error().expect("asks"));
+        assert!((0..1000).all(|_| !refused(&sender)));
+        sink.finish().expect("ends");
+        assert!(refused(&sender), "it is gone");
     }
 }
