@@ -139,7 +139,7 @@ pub struct TrialRecord {
 pub struct Event {
     /// RFC 3339, UTC, controller.
     pub at: String,
-    /// `run-started`, `trial-started`, `trial-ended`, `variant-ready`, `retry`, `interrupted`, `run-ended`.
+    /// `run-started`, `trial-started`, `trial-ended`, `variant-ready`, `retry`, `interrupted`, `counting`, `run-ended`.
     pub what: String,
     /// Trial number, where it belongs to one.
     pub trial: Option<u32>,

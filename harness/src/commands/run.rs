@@ -8,6 +8,7 @@ use vifbench_provisioning::lab::{Combination, UpOptions, VirtualLab};
 use vifbench_provisioning::lease::LabLock;
 use vifbench_provisioning::state;
 use vifbench_provisioning::wait::Cancel;
+use vifbench_reports::rundir;
 use vifbench_scenarios::lab::Lab;
 use vifbench_scenarios::plan::Plan;
 use vifbench_scenarios::progress::Progress;
@@ -20,6 +21,9 @@ use crate::exit::Exit;
 use crate::run::bench::{Bench, Repeat};
 use crate::run::traffic::Replays;
 use crate::store::RunDir;
+
+/// The event of a run that counts instructions.
+const COUNTING: &str = "counting";
 
 /// The name of the lab that vifbench builds itself: `virtual`, or `$VIFBENCH_LAB_NAME`, so that several can stand
 /// side by side.
@@ -194,7 +198,10 @@ pub fn go_on(
     run.event("run-started", None, &name)?;
     let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), &name, end.repeat)?;
     let result = if end.instructions {
-        bench.count_instructions()
+        // So that a run that is killed goes on as it began.
+        let told = run.event(COUNTING, None, "the instructions of its trials");
+        told.map_err(Failure::from)
+            .and_then(|()| bench.count_instructions())
     } else {
         Ok(())
     };
@@ -205,6 +212,12 @@ pub fn go_on(
     result?;
     run.event("run-ended", None, &name)?;
     report::make(run.path(), format, progress)
+}
+
+/// Did the run count instructions before?
+fn counted(run: &RunDir) -> Result<bool, Failure> {
+    let events = rundir::RunDir::new(run.path()).read_events()?;
+    Ok(events.iter().any(|event| event.what == COUNTING))
 }
 
 /// `vifbench resume`.
@@ -223,7 +236,7 @@ pub fn resume(
     let end = End {
         keep_lab: was_up,
         repeat: Repeat::Never,
-        instructions: false,
+        instructions: counted(&run)?,
     };
     go_on(&mut run, lab, virtual_lab, end, format, progress, cancel)
 }

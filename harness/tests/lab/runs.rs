@@ -119,14 +119,16 @@ fn a_sealed_run_is_complete_proved_and_exact() {
     let scenario = other.write("counted.yaml", &stock_only(SMALL));
     let scenario = scenario.to_str().expect("UTF-8");
     other.expect(0, &["run", "--instructions", "--out", "counted", scenario]);
-    other.expect(0, &["lab", "down"]);
-    let counted = std::fs::read_dir(other.path("counted"))
+    let run = std::fs::read_dir(other.path("counted"))
         .expect("the folder is read")
         .map(|entry| entry.expect("an entry").path())
-        .map(|run| run.join("trials/1/instructions.json"))
-        .find(|file| file.exists())
+        .find(|run| run.join("trials/1/instructions.json").exists())
         .expect("a counted trial");
-    let text = std::fs::read(&counted).expect("counts");
+    // A run that is resumed counts as it did.
+    std::fs::remove_dir_all(run.join("trials/1")).expect("removed");
+    other.expect(0, &["resume", run.to_str().expect("UTF-8")]);
+    other.expect(0, &["lab", "down"]);
+    let text = std::fs::read(run.join("trials/1/instructions.json")).expect("counts");
     let counted: Value = serde_json::from_slice(&text).expect("JSON");
     let functions = counted["functions"].as_array().expect("functions");
     for (domain, module) in [
