@@ -45,7 +45,7 @@ fn result(probe: &mut ProbeClient<Pipes>, folder: &Path) -> ProbeResult {
 
 fn respond(flow: &FlowSpec, answer: Answer) -> RespondSpec {
     let port = match answer {
-        Answer::UdpEcho => UDP_PORT,
+        Answer::UdpEcho | Answer::UdpSink => UDP_PORT,
         Answer::TcpRr { .. } | Answer::TcpSink => tcp_port(flow.flow),
     };
     RespondSpec {

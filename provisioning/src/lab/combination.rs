@@ -143,11 +143,11 @@ mod tests {
     fn a_lab_tells_its_combination_by_its_name() {
         let one = Combination::new(Some("6.12"), Some("4.20")).expect("is known");
         assert_eq!(one.lab_name("virtual"), "virtual-linux-6-12-xen-4-20");
+        assert_eq!(one.options(), "--kernel 6.12 --xen 4.20 ");
         assert_eq!(
             Combination::of_lab("virtual-linux-6-12-xen-4-20"),
             (one, "virtual")
         );
-        assert_eq!(one.options(), "--kernel 6.12 --xen 4.20 ");
         // 6.1 is no part of 6.12.
         let old = Combination::new(Some("6.1"), Some("4.20")).expect("is known");
         assert_eq!(
