@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::pcap_file::FileFormat;
 
 /// Raised whenever a message changes its meaning; both ends must agree exactly.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// A place where packets are stamped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -286,6 +286,12 @@ pub enum Request {
     Abort {
         /// Which trial.
         trial: u32,
+    },
+    /// The content of a file in the probe's folder. For a sealed machine, where starting `cat` by a login takes longer than
+    /// reading; elsewhere files are fetched beside the channel.
+    Read {
+        /// Its path, from the folder on.
+        file: PathBuf,
     },
     /// Remove everything and end.
     Bye,
@@ -632,6 +638,11 @@ pub enum Reply {
     Status {
         /// State of that trial.
         state: State,
+    },
+    /// To `Read`.
+    Content {
+        /// All of it, in base64.
+        base64: String,
     },
     /// To requests without a result of their own.
     Done,

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{geteuid, gethostname};
@@ -365,6 +367,7 @@ impl Service {
             },
             Request::Finish { trial } => self.finish(trial)?,
             Request::Abort { trial } => self.abort(trial)?,
+            Request::Read { file } => self.read(&file)?,
             Request::Bye => Reply::Done,
         })
     }
@@ -463,6 +466,22 @@ impl Service {
         }
     }
 
+    fn read(&self, file: &Path) -> Result<Reply, ServiceError> {
+        let path = self.folder.path().join(file);
+        let doing = format!("read {}", path.display());
+        if !leads_down(file) {
+            let why = "it is not in the probe's folder";
+            return Err(system(doing)(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                why,
+            )));
+        }
+        let content = fs::read(&path).map_err(system(doing))?;
+        Ok(Reply::Content {
+            base64: BASE64.encode(content),
+        })
+    }
+
     fn abort(&mut self, trial: u32) -> Result<Reply, ServiceError> {
         match std::mem::replace(&mut self.slot, Slot::Free) {
             Slot::Prepared(prepared) if prepared.number() == trial => prepared.discard()?,
@@ -479,6 +498,12 @@ impl Service {
         trial::remove_folder(&folder).map_err(system(format!("remove {}", folder.display())))?;
         Ok(Reply::Done)
     }
+}
+
+/// A path that leads nowhere but down.
+fn leads_down(path: &Path) -> bool {
+    path.components()
+        .all(|part| matches!(part, std::path::Component::Normal(_)))
 }
 
 fn join(live: Live) -> Result<ProbeResult, String> {
@@ -608,9 +633,37 @@ mod tests {
         };
         assert!(error.contains("99") && hint.unwrap().contains("deploy"));
         assert!(matches!(
-            ask(&mut service, r#"{"ask":"hello","version":3}"#),
+            ask(&mut service, r#"{"ask":"hello","version":4}"#),
             Reply::Hello { .. }
         ));
+    }
+
+    #[test]
+    fn files_of_the_folder_are_read_and_no_others() {
+        let (dir, mut service) = service();
+        let trial = service.folder.path().join("trial-1");
+        fs::create_dir(&trial).unwrap();
+        fs::write(trial.join("tx.pcap.zst"), [0, 255, 10]).unwrap();
+        fs::write(dir.path().join("secret"), "secret").unwrap();
+        let reply = ask(
+            &mut service,
+            r#"{"ask":"read","file":"trial-1/tx.pcap.zst"}"#,
+        );
+        let base64 = "AP8K".to_owned();
+        assert_eq!(reply, Reply::Content { base64 });
+        for file in [
+            "../secret",
+            "trial-1/../../secret",
+            "/etc/passwd",
+            "trial-2/x",
+        ] {
+            let line = format!(r#"{{"ask":"read","file":"{file}"}}"#);
+            let reply = ask(&mut service, &line);
+            assert!(
+                matches!(&reply, Reply::Failed { error, .. } if error.contains("cannot read")),
+                "{reply:?}"
+            );
+        }
     }
 
     #[test]

@@ -78,7 +78,8 @@ fn run(flows: Vec<FlowSpec>, respond: Vec<RespondSpec>) -> (ProbeResult, ProbeRe
     rx.prepare(answering).unwrap();
     tx.prepare(plan(vec![capture(Point::Tx, TX)], Some(sending)))
         .unwrap();
-    let arm = arm(realtime_ns() + 500 * MS, 500);
+    // Time enough for both to be armed and connected on a machine that is busy with other work.
+    let arm = arm(realtime_ns() + 3000 * MS, 500);
     tx.arm(arm.clone()).unwrap();
     rx.arm(arm).unwrap();
     let sent = result(&mut tx, &tx_is.folder);

@@ -69,6 +69,8 @@ struct child {
 	pid_t pid;
 	int in, out, err;
 	struct buffer lines, said;
+	/* So much of `lines` holds no line end. */
+	size_t searched;
 };
 
 static volatile struct header *shared;
@@ -142,7 +144,7 @@ static int start(struct child *child, const char *command)
 	child->in = in[1];
 	child->out = out[0];
 	child->err = err[0];
-	child->lines.len = child->said.len = 0;
+	child->lines.len = child->said.len = child->searched = 0;
 	return 0;
 }
 
@@ -166,6 +168,17 @@ static int ended(struct child *child)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* The end of the first line; NULL if there is none. A line may have megabytes, and comes in pieces. */
+static char *line_end(struct child *child)
+{
+	size_t from = child->searched;
+
+	child->searched = child->lines.len;
+	if (from == child->lines.len)
+		return NULL;
+	return memchr(child->lines.data + from, '\n', child->lines.len - from);
+}
+
 /*
  * Feeds and drains a child until both its outputs have ended, or a whole line is there where one is wanted.
  * Returns false when the deadline passed.
@@ -180,8 +193,10 @@ static int attend(struct child *child, const char *input, size_t len, int64_t en
 		};
 		int64_t left = end - now_ms();
 
-		if (line && child->lines.len && memchr(child->lines.data, '\n', child->lines.len))
+		if (line && line_end(child)) {
+			child->searched = 0;
 			return 1;
+		}
 		if (line && child->out < 0)
 			return 1;
 		if (left <= 0)
@@ -256,7 +271,7 @@ static void run(const char *command, const char *input, size_t len, int64_t end)
 /* The next whole line of a channel, taken out of its buffer; false if there is none. */
 static int next_line(struct child *child)
 {
-	char *end = child->lines.len ? memchr(child->lines.data, '\n', child->lines.len) : NULL;
+	char *end = line_end(child);
 	struct buffer line;
 
 	if (!end)
@@ -265,6 +280,7 @@ static int next_line(struct child *child)
 	line.len = end - child->lines.data;
 	answer(DONE, 0, &line, NULL);
 	child->lines.len -= line.len + 1;
+	child->searched = 0;
 	memmove(child->lines.data, end + 1, child->lines.len);
 	return 1;
 }

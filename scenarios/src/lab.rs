@@ -85,6 +85,11 @@ impl HostSpec {
     pub fn address_for(&self, protocol: Protocol) -> Option<IpAddr> {
         address_for(protocol, self.address, self.address6)
     }
+
+    /// The interface of dom0's that all its domains can speak to, for clock exchanges: its bridge, or its NIC without one.
+    pub fn reference_interface(&self) -> &str {
+        self.bridge.as_deref().unwrap_or(&self.interface)
+    }
 }
 
 fn address_for(protocol: Protocol, address: IpAddr, address6: Option<IpAddr>) -> Option<IpAddr> {

@@ -17,8 +17,9 @@ use vifbench_scenarios::scenario::Mode;
 
 use super::crew::Crew;
 use super::instructions::{self, Before, Executed, Maps};
+use super::kept::{self, Kept};
 use super::leases::Leases;
-use super::machines::{Machine, STEP, on_all};
+use super::machines::{Machine, Probe, STEP, on_all};
 use crate::error::Failure;
 
 /// The state that the virtual lab booted into.
@@ -63,6 +64,8 @@ pub struct Bench {
     run: String,
     /// The way into the sealed virtual lab, while a sealed trial is made.
     agent: Option<Shared>,
+    /// What the sealed state that is loaded tells of itself.
+    kept: Option<Kept>,
     /// Who looks out for a crash since then.
     watch: Option<CrashWatch>,
     /// Machines that others can reach are held.
@@ -93,6 +96,7 @@ impl Bench {
             trouble,
             run: run.to_owned(),
             agent: None,
+            kept: None,
             watch: None,
             leases: Leases::none(),
             repeat,
@@ -199,6 +203,7 @@ impl Bench {
             return Ok(());
         };
         self.agent = None;
+        self.kept = None;
         self.maps.loaded(tag);
         if mode == Mode::Sealed {
             let agent = lab.restore_sealed(tag, Some(self.trouble.clone()))?;
@@ -209,14 +214,51 @@ impl Bench {
         Ok(())
     }
 
+    /// Reads what the sealed state that was just loaded tells of itself.
+    pub fn ask_kept(&mut self) -> Result<&Kept, Failure> {
+        let dom0 = self.lab.of_role(Role::Dom0).next();
+        let dom0 =
+            dom0.ok_or_else(|| Failure::Usage(format!("the lab {} has no dom0", self.lab.name)))?;
+        // The folder is known only once it is read; files are asked for by their path from there on.
+        let mut probe = self.waiting(dom0, kept::OF_DOM0, PathBuf::new())?;
+        Ok(self.kept.insert(Kept::ask(&mut probe)?))
+    }
+
+    /// What the sealed state tells of itself, once it was asked.
+    pub fn kept(&self) -> Option<&Kept> {
+        self.kept.as_ref()
+    }
+
+    /// The probe that waits on a machine of the sealed state.
+    pub fn kept_probe(&self, kept: &Kept, spec: &HostSpec) -> Result<Probe, Failure> {
+        let probe = kept.probe(spec)?;
+        self.waiting(spec, probe.channel, probe.folder.clone())
+    }
+
+    fn waiting(&self, spec: &HostSpec, channel: u32, folder: PathBuf) -> Result<Probe, Failure> {
+        let channel = self
+            .sealed(spec)?
+            .channel(channel, &self.probe_path().display().to_string());
+        Ok(Probe::waiting(spec.name.to_string(), channel, folder))
+    }
+
+    /// A machine of the sealed lab.
+    pub fn sealed(&self, spec: &HostSpec) -> Result<SealedHost, Failure> {
+        let agent = self.agent.as_ref().ok_or_else(|| {
+            Failure::Usage(format!("the lab {} is not sealed now", self.lab.name))
+        })?;
+        Ok(if spec.role == Role::Dom0 {
+            SealedHost::dom0(spec.name.clone(), agent.clone())
+        } else {
+            SealedHost::guest(spec.name.clone(), agent.clone())
+        })
+    }
+
     /// The way to a machine of the lab: through the rendezvous while it is sealed, else over SSH.
     pub fn way(&self, spec: &HostSpec) -> Result<Box<dyn Host>, Failure> {
-        Ok(match &self.agent {
+        Ok(match self.agent {
             None => Box::new(self.connect(spec)?),
-            Some(agent) if spec.role == Role::Dom0 => {
-                Box::new(SealedHost::dom0(spec.name.clone(), agent.clone()))
-            }
-            Some(agent) => Box::new(SealedHost::guest(spec.name.clone(), agent.clone())),
+            Some(_) => Box::new(self.sealed(spec)?),
         })
     }
 

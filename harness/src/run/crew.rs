@@ -21,9 +21,6 @@ use crate::error::Failure;
 /// One inverse may take so long: the swap back waits for every vif.
 const UNDO: Duration = Duration::from_secs(180);
 
-/// The file beside the probe in dom0 that tells each machine's boot, in a saved state.
-const BOOTS: &str = "boots";
-
 /// A member: its way, its stack, and whether its netfront is swapped.
 struct Member {
     spec: HostSpec,
@@ -100,10 +97,7 @@ impl Crew {
 
     /// Puts the ways back on the undo stacks, unless they are there: nothing on the machines changes here.
     pub fn record(&mut self, probe_folder: &Path) -> Result<(), Failure> {
-        let mut boots = Vec::new();
-        for member in self.members() {
-            boots.push(member.host.boot_id(STEP)?);
-        }
+        let boots = self.boots()?;
         self.push(boots, probe_folder)
     }
 
@@ -117,31 +111,20 @@ impl Crew {
         Ok(())
     }
 
-    /// Writes down in dom0 which boot each machine's is, so that whoever loads the saved state need ask only dom0.
-    pub fn keep_boots(&mut self, probe_folder: &Path) -> Result<(), Failure> {
-        let mut text = String::new();
+    /// Which boot each machine's is, in the order in which [`Self::record_kept`] takes them.
+    pub fn boots(&mut self) -> Result<Vec<String>, Failure> {
+        let mut boots = Vec::new();
         for member in self.members() {
-            text += &member.host.boot_id(STEP)?;
-            text.push('\n');
+            boots.push(member.host.boot_id(STEP)?);
         }
-        let file = probe_folder.join(BOOTS);
-        self.dom0
-            .host
-            .deploy(text.as_bytes(), &file, 0o600, STEP)
-            .map_err(Failure::from)
+        Ok(boots)
     }
 
-    /// As [`Self::record`], in a state that was saved after [`Self::keep_boots`].
-    pub fn record_kept(&mut self, probe_folder: &Path) -> Result<(), Failure> {
-        // Asked in any case: what is said to a sealed machine must not depend on what was run before.
-        let file = probe_folder.join(BOOTS);
-        let text = self.dom0.host.fetch(&file, STEP)?;
-        let text = String::from_utf8_lossy(&text);
-        let boots: Vec<String> = text.lines().map(str::to_owned).collect();
+    /// As [`Self::record`], in a state that tells the boots itself.
+    pub fn record_kept(&mut self, boots: Vec<String>, probe_folder: &Path) -> Result<(), Failure> {
         if boots.len() != 1 + self.guests.len() {
             return Err(Failure::Usage(format!(
-                "{} of the saved machine names {} boots for {} machines: please report it",
-                file.display(),
+                "the saved machine names {} boots for {} machines: please report it",
                 boots.len(),
                 1 + self.guests.len()
             )));

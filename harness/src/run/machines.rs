@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use vifbench_probes::protocol::{Reply, Request, VERSION};
 use vifbench_provisioning::host::{Channel, Host, HostExt as _};
 use vifbench_scenarios::lab::{HostSpec, Role};
@@ -25,11 +27,12 @@ impl Probe {
     pub fn start(host: &mut dyn Host, binary: &Path) -> Result<Self, Failure> {
         let name = host.name().to_string();
         let channel = host.open(&binary.display().to_string(), STEP)?;
-        let mut probe = Self {
-            host: name,
-            channel,
-            folder: PathBuf::new(),
-        };
+        Self::hello(name, channel)
+    }
+
+    /// Checks that the probe at the end of a channel speaks our version.
+    pub fn hello(host: String, channel: Box<dyn Channel>) -> Result<Self, Failure> {
+        let mut probe = Self::waiting(host, channel, PathBuf::new());
         match probe.ask(&Request::Hello { version: VERSION })? {
             Reply::Hello {
                 version, folder, ..
@@ -38,6 +41,28 @@ impl Probe {
                 Ok(probe)
             }
             other => Err(probe.odd("say hello", &other)),
+        }
+    }
+
+    /// A probe that said hello before its machine was saved.
+    pub fn waiting(host: String, channel: Box<dyn Channel>, folder: PathBuf) -> Self {
+        Self {
+            host,
+            channel,
+            folder,
+        }
+    }
+
+    /// The content of a file in its folder.
+    pub fn read(&mut self, file: &Path) -> Result<Vec<u8>, Failure> {
+        let file = file.to_owned();
+        match self.ask(&Request::Read { file })? {
+            Reply::Content { base64 } => BASE64.decode(base64).map_err(|error| Failure::Probe {
+                host: self.host.clone(),
+                doing: "read a file".to_owned(),
+                why: format!("its answer is no base64: {error}"),
+            }),
+            other => Err(self.odd("read a file", &other)),
         }
     }
 
@@ -97,6 +122,7 @@ fn doing(request: &Request) -> &'static str {
         Request::Status { .. } => "tell its state",
         Request::Finish { .. } => "finish the trial",
         Request::Abort { .. } => "drop the trial",
+        Request::Read { .. } => "read a file",
         Request::Bye => "end",
     }
 }
@@ -126,14 +152,28 @@ impl Machine {
 
     /// Asks the machine's probe.
     pub fn ask(&mut self, request: &Request) -> Result<Reply, Failure> {
-        match &mut self.probe {
-            Some(probe) => probe.ask(request),
-            None => Err(Failure::Probe {
-                host: self.spec.name.to_string(),
-                doing: doing(request).to_owned(),
-                why: "it was not started".to_owned(),
-            }),
+        self.its_probe(doing(request))?.ask(request)
+    }
+
+    /// The content of a file in the probe's folder.
+    pub fn read(&mut self, file: &Path) -> Result<Vec<u8>, Failure> {
+        let sealed = self.in_turn;
+        let probe = self.its_probe("read a file")?;
+        if sealed {
+            return probe.read(file);
         }
+        // Captures may be gigabytes: not by the channel.
+        let path = probe.folder.join(file);
+        Ok(self.host.fetch(&path, STEP)?)
+    }
+
+    fn its_probe(&mut self, doing: &str) -> Result<&mut Probe, Failure> {
+        let name = &self.spec.name;
+        self.probe.as_mut().ok_or_else(|| Failure::Probe {
+            host: name.to_string(),
+            doing: doing.to_owned(),
+            why: "it was not started".to_owned(),
+        })
     }
 
     /// Sends a file if it is not there already, byte for byte.

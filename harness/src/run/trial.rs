@@ -11,7 +11,6 @@ use vifbench_probes::protocol::{
     Arm, CaptureOptions, CaptureSpec, ClockReading, ClockWatch, Exchange, FlowSpec, Generate, Pace,
     Point, Prepare, ProbeResult, Reply, Request, RespondSpec, Ruler, State,
 };
-use vifbench_provisioning::host::HostExt as _;
 use vifbench_provisioning::wait::Cancel;
 use vifbench_reports::store::{FORMAT, ModuleProof, Outcome, TrialRecord};
 use vifbench_scenarios::lab::{HostName, HostSpec, Role};
@@ -22,7 +21,8 @@ use super::again;
 use super::bench::{Bench, Timing};
 use super::clocks::{self, Seen};
 use super::instructions;
-use super::machines::{Machine, STEP, on_all, on_all_with};
+use super::machines::{Machine, Probe, STEP, on_all, on_all_with};
+use super::ports::Ports;
 use super::rings;
 use super::traffic;
 use crate::error::Failure;
@@ -42,8 +42,9 @@ const CLOCK_ROUND: u32 = 3;
 const LEAD_NS: u64 = 1_000_000_000;
 /// A sealed trial begins at a whole second of dom0's clock, and a phase.
 const GRID_NS: u64 = 1_000_000_000;
-/// From the arming to the start of a sealed trial, whose time stands still between two questions; doubled at each attempt.
-const SEALED_LEAD_NS: u64 = 2_000_000_000;
+/// From the arming to the start of a sealed trial, whose time stands still between two questions, of which each takes some 20 ms;
+/// doubled at each attempt.
+const SEALED_LEAD_NS: u64 = 500_000_000;
 /// A period of a kernel's clock tick at 100 Hz, the longest that is common.
 const PHASES_NS: u64 = 10_000_000;
 /// The same for the machines of an open trial in the virtual lab: they have only to be told in time.
@@ -75,18 +76,19 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
     let binary = bench.probe_path();
     let probe_folder = bench.probe_folder();
     let sealed = bench.timing(plan) == Timing::Sealed;
+    let waiting = &*bench;
     on_all(&mut machines, |machine| {
-        // The saved state of a sealed machine has it, and is named by it.
-        if !sealed {
+        // In the saved state of a sealed machine it waits already.
+        if waiting.kept().is_none() {
             machine.bring(need.vifprobe, &binary)?;
         }
         if machine.spec.role == Role::Generator {
             traffic::bring_traces(machine, &plan.flows, need.run, &probe_folder)?;
         }
-        machine.probe = Some(super::machines::Probe::start(
-            machine.host.as_mut(),
-            &binary,
-        )?);
+        machine.probe = Some(match waiting.kept() {
+            Some(kept) => waiting.kept_probe(kept, &machine.spec)?,
+            None => Probe::start(machine.host.as_mut(), &binary)?,
+        });
         Ok(())
     })?;
     let wires = Wires::read(bench, &mut machines, plan)?;
@@ -397,25 +399,26 @@ impl Wires {
             }
         }
         let dom0 = on_dom0(machines)?;
-        let reference_interface = dom0
-            .spec
-            .bridge
-            .clone()
-            .unwrap_or_else(|| dom0.spec.interface.clone());
-        let sealed = plan.mode == Mode::Sealed;
-        let mut names: Vec<HostName> = guests.iter().map(|guest| guest.name.clone()).collect();
-        names.extend(sealed.then(|| generator.name.clone()));
-        let (reference_mac, mut ports, queues) = ports(dom0, &reference_interface, &names)?;
-        let nic = if sealed { ports.pop() } else { None };
-        let nic = nic.unwrap_or_else(|| dom0.spec.interface.clone());
-        let vifs: Vec<(HostName, String)> = names.into_iter().zip(ports).collect();
-        let queues = of_vifs(&vifs, &queues);
+        let reference_interface = dom0.spec.reference_interface().to_owned();
+        let names: Vec<HostName> = guests.iter().map(|guest| guest.name.clone()).collect();
+        let ports = match bench.kept() {
+            Some(kept) => kept.ports.clone(),
+            None => Ports::ask(dom0.host.as_mut(), &reference_interface, &names)?,
+        };
+        let nic = match plan.mode {
+            Mode::Sealed => ports.vif(&generator.name)?,
+            Mode::Open => dom0.spec.interface.clone(),
+        };
+        let vifs = names
+            .into_iter()
+            .map(|name| ports.vif(&name).map(|vif| (name, vif)))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             reference_interface,
-            reference_mac,
+            queues: ports.queues_of(&vifs),
+            reference_mac: ports.reference_mac,
             nic,
             vifs,
-            queues,
             responders: traffic::responders(&flows, &plan.flows),
             flows,
             sender: plan.sender,
@@ -509,44 +512,6 @@ impl Wires {
                 }),
         }
     }
-}
-
-/// Where a patched netback tells of its vifs; nothing with a stock one.
-const NETBACK_FILES: &str = "/sys/kernel/debug/xen-netback";
-
-/// Of dom0, by one command, because starting programs is most of what a short trial costs: an interface's address, the
-/// vif of each guest (interfaces are named by domain id, which changes with every start of a guest), and every file of a
-/// queue.
-fn ports(
-    dom0: &mut Machine,
-    interface: &str,
-    guests: &[HostName],
-) -> Result<(String, Vec<String>, Vec<PathBuf>), Failure> {
-    let domids: Vec<String> = guests
-        .iter()
-        .map(|guest| format!(" && xl domid '{guest}'"))
-        .collect();
-    let domids = domids.concat();
-    let command = format!(
-        "cat /sys/class/net/{interface}/address{domids} && for file in {NETBACK_FILES}/vif*/agg_q*; do [ ! -e $file ] || echo $file; done"
-    );
-    let text = dom0.host.check(&command, STEP)?.text();
-    let mut lines = text.lines();
-    let mut line = || lines.next().map(str::to_owned).unwrap_or_default();
-    let address = line();
-    let vifs = guests.iter().map(|_| format!("vif{}.0", line())).collect();
-    Ok((address, vifs, lines.map(PathBuf::from).collect()))
-}
-
-/// The files of those vifs' queues, in the vifs' order.
-fn of_vifs(vifs: &[(HostName, String)], files: &[PathBuf]) -> Vec<PathBuf> {
-    vifs.iter()
-        .flat_map(|(_, vif)| {
-            let folder = Path::new(NETBACK_FILES).join(vif);
-            files.iter().filter(move |file| file.starts_with(&folder))
-        })
-        .cloned()
-        .collect()
 }
 
 fn dom0_index(machines: &[Machine]) -> Result<usize, Failure> {
@@ -659,22 +624,14 @@ fn fetch(
     cancel: &Cancel,
 ) -> Result<ProbeResult, Failure> {
     await_state(machine, trial, State::Done, cancel)?;
-    let folder = match &machine.probe {
-        Some(probe) => probe.folder.join(format!("trial-{trial}")),
-        None => return Err(odd(machine, "tell its state", &Reply::Done)),
-    };
-    fetch_folder(machine, &folder, part)
+    fetch_folder(machine, &PathBuf::from(format!("trial-{trial}")), part)
 }
 
-/// Brings `result.json` and the captures that it names to `part/<host>/`.
-pub fn fetch_folder(
-    machine: &mut Machine,
-    folder: &Path,
-    part: &Path,
-) -> Result<ProbeResult, Failure> {
+/// Brings `result.json` and the captures that it names from a folder in the probe's to `part/<host>/`.
+fn fetch_folder(machine: &mut Machine, folder: &Path, part: &Path) -> Result<ProbeResult, Failure> {
     let here = part.join(machine.name());
     fs::create_dir_all(&here).map_err(Failure::io("create the folder", &here))?;
-    let text = machine.host.fetch(&folder.join("result.json"), STEP)?;
+    let text = machine.read(&folder.join("result.json"))?;
     let result: ProbeResult = serde_json::from_slice(&text).map_err(|error| Failure::Probe {
         host: machine.name(),
         doing: "store its results".to_owned(),
@@ -693,7 +650,7 @@ pub fn fetch_folder(
                 ),
             });
         }
-        let bytes = machine.host.fetch(&folder.join(name), STEP)?;
+        let bytes = machine.read(&folder.join(name))?;
         let file = here.join(name);
         fs::write(&file, bytes).map_err(Failure::io("write", &file))?;
     }

@@ -14,21 +14,24 @@ use vifbench_provisioning::modules::builder::{BuiltModules, ModuleBuilder};
 use vifbench_provisioning::modules::swap::Pair;
 use vifbench_provisioning::wait::Cancel;
 use vifbench_reports::store::ModuleProof;
+use vifbench_scenarios::lab::{HostName, HostSpec, Role};
 use vifbench_scenarios::plan::TrialPlan;
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::{Mode, Variant};
 
 use super::bench::{BASE, Bench};
 use super::crew::Crew;
+use super::kept::{Kept, KeptProbe, OF_DOM0};
 use super::layout;
-use super::machines::{Machine, STEP};
+use super::machines::{Machine, Probe, STEP};
+use super::ports::Ports;
 use super::sealed::Name;
 use super::settings::Settings;
 use crate::commands::patches;
 use crate::error::Failure;
 
 /// What was done to a machine before it was saved with a pair live; changed when that changes.
-const PREPARED: &[u8] = b"1";
+const PREPARED: &[u8] = b"2";
 
 /// The variants of a run: what is built, and what is live.
 pub struct Variants<'a> {
@@ -92,8 +95,12 @@ impl<'a> Variants<'a> {
         };
         // The kernel is the images': it need not be asked of a machine that may not even be there.
         let pair = self.pair(variant, &lab.images().kernel()?, bench.cancel(), progress)?;
-        let tag = layout::tagged(self.tag(&pair), plan.layout);
-        let made = (tag.as_str(), plan.layout);
+        let tag = layout::tagged(self.tag(&pair, plan.mode), plan.layout);
+        let made = State {
+            tag: &tag,
+            layout: plan.layout,
+            mode: plan.mode,
+        };
         if !lab.has(&tag)? {
             self.save_live(bench, &pair, made, progress)?;
         }
@@ -106,9 +113,18 @@ impl<'a> Variants<'a> {
             loaded => loaded?,
         }
         let mut crew = bench.crew()?;
-        crew.record_kept(&folder)?;
-        crew.set(&self.settings(variant))?;
-        crew.prove(&pair)
+        let settings = self.settings(variant);
+        if plan.mode == Mode::Open {
+            let kept = Kept::fetch(crew.dom0(), &folder)?;
+            crew.record_kept(kept.boots, &folder)?;
+            crew.set(&settings)?;
+            return crew.prove(&pair);
+        }
+        // A sealed machine is what was saved, to the byte: what was proved then is still so.
+        let kept = bench.ask_kept()?.clone();
+        crew.record_kept(kept.boots, &folder)?;
+        crew.set(&settings)?;
+        Ok(kept.modules)
     }
 
     /// Saves the machine with that pair live. It is made sealed, so that it is the same wherever it is made.
@@ -116,7 +132,7 @@ impl<'a> Variants<'a> {
         &self,
         bench: &mut Bench,
         pair: &Pair,
-        (tag, layout): (&str, u32),
+        State { tag, layout, mode }: State<'_>,
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
         let task = progress.start(&format!("the modules of {}", pair.series()), None);
@@ -130,8 +146,22 @@ impl<'a> Variants<'a> {
         crew.swap(pair, &bench.probe_folder(), progress)?;
         task.message("sending the probe");
         self.send_probe(bench)?;
-        crew.keep_boots(&bench.probe_folder())?;
-        crew.prove(pair)?;
+        let lab = bench.lab();
+        let dom0 = lab.of_role(Role::Dom0).next();
+        let bridge = dom0.map_or("", HostSpec::reference_interface);
+        let domains = lab.hosts.iter().filter(|spec| spec.on.is_some());
+        let domains: Vec<HostName> = domains.map(|spec| spec.name.clone()).collect();
+        let kept = Kept {
+            boots: crew.boots()?,
+            modules: crew.prove(pair)?,
+            ports: Ports::ask(crew.dom0(), bridge, &domains)?,
+            probes: match mode {
+                Mode::Sealed => start_probes(bench)?,
+                // Nobody could reach them.
+                Mode::Open => Vec::new(),
+            },
+        };
+        kept.write(crew.dom0(), &bench.probe_folder())?;
         task.message("saving the machine");
         let lab = bench.virtual_lab().ok_or_else(|| {
             Failure::Usage("only a virtual lab's machine can be saved".to_owned())
@@ -171,7 +201,8 @@ impl<'a> Variants<'a> {
         let program = self.program.as_deref().unwrap_or_default();
         let machine = lab.machine_id()?;
         // The same modules with and without a variant's settings are two things.
-        let pair = format!("{} {:?}", self.tag(&pair), self.settings(&plan.variant));
+        let tag = self.tag(&pair, plan.mode);
+        let pair = format!("{tag} {:?}", self.settings(&plan.variant));
         Name::new(&machine, &pair, program, plan).map_err(|error| {
             Failure::Usage(format!(
                 "the plan of trial {} has no name: {error}",
@@ -251,11 +282,16 @@ impl<'a> Variants<'a> {
         }
     }
 
-    /// The name of the state in which the pair is live: by content, so that a rebuilt module has another one.
-    fn tag(&self, pair: &Pair) -> String {
+    /// The name of the state in which the pair is live: by content, so that a rebuilt module has another one. In those for
+    /// sealed trials probes wait.
+    fn tag(&self, pair: &Pair, mode: Mode) -> String {
         let mut hash = blake3::Hasher::new();
         hash.update(self.vifprobe);
         hash.update(PREPARED);
+        hash.update(match mode {
+            Mode::Sealed => b"sealed".as_slice(),
+            Mode::Open => b"open",
+        });
         if let Pair::Built(modules) = pair {
             hash.update(modules.hash.as_bytes());
         }
@@ -264,6 +300,42 @@ impl<'a> Variants<'a> {
             pair.series().replace(' ', "-"),
             &hash.finalize().to_hex()[..16]
         )
+    }
+}
+
+/// A state that is to be saved.
+#[derive(Clone, Copy)]
+struct State<'a> {
+    tag: &'a str,
+    layout: u32,
+    mode: Mode,
+}
+
+/// Starts a probe on every machine of the sealed lab, dom0's first. They are saved with the machine: a login and a program's
+/// start take an emulated guest a second.
+fn start_probes(bench: &Bench) -> Result<Vec<KeptProbe>, Failure> {
+    let (dom0, others): (Vec<_>, Vec<_>) = bench
+        .lab()
+        .hosts
+        .iter()
+        .partition(|spec| spec.role == Role::Dom0);
+    let command = bench.probe_path().display().to_string();
+    let mut probes = Vec::new();
+    for spec in dom0.into_iter().chain(others) {
+        let mut host = bench.sealed(spec)?;
+        let channel = host.start(&command, STEP)?;
+        let probe = Probe::hello(spec.name.to_string(), host.channel(channel, &command))?;
+        probes.push(KeptProbe {
+            host: spec.name.clone(),
+            channel,
+            folder: probe.folder,
+        });
+    }
+    match probes.first() {
+        Some(first) if first.channel == OF_DOM0 => Ok(probes),
+        _ => Err(Failure::Usage(format!(
+            "dom0's probe is not at channel {OF_DOM0} of its agent: please report it"
+        ))),
     }
 }
 

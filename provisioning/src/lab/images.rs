@@ -1,12 +1,17 @@
 //! Building the images, or finding them in the cache: both by the recipe's own script.
 
 use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group};
 use vifbench_scenarios::progress::Progress;
 
-use super::{Combination, LabError, console, files};
+use super::{Combination, LabError, console, files, machine};
 
 /// What the build script leaves; see its head for what the files are.
 const PARTS: [&str; 7] = [
@@ -18,6 +23,9 @@ const PARTS: [&str; 7] = [
     "kernel",
     "digest",
 ];
+
+/// The builds that this process waits for, each a process group of its own.
+static BUILDS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 /// A complete folder of images.
 #[derive(Debug, Clone)]
@@ -78,13 +86,14 @@ pub fn build(combination: &Combination, progress: &dyn Progress) -> Result<Image
     let log = cache.join(combination.lab_name("images-build") + ".log");
     let task = progress.start(&format!("lab images, {combination}"), None);
     let stderr = File::create(&log).map_err(files::failed("write", &log))?;
-    let output = Command::new(&script)
+    let mut command = Command::new(&script);
+    command
         .args(combination.arguments())
         .env("VIFBENCH_CACHE", &cache)
         .stdin(Stdio::null())
-        .stderr(stderr)
-        .output()
-        .map_err(files::failed("run", &script))?;
+        .stdout(Stdio::piped())
+        .stderr(stderr);
+    let output = await_build(&mut command).map_err(files::failed("run", &script))?;
     let printed = String::from_utf8_lossy(&output.stdout);
     let Some(path) = printed
         .lines()
@@ -98,6 +107,42 @@ pub fn build(combination: &Combination, progress: &dyn Progress) -> Result<Image
     };
     task.finish(&format!("{}", path.display()));
     Images::open(&path)
+}
+
+/// Runs a build to its end, or until [`end_builds`].
+fn await_build(command: &mut Command) -> io::Result<Output> {
+    // Not between a build's begin and its entry: whoever ends all builds has to know of it.
+    let starting = machine::hold_starts();
+    let child = command.process_group(0).spawn()?;
+    let group = Pid::from_child(&child);
+    builds(|all| all.push(group));
+    drop(starting);
+    let output = child.wait_with_output();
+    builds(|all| all.retain(|other| *other != group));
+    output
+}
+
+/// Ends the builds that run; what they made so far is removed by themselves. For a process that is about to end and holds
+/// [`machine::hold_starts`], so that no other build begins.
+pub fn end_builds() -> Result<(), LabError> {
+    builds(|all| {
+        for group in all.iter() {
+            match kill_process_group(*group, Signal::TERM) {
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(errno) => {
+                    return Err(LabError::Command {
+                        doing: "end the build of images".to_owned(),
+                        why: errno.to_string(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+fn builds<T>(work: impl FnOnce(&mut Vec<Pid>) -> T) -> T {
+    work(&mut BUILDS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Is a program on the PATH?
@@ -114,6 +159,8 @@ pub fn need_program(program: &'static str, package: &'static str) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
+    use std::io::BufRead as _;
+
     use super::*;
 
     #[test]
@@ -123,6 +170,30 @@ mod tests {
             error.to_string(),
             "the virtual lab needs `no-such-program`: apt-get install some-package"
         );
+    }
+
+    #[test]
+    fn a_build_ends_with_all_that_it_started() {
+        let (reader, writer) = io::pipe().expect("pipe");
+        let waiting = std::thread::spawn(move || {
+            let mut command = Command::new("bash");
+            // The shell waits for its child, as for mmdebstrap, and cleans up.
+            command
+                .args(["-c", "trap 'echo cleaned' EXIT; echo ready >&2; sleep 600"])
+                .stdout(Stdio::piped())
+                .stderr(writer);
+            await_build(&mut command).expect("runs")
+        });
+        let mut line = String::new();
+        io::BufReader::new(reader)
+            .read_line(&mut line)
+            .expect("read");
+        assert_eq!(line, "ready\n");
+        end_builds().expect("ends");
+        let output = waiting.join().expect("thread");
+        assert!(!output.status.success());
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "cleaned\n");
+        assert_eq!(builds(|all| all.len()), 0);
     }
 
     #[test]

@@ -372,6 +372,27 @@ impl SealedHost {
         }
     }
 
+    /// Starts a program as [`Host::open`] does, and tells by which number the agent knows its channel.
+    pub fn start(&mut self, command: &str, deadline: Duration) -> Result<u32, HostError> {
+        let words = self.words(&format!("exec {command}"));
+        let doing = format!("start `{command}`");
+        let reply = self.ask(&doing, Op::Open, 0, (words.as_bytes(), b""), deadline)?;
+        match reply.outcome {
+            Outcome::Done => Ok(reply.status.cast_unsigned()),
+            _ => Err(self.lost(&doing, "its agent has no channel left")),
+        }
+    }
+
+    /// The channel of a program that was started before the machine was saved.
+    pub fn channel(&self, number: u32, command: &str) -> Box<dyn Channel> {
+        Box::new(SealedChannel {
+            host: self.clone(),
+            number,
+            command: command.to_owned(),
+            unsent: String::new(),
+        })
+    }
+
     fn run_with(
         &mut self,
         command: &str,
@@ -446,18 +467,8 @@ impl Host for SealedHost {
     }
 
     fn open(&mut self, command: &str, deadline: Duration) -> Result<Box<dyn Channel>, HostError> {
-        let words = self.words(&format!("exec {command}"));
-        let doing = format!("start `{command}`");
-        let reply = self.ask(&doing, Op::Open, 0, (words.as_bytes(), b""), deadline)?;
-        match reply.outcome {
-            Outcome::Done => Ok(Box::new(SealedChannel {
-                host: self.clone(),
-                number: reply.status.cast_unsigned(),
-                command: command.to_owned(),
-                unsent: String::new(),
-            })),
-            _ => Err(self.lost(&doing, "its agent has no channel left")),
-        }
+        let number = self.start(command, deadline)?;
+        Ok(self.channel(number, command))
     }
 }
 

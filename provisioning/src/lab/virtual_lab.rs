@@ -292,6 +292,7 @@ impl VirtualLab {
     /// can start no machine after that.
     pub fn abandon(name: &str) -> Result<(), LabError> {
         let starts = machine::hold_starts();
+        images::end_builds()?;
         Self::clear(name)?;
         // Until the process ends: the other thread would go on and start what nobody takes away.
         std::mem::forget(starts);
