@@ -131,6 +131,7 @@ fi
 
 work=$(mktemp -d "$cache/.building.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+trap 'exit 143' TERM
 tree=$work/tree out=$work/out
 mkdir "$out"
 

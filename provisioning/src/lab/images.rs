@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -26,6 +27,11 @@ const PARTS: [&str; 7] = [
 
 /// The builds that this process waits for, each a process group of its own.
 static BUILDS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+static BUILD_ENDED: Condvar = Condvar::new();
+
+/// A build that was told to end has so long to remove what it made.
+const GRACE: Duration = Duration::from_secs(20);
+const TOLD_AGAIN: Duration = Duration::from_millis(100);
 
 /// A complete folder of images.
 #[derive(Debug, Clone)]
@@ -115,19 +121,27 @@ fn await_build(command: &mut Command) -> io::Result<Output> {
     let starting = machine::hold_starts();
     let child = command.process_group(0).spawn()?;
     let group = Pid::from_child(&child);
-    builds(|all| all.push(group));
+    builds().push(group);
     drop(starting);
     let output = child.wait_with_output();
-    builds(|all| all.retain(|other| *other != group));
+    builds().retain(|other| *other != group);
+    BUILD_ENDED.notify_all();
     output
 }
 
 /// Ends the builds that run; what they made so far is removed by themselves. For a process that is about to end and holds
 /// [`machine::hold_starts`], so that no other build begins.
 pub fn end_builds() -> Result<(), LabError> {
-    builds(|all| {
+    let begun = Instant::now();
+    let mut all = builds();
+    while !all.is_empty() {
+        let signal = if begun.elapsed() < GRACE {
+            Signal::TERM
+        } else {
+            Signal::KILL
+        };
         for group in all.iter() {
-            match kill_process_group(*group, Signal::TERM) {
+            match kill_process_group(*group, signal) {
                 Ok(()) | Err(Errno::SRCH) => {}
                 Err(errno) => {
                     return Err(LabError::Command {
@@ -137,12 +151,15 @@ pub fn end_builds() -> Result<(), LabError> {
                 }
             }
         }
-        Ok(())
-    })
+        // Told again until it is gone: a process that a shell was just starting can miss it.
+        let waited = BUILD_ENDED.wait_timeout(all, TOLD_AGAIN);
+        all = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
+    Ok(())
 }
 
-fn builds<T>(work: impl FnOnce(&mut Vec<Pid>) -> T) -> T {
-    work(&mut BUILDS.lock().unwrap_or_else(PoisonError::into_inner))
+fn builds() -> MutexGuard<'static, Vec<Pid>> {
+    BUILDS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Is a program on the PATH?
@@ -179,7 +196,10 @@ mod tests {
             let mut command = Command::new("bash");
             // The shell waits for its child, as for mmdebstrap, and cleans up.
             command
-                .args(["-c", "trap 'echo cleaned' EXIT; echo ready >&2; sleep 600"])
+                .args([
+                    "-c",
+                    "trap 'echo cleaned' EXIT; trap 'exit 143' TERM; echo ready >&2; sleep 600",
+                ])
                 .stdout(Stdio::piped())
                 .stderr(writer);
             await_build(&mut command).expect("runs")
@@ -193,7 +213,7 @@ mod tests {
         let output = waiting.join().expect("thread");
         assert!(!output.status.success());
         assert_eq!(String::from_utf8_lossy(&output.stdout), "cleaned\n");
-        assert_eq!(builds(|all| all.len()), 0);
+        assert!(builds().is_empty());
     }
 
     #[test]
