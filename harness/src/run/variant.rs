@@ -31,7 +31,7 @@ use crate::commands::patches;
 use crate::error::Failure;
 
 /// What was done to a machine before it was saved with a pair live; changed when that changes.
-const PREPARED: &[u8] = b"2";
+const PREPARED: &[u8] = b"3";
 
 /// The variants of a run: what is built, and what is live.
 pub struct Variants<'a> {
