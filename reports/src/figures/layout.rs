@@ -6,7 +6,7 @@ use crate::figures::font;
 use crate::figures::scene::{Across, Scene, Text};
 use crate::figures::sheet::Sheet;
 use crate::figures::style::{Colour, GRID, INK, PALE, SHADE, SOFT};
-use crate::figures::writing::{fit, plain, wrap};
+use crate::figures::writing::{fit, fit_names, plain, wrap};
 
 /// A figure on a sheet.
 #[derive(Debug, Clone, PartialEq)]
@@ -270,10 +270,10 @@ fn y_ticks(plot: &Plot, height: f64, cell: f64, sheet: &Sheet) -> Ticks {
 }
 
 fn names(names: &[String], size: f64, room: f64) -> Ticks {
-    names
-        .iter()
+    fit_names(names, size, room)
+        .into_iter()
         .enumerate()
-        .map(|(i, name)| (i as f64, fit(name, size, room)))
+        .map(|(i, name)| (i as f64, name))
         .collect()
 }
 

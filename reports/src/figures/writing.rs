@@ -13,19 +13,42 @@ fn clean(text: &str) -> String {
 
 /// Shortens a text to the room that it has.
 pub fn fit(text: &str, size: f64, room: f64) -> String {
+    shorten(text, size, room, |chars, left| {
+        chars[..left].iter().chain(&['…']).collect()
+    })
+}
+
+/// Shortens names to the room that they have. Where that makes two the same, ends are kept instead of beginnings.
+pub fn fit_names(names: &[String], size: f64, room: f64) -> Vec<String> {
+    let fitted: Vec<String> = names.iter().map(|name| fit(name, size, room)).collect();
+    let same = |one: usize| {
+        (0..names.len()).any(|two| fitted[one] == fitted[two] && names[one] != names[two])
+    };
+    (0..names.len())
+        .map(|index| {
+            if same(index) {
+                shorten(&names[index], size, room, |chars, left| {
+                    ['…'].iter().chain(&chars[chars.len() - left..]).collect()
+                })
+            } else {
+                fitted[index].clone()
+            }
+        })
+        .collect()
+}
+
+/// The longest that fits of what `cut` makes when it keeps so many characters.
+fn shorten(text: &str, size: f64, room: f64, cut: impl Fn(&[char], usize) -> String) -> String {
     let clean = clean(text);
     if font::width(&clean, size, false) <= room {
         return clean;
     }
-    let mut kept: Vec<char> = clean.chars().collect();
-    while !kept.is_empty() {
-        kept.pop();
-        let short: String = kept.iter().chain(&['…']).collect();
-        if font::width(&short, size, false) <= room {
-            return short;
-        }
-    }
-    "…".to_owned()
+    let chars: Vec<char> = clean.chars().collect();
+    (0..chars.len())
+        .rev()
+        .map(|left| cut(&chars, left))
+        .find(|short| font::width(short, size, false) <= room)
+        .unwrap_or_else(|| "…".to_owned())
 }
 
 /// Breaks a text into lines between its words; a word that is too long for a line is shortened.
@@ -69,6 +92,27 @@ pub fn plain(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_stay_apart_where_they_are_shortened() {
+        font::register().expect("a font");
+        let names = ["Linux 6.12, Xen 4.17", "Linux 6.12, Xen 4.20", "stock"];
+        let names = names.map(str::to_owned);
+        let room = font::width("Linux 6.12, Xen 4", 10.0, false);
+        let fitted = fit_names(&names, 10.0, room);
+        assert!(fitted.iter().all(|f| font::width(f, 10.0, false) <= room));
+        assert_ne!(fitted[0], fitted[1]);
+        assert!(fitted[0].starts_with('…') && fitted[0].ends_with("4.17"));
+        assert_eq!(fitted[2], "stock");
+        // Alone it keeps its beginning, and the same name twice is the same.
+        let twice = [names[0].clone(), names[0].clone()];
+        let fitted = fit_names(&twice, 10.0, room);
+        assert!(
+            fitted
+                .iter()
+                .all(|f| f.starts_with("Linux") && f.ends_with('…'))
+        );
+    }
 
     #[test]
     fn lines_end_between_words_and_lose_none() {
