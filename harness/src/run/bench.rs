@@ -214,13 +214,16 @@ impl Bench {
         Ok(())
     }
 
+    /// The lab's dom0.
+    pub fn dom0(&self) -> Result<&HostSpec, Failure> {
+        let dom0 = self.lab.of_role(Role::Dom0).next();
+        dom0.ok_or_else(|| Failure::Usage(format!("the lab {} has no dom0", self.lab.name)))
+    }
+
     /// Reads what the sealed state that was just loaded tells of itself.
     pub fn ask_kept(&mut self) -> Result<&Kept, Failure> {
-        let dom0 = self.lab.of_role(Role::Dom0).next();
-        let dom0 =
-            dom0.ok_or_else(|| Failure::Usage(format!("the lab {} has no dom0", self.lab.name)))?;
-        // The folder is known only once it is read; files are asked for by their path from there on.
-        let mut probe = self.waiting(dom0, kept::OF_DOM0, PathBuf::new())?;
+        // Where its folder lies is a part of what is read; the probe takes paths from there on.
+        let mut probe = self.waiting(self.dom0()?, kept::OF_DOM0, PathBuf::new())?;
         Ok(self.kept.insert(Kept::ask(&mut probe)?))
     }
 

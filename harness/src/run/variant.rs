@@ -14,7 +14,7 @@ use vifbench_provisioning::modules::builder::{BuiltModules, ModuleBuilder};
 use vifbench_provisioning::modules::swap::Pair;
 use vifbench_provisioning::wait::Cancel;
 use vifbench_reports::store::ModuleProof;
-use vifbench_scenarios::lab::{HostName, HostSpec, Role};
+use vifbench_scenarios::lab::{HostName, Role};
 use vifbench_scenarios::plan::TrialPlan;
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::{Mode, Variant};
@@ -146,10 +146,8 @@ impl<'a> Variants<'a> {
         crew.swap(pair, &bench.probe_folder(), progress)?;
         task.message("sending the probe");
         self.send_probe(bench)?;
-        let lab = bench.lab();
-        let dom0 = lab.of_role(Role::Dom0).next();
-        let bridge = dom0.map_or("", HostSpec::reference_interface);
-        let domains = lab.hosts.iter().filter(|spec| spec.on.is_some());
+        let bridge = bench.dom0()?.reference_interface();
+        let domains = bench.lab().hosts.iter().filter(|spec| spec.on.is_some());
         let domains: Vec<HostName> = domains.map(|spec| spec.name.clone()).collect();
         let kept = Kept {
             boots: crew.boots()?,
