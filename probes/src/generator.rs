@@ -215,12 +215,13 @@ impl<S: Sender> Generator<S> {
             flow.next_ns = window.start_ns;
         }
         let mut batch = Batch::default();
+        let ahead_ns = self.sender.ahead_ns();
         loop {
             let now = realtime_ns();
             if now >= window.give_up_ns || stop.is_raised() {
                 break;
             }
-            let (packet, due) = match self.next(now, &mut schedule, window) {
+            let (packet, due) = match self.next(now, ahead_ns, &mut schedule, window) {
                 Next::Packet(packet, due) => (packet, due),
                 Next::Wait(until) => {
                     self.flush(&mut batch, tally)?;
@@ -238,16 +239,21 @@ impl<S: Sender> Generator<S> {
             let template = frames.next(packet.size)?;
             template.number(packet.seq);
             let now = realtime_ns();
-            self.sender.push(template.stamp(now));
+            match due {
+                None => self.sender.push(template.stamp(now)),
+                Some(due_ns) => {
+                    let leaves_ns = due_ns.max(now);
+                    self.sender.push_at(template.stamp(leaves_ns), leaves_ns);
+                    let late = now.saturating_sub(due_ns);
+                    tally.sent.late += u64::from(late > LATE_NS);
+                    tally.sent.latest_ns = tally.sent.latest_ns.max(late);
+                }
+            }
             batch.flows.push_back(packet.flow);
             tally.sent.due += 1;
-            if let Some(due_ns) = due {
-                let late = now.saturating_sub(due_ns);
-                tally.sent.late += u64::from(late > LATE_NS);
-                tally.sent.latest_ns = tally.sent.latest_ns.max(late);
-            }
-            // What has a time does not wait for company, unless that is due as well.
-            let alone = due.is_some() && schedule.next_ns().is_none_or(|next| next > now);
+            // What has a time does not wait for company, unless that may go as well.
+            let horizon = now.saturating_add(ahead_ns);
+            let alone = due.is_some() && schedule.next_ns().is_none_or(|next| next > horizon);
             if alone || batch.flows.len() >= self.sender.capacity() {
                 self.flush(&mut batch, tally)?;
             }
@@ -258,14 +264,17 @@ impl<S: Sender> Generator<S> {
         Ok(())
     }
 
-    /// What comes next: what is due, else what may go at any time, else the wait for either.
-    fn next(&mut self, now: u64, schedule: &mut Schedule, window: Window) -> Next {
+    /// What comes next: what is due, or will be before so long, else what may go at any time, else the wait for either.
+    fn next(&mut self, now: u64, ahead_ns: u64, schedule: &mut Schedule, window: Window) -> Next {
         let next_ns = schedule.next_ns();
-        if next_ns.is_some_and(|next| next <= now)
+        let horizon = now.saturating_add(ahead_ns);
+        if next_ns.is_some_and(|next| next <= horizon)
             && let Some(due) = schedule.next()
         {
             return Next::Packet(Packet::of(&due), Some(due.at_ns));
         }
+        // Half of what may be handed over ahead is, at each waking: few wakings, and time left for a slow one.
+        let wake_ns = next_ns.map(|next| next.saturating_sub(ahead_ns / 2));
         let open = if now < window.stop_ns {
             self.saturating.iter_mut().min_by_key(|flow| flow.next_ns)
         } else {
@@ -276,9 +285,9 @@ impl<S: Sender> Generator<S> {
                 return Next::Packet(flow.take(now), None);
             }
             let capped = flow.next_ns.min(window.stop_ns);
-            return Next::Wait(next_ns.map_or(capped, |next| next.min(capped)));
+            return Next::Wait(wake_ns.map_or(capped, |wake| wake.min(capped)));
         }
-        next_ns.map_or(Next::Over, Next::Wait)
+        wake_ns.map_or(Next::Over, Next::Wait)
     }
 
     /// Sends the batch, and counts what became of each packet.
@@ -438,6 +447,9 @@ mod tests {
     struct Recorder {
         capacity: usize,
         waiting: VecDeque<Vec<u8>>,
+        /// How long before their time it takes frames, and which times it was told.
+        ahead_ns: u64,
+        times: Vec<u64>,
         /// How many frames each flush had.
         flushes: Vec<usize>,
         frames: Vec<(u64, Vec<u8>)>,
@@ -448,8 +460,15 @@ mod tests {
         fn capacity(&self) -> usize {
             self.capacity.max(1)
         }
+        fn ahead_ns(&self) -> u64 {
+            self.ahead_ns
+        }
         fn push(&mut self, frame: &[u8]) {
             self.waiting.push_back(frame.to_vec());
+        }
+        fn push_at(&mut self, frame: &[u8], at_ns: u64) {
+            self.times.push(at_ns);
+            self.push(frame);
         }
         fn flush(&mut self) -> Result<usize, Refused> {
             self.flushes.push(self.waiting.len());
@@ -559,6 +578,38 @@ mod tests {
                 assert!((packet.at_ns..=*at).contains(&stamp.sent_near(*at)));
             }
         }
+    }
+
+    #[test]
+    fn who_can_hold_packets_back_gets_them_before_their_time_and_together() {
+        const AHEAD_NS: u64 = 50_000_000;
+        let mut recorder = Recorder {
+            capacity: 8,
+            ahead_ns: AHEAD_NS,
+            ..Recorder::default()
+        };
+        let mut generator = Generator::with_sender(&plan(500, Pace::Sleep), &mut recorder).unwrap();
+        let start = realtime_ns() + 500_000_000;
+        let due = schedule(&generator, start, start + 200_000_000);
+        let sent = generator
+            .run(window(start, 200), &Stop::new().unwrap())
+            .unwrap();
+        assert_eq!((sent.sent, sent.due), (due.len() as u64, due.len() as u64));
+        for (packet, ((handed_over, frame), told)) in
+            due.iter().zip(recorder.frames.iter().zip(&recorder.times))
+        {
+            assert!(*handed_over + AHEAD_NS >= packet.at_ns);
+            // A machine that stood still for so long hands over what is late at once.
+            assert!(*told >= packet.at_ns && (*told == packet.at_ns || *handed_over >= *told));
+            let Parsed::Test(stamp) = parse(frame) else {
+                panic!("not ours")
+            };
+            assert_eq!(stamp.sent_near(*told), *told);
+        }
+        // The first were due in half a second, and went together before that.
+        assert!(recorder.frames[0].0 < start, "{:?}", recorder.frames[0].0);
+        assert!(recorder.flushes.iter().any(|frames| *frames > 1));
+        assert!(recorder.flushes.iter().all(|frames| *frames <= 8));
     }
 
     #[test]

@@ -368,7 +368,7 @@ pub struct Sent {
     pub sent: u64,
     /// Packets the kernel refused (`ENOBUFS` and the like).
     pub refused: u64,
-    /// Packets sent more than 100 us after they were due.
+    /// Packets handed to the kernel more than 100 us after they were due.
     pub late: u64,
     /// The greatest lateness, in nanoseconds.
     pub latest_ns: u64,

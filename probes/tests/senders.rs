@@ -4,6 +4,7 @@
 mod common;
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{INTERFACE, Pipes, RX, TX, Wire, capture, cbr, flow, generate, plan, run};
@@ -45,6 +46,24 @@ fn saturate(cap: u64) -> Arrivals {
     }
 }
 
+/// Has the discipline of the sending end hold packets back until their time; false where this kernel has no such.
+fn keep_times(wire: &Wire) -> bool {
+    let replace = format!(
+        "netns exec {} tc qdisc replace dev {} root fq",
+        wire.namespaces[TX], INTERFACE[TX]
+    );
+    let output = Command::new("ip")
+        .args(replace.split(' '))
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() || error.contains("qdisc kind is unknown"),
+        "{error}"
+    );
+    output.status.success()
+}
+
 fn sent_by(sender: SendBy, flows: &[FlowSpec]) {
     let temp = tempfile::tempdir().unwrap();
     let wire = Wire::new();
@@ -69,6 +88,11 @@ fn sent_by(sender: SendBy, flows: &[FlowSpec]) {
                 &format!("net.ipv6.conf.{}.disable_ipv6=1", INTERFACE[side]),
             ],
         );
+    }
+    if sender == SendBy::Txtime && !keep_times(&wire) {
+        // The kernels of the virtual lab have it, where a sealed trial sends by it (harness/tests/lab).
+        eprintln!("skipped: this kernel has no fq");
+        return;
     }
     let (mut tx, mut rx) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
     let (tx_is, rx_is) = (tx.hello().unwrap(), rx.hello().unwrap());
@@ -129,8 +153,10 @@ fn sent_by(sender: SendBy, flows: &[FlowSpec]) {
     );
 }
 
-const ALL: [SendBy; 5] = [
+const ALL: [SendBy; 7] = [
+    SendBy::Raw,
     SendBy::Pnet,
+    SendBy::Txtime,
     SendBy::Mmsg,
     SendBy::Ring,
     SendBy::Gso,
@@ -178,6 +204,11 @@ fn what_cannot_send_says_why() {
     }
     let error = refused(SendBy::Pktgen, "tx0");
     assert!(error.contains("packets of its own"), "{error}");
+    let error = refused(SendBy::Txtime, "tx0");
+    assert!(
+        error.contains("tc qdisc replace dev tx0 root fq"),
+        "{error}"
+    );
     // A veth takes super-packets whole unless it is told not to.
     let error = refused(SendBy::Gso, "tx0");
     assert!(error.contains("tx-udp-segmentation off"), "{error}");

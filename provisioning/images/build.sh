@@ -131,7 +131,8 @@ fi
 
 work=$(mktemp -d "$cache/.building.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-trap 'exit 143' TERM
+# Told once more while it clears up, it goes on.
+trap 'trap "" TERM; exit 143' TERM
 tree=$work/tree out=$work/out
 mkdir "$out"
 

@@ -9,8 +9,12 @@ pub enum SendBy {
     /// What suits the traffic and the machine; the report says which.
     #[default]
     Auto,
-    /// One packet a call, waits for room: `pnet`.
+    /// One packet a call, which waits for room: a packet socket.
+    Raw,
+    /// The same, with a call before it that asks for room: `pnet`.
     Pnet,
+    /// Up to 64 packets a call, before their time; the kernel sends each when it is due: `SO_TXTIME` with `fq`.
+    Txtime,
     /// Up to 64 packets a call, past the queueing discipline: `sendmmsg`.
     Mmsg,
     /// From a ring shared with the kernel, past the queueing discipline: `PACKET_TX_RING`.
@@ -28,7 +32,9 @@ impl SendBy {
     pub fn word(self) -> &'static str {
         match self {
             Self::Auto => "auto",
+            Self::Raw => "raw",
             Self::Pnet => "pnet",
+            Self::Txtime => "txtime",
             Self::Mmsg => "mmsg",
             Self::Ring => "ring",
             Self::Gso => "gso",

@@ -1,6 +1,8 @@
 //! What a run is to give.
 
 use serde_json::Value;
+use vifbench_probes::packet::{Parsed, parse};
+use vifbench_probes::pcap_file::Reader;
 
 use crate::support::{Lab, SMALL, events, open_path, stock_only, tree};
 
@@ -20,6 +22,26 @@ fn trials(lab: &Lab) -> Vec<Value> {
             serde_json::from_slice(&text).expect("JSON")
         })
         .collect()
+}
+
+/// The generator's kernel sends each packet when it is due, and not before.
+fn assert_sent_at_their_times(run: &std::path::Path) {
+    let folder = run.join("trials/1/gen");
+    let result = std::fs::read(folder.join("result.json")).expect("a result");
+    let result: Value = serde_json::from_slice(&result).expect("JSON");
+    let sender = result["sent"]["sender"].as_str().expect("a sender");
+    assert!(sender.starts_with("txtime"), "{sender}");
+    assert_eq!(result["sent"]["late"], 0, "{}", result["sent"]);
+    let mut reader = Reader::open(&folder.join("tx.pcap.zst")).expect("a capture");
+    let mut packets = 0;
+    while let Some(record) = reader.read().expect("whole") {
+        let Parsed::Test(stamp) = parse(record.bytes) else {
+            panic!("{:?}", parse(record.bytes))
+        };
+        assert!(record.ts_ns >= stamp.sent_near(record.ts_ns), "{stamp:?}");
+        packets += 1;
+    }
+    assert_eq!(result["sent"]["sent"], packets);
 }
 
 #[test]
@@ -74,6 +96,8 @@ fn a_sealed_run_is_complete_proved_and_exact() {
             );
         }
     }
+
+    assert_sent_at_their_times(&lab.run());
 
     // What is known is looked up, also under another name of the variant and in another order.
     let again = lab.write("again.yaml", &SMALL.replace("name: stock", "name: plain"));

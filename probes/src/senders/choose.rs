@@ -2,7 +2,10 @@
 
 use vifbench_scenarios::scenario::{Arrivals, SendBy};
 
-use super::{GsoSender, MmsgSender, PnetSender, RingSender, Sender, SenderError, XdpSender};
+use super::{
+    GsoSender, MmsgSender, PnetSender, RawSender, RingSender, Sender, SenderError, TxtimeSender,
+    XdpSender,
+};
 use crate::protocol::{Generate, Pace};
 
 /// A sender, and what is to be said of it in the report.
@@ -30,7 +33,9 @@ pub fn open(plan: &Generate) -> Result<Chosen, SenderError> {
 fn named_sender(plan: &Generate, named: SendBy) -> Result<Box<dyn Sender>, SenderError> {
     let interface = &plan.interface;
     Ok(match named {
-        SendBy::Auto | SendBy::Pnet => Box::new(PnetSender::open(interface)?),
+        SendBy::Auto | SendBy::Raw => Box::new(RawSender::open(interface)?),
+        SendBy::Pnet => Box::new(PnetSender::open(interface)?),
+        SendBy::Txtime => Box::new(TxtimeSender::open(interface)?),
         SendBy::Mmsg => Box::new(MmsgSender::open(interface)?),
         SendBy::Ring => Box::new(RingSender::open(interface)?),
         SendBy::Gso => Box::new(GsoSender::open(interface)?),
@@ -47,19 +52,34 @@ fn named_sender(plan: &Generate, named: SendBy) -> Result<Box<dyn Sender>, Sende
     })
 }
 
-/// Where machines share a CPU, one packet a call that waits for room; for traffic that saturates, super-packets where the
-/// kernel cuts them up; else straight to the driver.
+/// Where machines share a CPU, what costs the others least: packets that the kernel sends at their times where it can, else
+/// one packet a call that waits for room. For traffic that saturates, super-packets where the kernel cuts them up; else
+/// straight to the driver.
 fn automatic(plan: &Generate) -> Result<Chosen, SenderError> {
     let interface = &plan.interface;
+    let saturates = |arrivals: &Arrivals| matches!(arrivals, Arrivals::Saturate { .. });
+    let saturates = plan.flows.iter().any(|flow| saturates(&flow.arrivals));
     if plan.pace == Pace::Sleep {
+        let mut why = "raw (auto: the machine's CPU is shared)".to_owned();
+        if !saturates {
+            match TxtimeSender::open(interface) {
+                Ok(sender) => {
+                    return Ok(Chosen {
+                        sender: Box::new(sender),
+                        said: "txtime (auto: the machine's CPU is shared)".to_owned(),
+                    });
+                }
+                Err(error @ SenderError::Unable { .. }) => why = format!("raw (auto: {error})"),
+                Err(error) => return Err(error),
+            }
+        }
         return Ok(Chosen {
-            sender: Box::new(PnetSender::open(interface)?),
-            said: "pnet (auto: the machine's CPU is shared)".to_owned(),
+            sender: Box::new(RawSender::open(interface)?),
+            said: why,
         });
     }
-    let saturates = |arrivals: &Arrivals| matches!(arrivals, Arrivals::Saturate { .. });
     let mut why = "mmsg (auto: paced traffic goes straight to the driver)".to_owned();
-    if plan.flows.iter().any(|flow| saturates(&flow.arrivals)) {
+    if saturates {
         match GsoSender::open(interface) {
             Ok(sender) => {
                 return Ok(Chosen {

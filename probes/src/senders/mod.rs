@@ -5,8 +5,11 @@ mod choose;
 mod gso;
 mod mmsg;
 mod pnet;
+mod qdisc;
+mod raw;
 mod ring;
 mod sys;
+mod txtime;
 mod xdp;
 
 use std::io;
@@ -18,7 +21,9 @@ pub use self::choose::{Chosen, open};
 pub use self::gso::GsoSender;
 pub use self::mmsg::MmsgSender;
 pub use self::pnet::PnetSender;
+pub use self::raw::RawSender;
 pub use self::ring::RingSender;
+pub use self::txtime::TxtimeSender;
 pub use self::xdp::XdpSender;
 
 /// Why there is no sender.
@@ -92,8 +97,18 @@ pub trait Sender: Send {
     /// The most frames that are sent together.
     fn capacity(&self) -> usize;
 
+    /// How long before its time a frame may be handed over, in nanoseconds. None but who can hold it back asks for that.
+    fn ahead_ns(&self) -> u64 {
+        0
+    }
+
     /// Adds one Ethernet frame without FCS to the batch, which has room for it.
     fn push(&mut self, frame: &[u8]);
+
+    /// Adds one that is to leave at a time of `CLOCK_REALTIME`, which lies no further ahead than was asked for.
+    fn push_at(&mut self, frame: &[u8], _at_ns: u64) {
+        self.push(frame);
+    }
 
     /// Sends the batch in its order; how many frames that were. Must not wait for longer than a fraction of a second.
     ///
@@ -106,8 +121,14 @@ impl<S: Sender + ?Sized> Sender for Box<S> {
     fn capacity(&self) -> usize {
         (**self).capacity()
     }
+    fn ahead_ns(&self) -> u64 {
+        (**self).ahead_ns()
+    }
     fn push(&mut self, frame: &[u8]) {
         (**self).push(frame);
+    }
+    fn push_at(&mut self, frame: &[u8], at_ns: u64) {
+        (**self).push_at(frame, at_ns);
     }
     fn flush(&mut self) -> Result<usize, Refused> {
         (**self).flush()

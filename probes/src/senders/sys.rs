@@ -132,6 +132,23 @@ fn check(answer: Number) -> io::Result<()> {
 /// # Errors
 /// When it did not take the first.
 pub fn send_many(socket: &OwnedFd, frames: &[&[u8]], room: &mut Headers) -> io::Result<usize> {
+    send_many_at(socket, frames, &[], room)
+}
+
+/// The same; each frame that has a time leaves then, by the clock that the socket was told (`SO_TXTIME`).
+pub fn send_many_at(
+    socket: &OwnedFd,
+    frames: &[&[u8]],
+    times: &[u64],
+    room: &mut Headers,
+) -> io::Result<usize> {
+    room.times.clear();
+    room.times.extend(times.iter().map(|time| SendTime {
+        len: size_of::<SendTime>(),
+        level: libc::SOL_SOCKET,
+        kind: libc::SCM_TXTIME,
+        time: *time,
+    }));
     room.pieces.clear();
     room.pieces.extend(frames.iter().map(|frame| libc::iovec {
         // The kernel only reads what it sends.
@@ -152,8 +169,12 @@ pub fn send_many(socket: &OwnedFd, frames: &[&[u8]], room: &mut Headers) -> io::
             },
             msg_len: 0,
         }));
-    // SAFETY: every header points to one piece in `room.pieces`, which is not touched before the call has returned, and
-    // every piece to a frame that is borrowed for as long.
+    for (message, time) in room.messages.iter_mut().zip(&mut room.times) {
+        message.msg_hdr.msg_control = std::ptr::from_mut(time).cast();
+        message.msg_hdr.msg_controllen = size_of::<SendTime>();
+    }
+    // SAFETY: every header points to one piece in `room.pieces`, and to one in `room.times` or to none; neither is touched
+    // before the call has returned, and every piece points to a frame that is borrowed for as long.
     let sent = unsafe {
         libc::sendmmsg(
             socket.as_raw_fd(),
@@ -170,6 +191,16 @@ pub fn send_many(socket: &OwnedFd, frames: &[&[u8]], room: &mut Headers) -> io::
 pub struct Headers {
     pieces: Vec<libc::iovec>,
     messages: Vec<libc::mmsghdr>,
+    times: Vec<SendTime>,
+}
+
+/// `struct cmsghdr` with a time behind it.
+#[repr(C)]
+struct SendTime {
+    len: usize,
+    level: Number,
+    kind: Number,
+    time: u64,
 }
 
 // SAFETY: the pointers are written and used within one call of `send_many`; between calls they are never read.

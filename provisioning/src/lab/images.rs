@@ -194,24 +194,28 @@ mod tests {
         let (reader, writer) = io::pipe().expect("pipe");
         let waiting = std::thread::spawn(move || {
             let mut command = Command::new("bash");
-            // The shell waits for its child, as for mmdebstrap, and cleans up.
+            // The shell waits for its child, as for mmdebstrap, and cleans up for longer than until it is told again.
             command
                 .args([
                     "-c",
-                    "trap 'echo cleaned' EXIT; trap 'exit 143' TERM; echo ready >&2; sleep 600",
+                    "trap 'sleep 0.3; echo cleaned' EXIT; trap 'trap \"\" TERM; exit 143' TERM; echo ready >&2; sleep 600",
                 ])
                 .stdout(Stdio::piped())
                 .stderr(writer);
             await_build(&mut command).expect("runs")
         });
         let mut line = String::new();
-        io::BufReader::new(reader)
-            .read_line(&mut line)
-            .expect("read");
+        // Stays open: the shell says there that its child was killed, and would die of a closed pipe.
+        let mut said = io::BufReader::new(reader);
+        said.read_line(&mut line).expect("read");
         assert_eq!(line, "ready\n");
+        // As whoever ends builds does: the build is entered by then.
+        let starts = machine::hold_starts();
         end_builds().expect("ends");
+        drop(starts);
         let output = waiting.join().expect("thread");
-        assert!(!output.status.success());
+        drop(said);
+        assert_eq!(output.status.code(), Some(143), "{output:?}");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "cleaned\n");
         assert!(builds().is_empty());
     }

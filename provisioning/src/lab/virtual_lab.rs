@@ -397,6 +397,7 @@ impl VirtualLab {
         }
         self.machine
             .start(&self.netns, &self.images, seed, &From::State(BASE))?;
+        self.send_agent_away()?;
         self.machine.set_link(true)?;
         self.machine.resume()?;
         let mut times = UpTimes::default();
@@ -633,10 +634,16 @@ impl VirtualLab {
     /// Makes a machine that may be sealed, or stand still, one that is reached over its network. dom0's NIC takes its
     /// time to see the link; [`Self::await_ssh`] waits for it.
     pub fn unseal(&self) -> Result<(), LabError> {
-        Rendezvous::open(&self.machine, None)?.leave()?;
+        self.send_agent_away()?;
         self.machine.set_link(true)?;
         self.change(|record| record.sealed = false)?;
         self.machine.resume()
+    }
+
+    /// In every saved state dom0's agent waits for a request. Untold that none will come, it would stay on the processor for
+    /// two seconds of virtual time.
+    fn send_agent_away(&self) -> Result<(), LabError> {
+        Rendezvous::open(&self.machine, None)?.leave()
     }
 
     /// Saves the machine as it is now, under a name: sealed, while its agent waits.
@@ -652,6 +659,7 @@ impl VirtualLab {
     /// before are dead. Starts QEMU again if it has ended.
     pub fn restore(&self, tag: &str) -> Result<(), LabError> {
         self.load(tag)?;
+        self.send_agent_away()?;
         self.machine.set_link(true)?;
         self.change(|record| record.sealed = false)?;
         self.machine.resume()

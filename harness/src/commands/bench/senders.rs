@@ -29,7 +29,8 @@ const SIZE: u64 = 64;
 /// Packets that the kernel itself may send in a round.
 const CHATTER: u64 = 20;
 
-const OURS: [SendBy; 5] = [
+const OURS: [SendBy; 6] = [
+    SendBy::Raw,
     SendBy::Pnet,
     SendBy::Mmsg,
     SendBy::Ring,

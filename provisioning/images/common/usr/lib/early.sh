@@ -23,6 +23,17 @@ sysctl -q -p /etc/sysctl.conf
 cp "/etc/ssh/host_keys/$(hostname)" /etc/ssh/host_key
 chmod 600 /etc/ssh/host_key
 
+# Zeroes the free memory, but for 8 MiB: pages of zeroes take no room in a saved state and no time to load. What booting
+# leaves behind, unpacked archives most of all, is more than what is in use.
+clear_free_memory() {
+    mkdir -p /run/clear
+    mount -t tmpfs -o size=100% clear /run/clear
+    dd if=/dev/zero of=/run/clear/zeroes bs=1M count="$(awk '/^MemFree:/ { print int($2 / 1024) - 8 }' /proc/meminfo)" 2> /dev/null ||
+        say "the free memory could not be cleared whole"
+    umount /run/clear
+    rmdir /run/clear
+}
+
 # sshd as long as the machine lives.
 keep_sshd() {
     while :; do

@@ -1,0 +1,61 @@
+//! Sends one packet a call (`write`), through the queueing discipline; the call itself waits for room.
+//!
+//! [`super::PnetSender`] asks `poll` before each packet whether there is room. Under Xen a system call of a paravirtualised
+//! guest is two switches of page tables, so where machines share a CPU it costs them all.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use super::batch::Frames;
+use super::{Refused, Sender, SenderError, index_of, sys};
+
+/// How long one packet may wait for room in the socket's buffer before it counts as refused.
+const SEND_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// A packet socket that waits.
+pub struct RawSender {
+    socket: OwnedFd,
+    frames: Frames,
+}
+
+impl RawSender {
+    /// Opens a raw socket on an interface.
+    ///
+    /// # Errors
+    /// When there is no such interface, or no right to raw sockets.
+    pub fn open(interface: &str) -> Result<Self, SenderError> {
+        let failed = SenderError::open("raw", interface);
+        let socket = sys::packet_socket(index_of(interface)?).map_err(&failed)?;
+        sys::set_send_timeout(&socket, SEND_TIMEOUT).map_err(&failed)?;
+        Ok(Self {
+            socket,
+            frames: Frames::default(),
+        })
+    }
+}
+
+impl Sender for RawSender {
+    fn capacity(&self) -> usize {
+        1
+    }
+
+    fn push(&mut self, frame: &[u8]) {
+        self.frames.push(frame);
+    }
+
+    fn flush(&mut self) -> Result<usize, Refused> {
+        let mut sent = 0;
+        while let Some(frame) = self.frames.get(0) {
+            let taken = rustix::io::retry_on_intr(|| rustix::io::write(&self.socket, frame));
+            self.frames.drop_front(1);
+            match taken {
+                Ok(_) => sent += 1,
+                Err(error) => {
+                    let error = error.into();
+                    return Err(Refused { sent, error });
+                }
+            }
+        }
+        Ok(sent)
+    }
+}
