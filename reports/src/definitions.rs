@@ -147,11 +147,11 @@ pub const DEFINITIONS: &[Definition] = &[
         id: "sender",
         name: "Sender",
         text: "How the generator hands frames to the kernel, and what was done so that it is in time. raw: one packet a \
-               call. pnet: the same, after a call that asks for room. mmsg: up to 64 a call, past the queueing discipline. \
-               ring: from a ring shared with the kernel. gso: up to 64 packets of one flow as one, which the kernel cuts \
-               up. xdp: from memory shared with the driver. \
-               Every packet has its own number, send time and checksum with each of them; the send time is written when a \
-               packet is put into its batch.",
+               call. pnet: the same, after a call that asks for room. txtime: up to 64 a call, before their time; the \
+               kernel sends each when it is due. mmsg: up to 64 a call, past the queueing discipline. ring: from a ring \
+               shared with the kernel. gso: up to 64 packets of one flow as one, which the kernel cuts up. xdp: from \
+               memory shared with the driver. Every packet has its own number, send time and checksum with each of them; the send time is written when a \
+               packet is put into its batch (txtime: it is when the packet is to leave).",
         formula: None,
         source: "vifbench; packet(7), Linux Documentation/networking",
     },
