@@ -24,6 +24,9 @@ use crate::error::Failure;
 
 /// The state that the virtual lab booted into.
 pub const BASE: &str = "base";
+/// The probe's file in its folder.
+pub const PROBE: &str = "vifprobe";
+
 /// A login's cryptography takes an emulated machine seconds, and more where the controller is busy.
 const EMULATED_LOGIN: Duration = Duration::from_secs(40);
 
@@ -176,13 +179,23 @@ impl Bench {
         &self.trouble
     }
 
-    /// Where the probe lies on every machine. The virtual lab's is the same in every run, so that its snapshots
+    /// Where the probe lies on every host of the lab. The virtual lab's is the same in every run, so that its snapshots
     /// hold it already.
     pub fn probe_path(&self) -> PathBuf {
-        self.probe_folder().join("vifprobe")
+        self.probe_folder().join(PROBE)
     }
 
-    /// The probe's private folder on every machine.
+    /// The probe's private folder on a machine of a trial, who may be the controller itself: on that several virtual labs run
+    /// at a time.
+    pub fn probe_folder_on(&self, spec: &HostSpec) -> PathBuf {
+        let is_controller = spec.role == Role::Generator && spec.on.is_none();
+        match &self.virtual_lab {
+            Some(_) if is_controller => PathBuf::from(format!("/tmp/vifbench-{}", self.lab.name)),
+            _ => self.probe_folder(),
+        }
+    }
+
+    /// The probe's private folder on every host of the lab.
     pub fn probe_folder(&self) -> PathBuf {
         let name = if self.virtual_lab.is_some() {
             "lab"

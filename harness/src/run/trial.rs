@@ -18,7 +18,7 @@ use vifbench_scenarios::plan::TrialPlan;
 use vifbench_scenarios::scenario::{Mode, SendBy};
 
 use super::again;
-use super::bench::{Bench, Timing};
+use super::bench::{Bench, PROBE, Timing};
 use super::clocks::{self, Seen};
 use super::instructions;
 use super::machines::{Machine, Probe, STEP, on_all, on_all_with};
@@ -73,17 +73,17 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
     let mut warnings = Vec::new();
     let number = number(bench, plan);
 
-    let binary = bench.probe_path();
-    let probe_folder = bench.probe_folder();
     let sealed = bench.timing(plan) == Timing::Sealed;
     let waiting = &*bench;
     on_all(&mut machines, |machine| {
+        let folder = waiting.probe_folder_on(&machine.spec);
+        let binary = folder.join(PROBE);
         // In the saved state of a sealed machine it waits already.
         if waiting.kept().is_none() {
             machine.bring(need.vifprobe, &binary)?;
         }
         if machine.spec.role == Role::Generator {
-            traffic::bring_traces(machine, &plan.flows, need.run, &probe_folder)?;
+            traffic::bring_traces(machine, &plan.flows, need.run, &folder)?;
         }
         machine.probe = Some(match waiting.kept() {
             Some(kept) => waiting.kept_probe(kept, &machine.spec)?,
@@ -392,7 +392,7 @@ impl Wires {
                 flow,
                 &generator,
                 guest,
-                &bench.probe_folder(),
+                &bench.probe_folder_on(&generator),
             )?);
             if !guests.iter().any(|known| known.name == guest.name) {
                 guests.push(guest.clone());
