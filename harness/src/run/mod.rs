@@ -370,7 +370,7 @@ pub fn read_vifprobe() -> Result<Vec<u8>, Failure> {
         path: PathBuf::from("vifbench"),
         source,
     })?;
-    let path = here.with_file_name("vifprobe");
+    let path = here.with_file_name(bench::PROBE);
     std::fs::read(&path).map_err(|source| Failure::Io {
         doing: "read the probe (build it with `cargo build --release`)",
         path,

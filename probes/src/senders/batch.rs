@@ -1,5 +1,9 @@
 //! Frames that wait to be sent, one behind the other.
 
+use std::io;
+
+use super::Refused;
+
 /// A queue of frames without an allocation for each.
 #[derive(Debug, Default)]
 pub struct Frames {
@@ -49,6 +53,31 @@ impl Frames {
         self.gone = (self.gone + frames).min(self.ends.len());
     }
 
+    /// Sends all of them by calls that take some from the front, and say how many; how many that were.
+    ///
+    /// # Errors
+    /// When a call takes none. Its first frame is dropped, and those behind it stay.
+    pub fn send_all(
+        &mut self,
+        mut send: impl FnMut(&Self) -> io::Result<usize>,
+    ) -> Result<usize, Refused> {
+        let mut sent = 0;
+        while !self.is_empty() {
+            match send(self) {
+                Ok(taken) => {
+                    self.drop_front(taken);
+                    sent += taken;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.drop_front(1);
+                    return Err(Refused { sent, error });
+                }
+            }
+        }
+        Ok(sent)
+    }
+
     fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
@@ -59,6 +88,28 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_refused_is_dropped_alone() {
+        let mut frames = Frames::default();
+        for n in 1..=4_u8 {
+            frames.push(&[n]);
+        }
+        let answers = [Ok(1), Err(libc::EINTR), Err(libc::ENOBUFS), Ok(2)];
+        let mut answers = answers.into_iter();
+        let mut send = |frames: &mut Frames| {
+            frames.send_all(|_| {
+                let answer = answers.next().expect("no more calls than frames need");
+                answer.map_err(io::Error::from_raw_os_error)
+            })
+        };
+        let refused = send(&mut frames).unwrap_err();
+        assert_eq!(refused.sent, 1);
+        assert_eq!(refused.error.raw_os_error(), Some(libc::ENOBUFS));
+        assert_eq!(frames.iter().collect::<Vec<_>>(), [&[3], &[4]]);
+        assert_eq!(send(&mut frames).unwrap(), 2);
+        assert!(frames.is_empty());
+    }
 
     #[test]
     fn first_in_first_out() {

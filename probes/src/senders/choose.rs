@@ -56,43 +56,34 @@ fn named_sender(plan: &Generate, named: SendBy) -> Result<Box<dyn Sender>, Sende
 /// one packet a call that waits for room. For traffic that saturates, super-packets where the kernel cuts them up; else
 /// straight to the driver.
 fn automatic(plan: &Generate) -> Result<Chosen, SenderError> {
-    let interface = &plan.interface;
     let saturates = |arrivals: &Arrivals| matches!(arrivals, Arrivals::Saturate { .. });
     let saturates = plan.flows.iter().any(|flow| saturates(&flow.arrivals));
-    if plan.pace == Pace::Sleep {
-        let mut why = "raw (auto: the machine's CPU is shared)".to_owned();
-        if !saturates {
-            match TxtimeSender::open(interface) {
-                Ok(sender) => {
-                    return Ok(Chosen {
-                        sender: Box::new(sender),
-                        said: "txtime (auto: the machine's CPU is shared)".to_owned(),
-                    });
-                }
-                Err(error @ SenderError::Unable { .. }) => why = format!("raw (auto: {error})"),
-                Err(error) => return Err(error),
-            }
-        }
-        return Ok(Chosen {
-            sender: Box::new(RawSender::open(interface)?),
-            said: why,
-        });
-    }
-    let mut why = "mmsg (auto: paced traffic goes straight to the driver)".to_owned();
-    if saturates {
-        match GsoSender::open(interface) {
-            Ok(sender) => {
-                return Ok(Chosen {
-                    sender: Box::new(sender),
-                    said: "gso (auto: some of the traffic saturates)".to_owned(),
-                });
-            }
-            Err(error @ SenderError::Unable { .. }) => why = format!("mmsg (auto: {error})"),
+    let shared = "the machine's CPU is shared";
+    let (best, why, plain) = match (plan.pace, saturates) {
+        (Pace::Sleep, false) => (Some(SendBy::Txtime), shared, SendBy::Raw),
+        (Pace::Sleep, true) => (None, shared, SendBy::Raw),
+        (Pace::Spin, true) => (
+            Some(SendBy::Gso),
+            "some of the traffic saturates",
+            SendBy::Mmsg,
+        ),
+        (Pace::Spin, false) => (
+            None,
+            "paced traffic goes straight to the driver",
+            SendBy::Mmsg,
+        ),
+    };
+    let chosen = |sender, of: SendBy, why: &str| Chosen {
+        sender,
+        said: format!("{} (auto: {why})", of.word()),
+    };
+    let mut why = why.to_owned();
+    if let Some(best) = best {
+        match named_sender(plan, best) {
+            Ok(sender) => return Ok(chosen(sender, best, &why)),
+            Err(error @ SenderError::Unable { .. }) => why = error.to_string(),
             Err(error) => return Err(error),
         }
     }
-    Ok(Chosen {
-        sender: Box::new(MmsgSender::open(interface)?),
-        said: why,
-    })
+    Ok(chosen(named_sender(plan, plain)?, plain, &why))
 }

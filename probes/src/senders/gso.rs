@@ -4,19 +4,16 @@
 //!
 //! Goes through the queueing discipline: GSO refuses to bypass it.
 
-use std::io;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use super::batch::Frames;
-use super::{Refused, Sender, SenderError, index_of, sys};
+use super::{Refused, SEND_TIMEOUT, Sender, SenderError, index_of, sys};
 use crate::counters::ethtool::Ethtool;
 
 /// The most packets that the kernel cuts out of one (`UDP_MAX_SEGMENTS` before Linux 6.8).
 const SEGMENTS: usize = 64;
 /// IP has 16 bits for its length.
 const MAX_IP: usize = 65_535;
-const SEND_TIMEOUT: Duration = Duration::from_millis(100);
 /// The first Linux whose packet sockets take UDP to segment.
 const NEEDS: (u32, u32) = (6, 2);
 
@@ -198,24 +195,13 @@ impl Sender for GsoSender {
     }
 
     fn flush(&mut self) -> Result<usize, Refused> {
-        let mut sent = 0;
-        while !self.frames.is_empty() {
-            let count = run_length(&self.frames);
-            let vnet = join(&self.frames, count, &mut self.joined);
-            match sys::send_two(&self.socket, &vnet, &self.joined) {
-                Ok(()) => {
-                    self.frames.drop_front(count);
-                    sent += count;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The kernel takes all of a super-packet or nothing: the rest of it is refused with the next call.
-                Err(error) => {
-                    self.frames.drop_front(1);
-                    return Err(Refused { sent, error });
-                }
-            }
-        }
-        Ok(sent)
+        // The kernel takes all of a super-packet or nothing: the rest of a refused one goes with the next call.
+        self.frames.send_all(|frames| {
+            let count = run_length(frames);
+            let vnet = join(frames, count, &mut self.joined);
+            sys::send_two(&self.socket, &vnet, &self.joined)?;
+            Ok(count)
+        })
     }
 }
 

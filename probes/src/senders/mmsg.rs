@@ -2,16 +2,13 @@
 //!
 //! A driver that has no room refuses, and nothing waits: suits wires that are faster than the sender.
 
-use std::io;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use super::batch::Frames;
 use super::sys::{self, Headers};
-use super::{Refused, Sender, SenderError, index_of};
+use super::{Refused, SEND_TIMEOUT, Sender, SenderError, index_of};
 
 const BATCH: usize = 64;
-const SEND_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// `sendmmsg` with `PACKET_QDISC_BYPASS`.
 pub struct MmsgSender {
@@ -50,24 +47,9 @@ impl Sender for MmsgSender {
     }
 
     fn flush(&mut self) -> Result<usize, Refused> {
-        let mut sent = 0;
-        while !self.frames.is_empty() {
-            let taken = {
-                let slices: Vec<&[u8]> = self.frames.iter().collect();
-                sys::send_many(&self.socket, &slices, &mut self.headers)
-            };
-            match taken {
-                Ok(n) => {
-                    self.frames.drop_front(n);
-                    sent += n;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.frames.drop_front(1);
-                    return Err(Refused { sent, error });
-                }
-            }
-        }
-        Ok(sent)
+        self.frames.send_all(|frames| {
+            let slices: Vec<&[u8]> = frames.iter().collect();
+            sys::send_many(&self.socket, &slices, &mut self.headers)
+        })
     }
 }

@@ -13,6 +13,7 @@ mod txtime;
 mod xdp;
 
 use std::io;
+use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType};
 use thiserror::Error;
@@ -25,6 +26,9 @@ pub use self::raw::RawSender;
 pub use self::ring::RingSender;
 pub use self::txtime::TxtimeSender;
 pub use self::xdp::XdpSender;
+
+/// How long one call may wait for room before the frame counts as refused.
+const SEND_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Why there is no sender.
 #[derive(Debug, Error)]

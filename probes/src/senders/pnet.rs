@@ -2,15 +2,11 @@
 
 use std::io;
 use std::os::fd::IntoRawFd;
-use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use pnet::datalink::{self, Channel, ChannelType, Config, DataLinkSender};
 
-use super::{Refused, Sender, SenderError};
-
-/// How long one send may wait for room in the socket's buffer before it counts as refused.
-const SEND_TIMEOUT: Duration = Duration::from_millis(100);
+use super::{Refused, SEND_TIMEOUT, Sender, SenderError};
 
 /// Sends one packet a call.
 pub struct PnetSender {

@@ -89,7 +89,8 @@ fn read(mut answer: &[u8], index: u32) -> io::Result<Read> {
                 if word(message, HEADER + 4)? == index
                     && word(message, HEADER + 12)? == TC_H_ROOT =>
             {
-                found = found.or(kind(&message[HEADER + TCMSG..])?);
+                let attributes = message.get(HEADER + TCMSG..).ok_or_else(unclear)?;
+                found = found.or(kind(attributes)?);
             }
             _ => {}
         }
@@ -184,8 +185,18 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_comes_is_read_or_refused(answer in prop::collection::vec(any::<u8>(), 0..200), index in 0..4_u32) {
-            // An empty message would be read for ever.
-            let _ = read(&answer, index);
+            if let Err(error) = read(&answer, index) {
+                let told = error.kind() == io::ErrorKind::InvalidData || error.raw_os_error().is_some();
+                prop_assert!(told, "{error:?}");
+            }
+        }
+
+        #[test]
+        fn a_message_that_says_it_is_shorter_is_refused_or_names_nothing(len in 0..HEADER + TCMSG) {
+            let mut short = discipline(2, TC_H_ROOT, "fq");
+            short.truncate(len.max(4));
+            short[..4].copy_from_slice(&(len as u32).to_ne_bytes());
+            prop_assert!(read(&short, 2).is_err());
         }
 
         #[test]

@@ -4,13 +4,9 @@
 //! guest is two switches of page tables, so where machines share a CPU it costs them all.
 
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use super::batch::Frames;
-use super::{Refused, Sender, SenderError, index_of, sys};
-
-/// How long one packet may wait for room in the socket's buffer before it counts as refused.
-const SEND_TIMEOUT: Duration = Duration::from_millis(100);
+use super::{Refused, SEND_TIMEOUT, Sender, SenderError, index_of, sys};
 
 /// A packet socket that waits.
 pub struct RawSender {
@@ -44,18 +40,10 @@ impl Sender for RawSender {
     }
 
     fn flush(&mut self) -> Result<usize, Refused> {
-        let mut sent = 0;
-        while let Some(frame) = self.frames.get(0) {
-            let taken = rustix::io::retry_on_intr(|| rustix::io::write(&self.socket, frame));
-            self.frames.drop_front(1);
-            match taken {
-                Ok(_) => sent += 1,
-                Err(error) => {
-                    let error = error.into();
-                    return Err(Refused { sent, error });
-                }
-            }
-        }
-        Ok(sent)
+        self.frames.send_all(|frames| {
+            let first = frames.get(0).unwrap_or_default();
+            rustix::io::write(&self.socket, first)?;
+            Ok(1)
+        })
     }
 }

@@ -5,10 +5,9 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use super::sys::{self, Mapped};
-use super::{Refused, Sender, SenderError, index_of};
+use super::{Refused, SEND_TIMEOUT, Sender, SenderError, index_of};
 
 /// Bytes of one frame's place: its header and the largest frame.
 const SLOT: usize = 2048;
@@ -16,7 +15,6 @@ const SLOT: usize = 2048;
 const SLOTS: usize = 256;
 /// Frames sent together.
 const BATCH: usize = 64;
-const SEND_TIMEOUT: Duration = Duration::from_millis(100);
 
 // linux/if_packet.h
 const TPACKET_V2: sys::Number = 1;

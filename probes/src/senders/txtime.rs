@@ -3,13 +3,11 @@
 //! The sending thread runs once for dozens of packets. Where machines share a CPU it so takes little from the others: under
 //! Xen each of its two system calls a packet is two switches of a guest's page tables.
 
-use std::io;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use super::batch::Frames;
 use super::sys::{self, Headers};
-use super::{Refused, Sender, SenderError, index_of, qdisc};
+use super::{Refused, SEND_TIMEOUT, Sender, SenderError, index_of, qdisc};
 use crate::clock::reading::{monotonic_ns, realtime_ns};
 
 /// The only discipline that holds a packet back until its time and drops none that is late (tc-fq(8)).
@@ -19,8 +17,6 @@ const AHEAD_NS: u64 = 20_000_000;
 const BATCH: usize = 64;
 /// The kernel doubles it, and counts at least 768 bytes for a packet: at most 93 packets wait, and `fq` takes 100 of a flow.
 const SEND_BUFFER: sys::Number = 36_000;
-/// How long one call may wait for room.
-const SEND_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A packet socket whose packets have times.
 pub struct TxtimeSender {
@@ -98,25 +94,10 @@ impl Sender for TxtimeSender {
     }
 
     fn flush(&mut self) -> Result<usize, Refused> {
-        let mut sent = 0;
-        while !self.frames.is_empty() {
-            let taken = {
-                let slices: Vec<&[u8]> = self.frames.iter().collect();
-                let times = &self.times[self.times.len() - slices.len()..];
-                sys::send_many_at(&self.socket, &slices, times, &mut self.headers)
-            };
-            match taken {
-                Ok(n) => {
-                    self.frames.drop_front(n);
-                    sent += n;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.frames.drop_front(1);
-                    return Err(Refused { sent, error });
-                }
-            }
-        }
-        Ok(sent)
+        self.frames.send_all(|frames| {
+            let slices: Vec<&[u8]> = frames.iter().collect();
+            let times = &self.times[self.times.len() - slices.len()..];
+            sys::send_many_at(&self.socket, &slices, times, &mut self.headers)
+        })
     }
 }

@@ -659,10 +659,7 @@ impl VirtualLab {
     /// before are dead. Starts QEMU again if it has ended.
     pub fn restore(&self, tag: &str) -> Result<(), LabError> {
         self.load(tag)?;
-        self.send_agent_away()?;
-        self.machine.set_link(true)?;
-        self.change(|record| record.sealed = false)?;
-        self.machine.resume()
+        self.unseal()
     }
 
     /// Puts the machine into a saved state in which its agent waits. Time stands still but while a request is served,
