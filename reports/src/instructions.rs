@@ -3,12 +3,16 @@
 //! Counts are of the whole machine, from the arming to the end of the drain, and are given a packet that was sent, those of
 //! the warm-up too. The agent, which counts for itself while the controller stops the machine, is left out.
 
+pub mod calls;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use vifbench_scenarios::units::Rate;
 
+use self::calls::{Call, MEMORY};
 use crate::analysis::Analysis;
+use crate::summary::TrialSummary;
 
 /// The file in a trial's folder.
 pub const FILE: &str = "instructions.json";
@@ -170,60 +174,6 @@ fn is_stack(name: &str) -> bool {
     all.any(|beginning| name.starts_with(beginning)) || name == "alloc_skb" || name == "build_skb"
 }
 
-/// Something that is counted by how often a function is entered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Call {
-    /// What a table calls it.
-    pub name: &'static str,
-    /// In the hypervisor, or in any kernel.
-    xen: bool,
-    /// Whichever of these the version has.
-    functions: &'static [&'static str],
-}
-
-/// What a table of calls tells.
-pub const CALLS: [Call; 7] = [
-    Call {
-        name: "hypercalls",
-        xen: true,
-        functions: &["pv_hypercall"],
-    },
-    Call {
-        name: "grant table operations",
-        xen: true,
-        functions: &["do_grant_table_op"],
-    },
-    Call {
-        name: "event channel operations",
-        xen: true,
-        functions: &["do_event_channel_op"],
-    },
-    Call {
-        name: "virtual CPU switches",
-        xen: true,
-        functions: &["context_switch"],
-    },
-    Call {
-        name: "event upcalls",
-        xen: false,
-        functions: &["xen_pv_evtchn_do_upcall", "__xen_pv_evtchn_do_upcall"],
-    },
-    Call {
-        name: "thread switches",
-        xen: false,
-        functions: &["__switch_to"],
-    },
-    Call {
-        name: "page allocations",
-        xen: false,
-        functions: &[
-            "__alloc_pages",
-            "__alloc_pages_noprof",
-            "__alloc_frozen_pages_noprof",
-        ],
-    },
-];
-
 /// What was spent a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct PerPacket {
@@ -273,6 +223,8 @@ pub struct VariantInstructions {
     pub rate: Option<Rate>,
     /// How many trials were counted.
     pub trials: usize,
+    /// The mean size of the frames that arrived, with their FCS; none where none did.
+    pub frame_bytes: Option<f64>,
     /// By domain, part and function.
     pub by: BTreeMap<Place, PerPacket>,
 }
@@ -289,16 +241,19 @@ impl VariantInstructions {
 
     /// How often a packet something was called; none where no counted function has that name.
     pub fn calls(&self, call: &Call) -> Option<f64> {
-        let of_xen = |part: Part| part == Part::Hypervisor;
-        let mut found = self
-            .by
-            .iter()
-            .filter(|((_, part, name), _)| {
-                of_xen(*part) == call.xen && call.functions.contains(&name.as_str())
-            })
-            .peekable();
-        found.peek()?;
-        Some(found.map(|(_, spent)| spent.entered).sum())
+        let mut entered: BTreeMap<&str, f64> = BTreeMap::new();
+        for ((_, part, name), spent) in &self.by {
+            if call.lies_in(*part) {
+                *entered.entry(name).or_default() += spent.entered;
+            }
+        }
+        call.entries(&entered)
+    }
+
+    /// [`MEMORY`] for each thousand bytes of frames with their FCS; none where one of them is unknown, or nothing arrived.
+    pub fn memory_calls_a_kilobyte(&self) -> Option<f64> {
+        let calls: Option<f64> = MEMORY.iter().map(|call| self.calls(call)).sum();
+        Some(calls? * 1000.0 / self.frame_bytes?)
     }
 
     /// The domains, the hypervisor last.
@@ -315,15 +270,15 @@ pub fn of(run: &Analysis) -> Vec<VariantInstructions> {
     let mut all = Vec::new();
     for rate in run.summary.rates() {
         for variant in run.summary.variant_names() {
-            let counted: Vec<&InstructionsRecord> = run
+            let (trials, counted): (Vec<&TrialSummary>, Vec<&InstructionsRecord>) = run
                 .summary
                 .trials
                 .iter()
                 .zip(&run.trials)
                 .filter(|(summary, _)| summary.rate == rate && summary.variant == variant)
-                .filter_map(|(_, trial)| trial.instructions.as_ref())
-                .filter(|record| record.packets > 0)
-                .collect();
+                .filter_map(|(summary, trial)| Some((summary, trial.instructions.as_ref()?)))
+                .filter(|(_, record)| record.packets > 0)
+                .unzip();
             if counted.is_empty() {
                 continue;
             }
@@ -341,11 +296,24 @@ pub fn of(run: &Analysis) -> Vec<VariantInstructions> {
                 variant: variant.to_owned(),
                 rate,
                 trials: counted.len(),
+                frame_bytes: frame_bytes(&trials),
                 by,
             });
         }
     }
     all
+}
+
+/// The mean size of the frames that arrived in these trials.
+fn frame_bytes(trials: &[&TrialSummary]) -> Option<f64> {
+    let rates = || {
+        trials
+            .iter()
+            .filter_map(|trial| Some(trial.total.as_ref()?.rates))
+    };
+    let bytes: f64 = rates().map(|rates| rates.throughput_bps / 8.0).sum();
+    let frames: f64 = rates().map(|rates| rates.received_pps).sum();
+    (bytes > 0.0 && frames > 0.0).then(|| bytes / frames)
 }
 
 /// A function's share in two variants.
@@ -439,6 +407,7 @@ mod tests {
             variant: name.to_owned(),
             rate: None,
             trials: 1,
+            frame_bytes: Some(80.0),
             by: by.collect(),
         }
     }
@@ -479,10 +448,41 @@ mod tests {
                 ("xen", Part::Hypervisor, "do_grant_table_op", 10.0),
                 ("u1", Part::Kernel, "__switch_to", 10.0),
                 ("dom0", Part::Kernel, "__switch_to", 10.0),
+                ("dom0", Part::Kernel, "do_event_channel_op", 10.0),
             ],
         );
-        let told: Vec<Option<f64>> = CALLS.iter().map(|call| one.calls(call)).collect();
-        assert_eq!(told, [None, Some(2.0), None, None, None, Some(4.0), None]);
+        assert_eq!(one.calls(&calls::GRANTS), Some(2.0));
+        assert_eq!(one.calls(&calls::THREADS), Some(4.0));
+        assert_eq!(one.calls(&calls::EVENTS), None);
         assert_eq!(one.domains(), ["dom0", "u1", "xen"]);
+    }
+
+    #[test]
+    fn what_only_calls_another_that_counts_does_not_count() {
+        let newer = variant(
+            "7.3",
+            &[
+                ("u1", Part::Kernel, "__alloc_pages_noprof", 10.0),
+                ("u1", Part::Kernel, "__alloc_frozen_pages_noprof", 10.0),
+                ("u1", Part::Kernel, "alloc_pages_bulk_noprof", 10.0),
+            ],
+        );
+        assert_eq!(newer.calls(&calls::PAGES), Some(4.0));
+    }
+
+    #[test]
+    fn memory_calls_are_told_only_where_each_of_them_is_known() {
+        let mut functions = vec![
+            ("xen", Part::Hypervisor, "do_grant_table_op", 1.0),
+            ("u1", Part::Kernel, "kmem_cache_alloc_node", 1.0),
+            ("dom0", Part::Kernel, "__kmalloc", 1.0),
+        ];
+        assert_eq!(variant("stock", &functions).memory_calls_a_kilobyte(), None);
+        functions.push(("u1", Part::Kernel, "__alloc_pages", 1.0));
+        // Four functions, two calls a packet each, 80 bytes a packet.
+        let mut whole = variant("stock", &functions);
+        assert_eq!(whole.memory_calls_a_kilobyte(), Some(100.0));
+        whole.frame_bytes = None;
+        assert_eq!(whole.memory_calls_a_kilobyte(), None);
     }
 }

@@ -7,7 +7,8 @@ use maud::{Markup, html};
 use crate::analysis::Analysis;
 use crate::cost_model::{CostModel, amounts};
 use crate::figures::of_run::rate_title;
-use crate::instructions::{self, CALLS, Part, VariantInstructions, differences};
+use crate::instructions::calls::CALLS;
+use crate::instructions::{self, Part, VariantInstructions, differences};
 use crate::page::results::marks;
 use crate::page::{head, link};
 use crate::text::{signed_percent, three_digits, time};
@@ -108,6 +109,8 @@ fn calls(counted: &[&VariantInstructions]) -> Markup {
                     td { (call.name) }
                     @for one in counted { td.n { (number(one.calls(call))) } }
                 } }
+                tr { td { (link("memory-calls", html! { "memory calls a kilobyte of frames" })) }
+                     @for one in counted { td.n { (number(one.memory_calls_a_kilobyte())) } } }
                 tr { td { "reads and writes of memory" }
                      @for one in counted { td.n { (three_digits(one.sum(|_| true).accesses)) } } }
                 tr { td { (link("simulated-caches", html! { "lines that the first level of caches lacked" })) }
