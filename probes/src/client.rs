@@ -279,6 +279,30 @@ impl<C: LineChannel> ProbeClient<C> {
         }
     }
 
+    /// Waits until the host's clock says so, by the host's clock; `within` is how long that may take.
+    ///
+    /// # Errors
+    /// As every request.
+    pub fn wait(&mut self, until_ns: u64, within: Duration) -> Result<(), ClientError<C::Error>> {
+        let asked = "wait";
+        match self.ask(asked, &Request::Wait { until_ns }, within)? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(asked, &other)),
+        }
+    }
+
+    /// Waits until an armed trial has ended and its results are stored; `within` is how long that may take.
+    ///
+    /// # Errors
+    /// As every request; also where its results could not be stored.
+    pub fn await_end(&mut self, trial: u32, within: Duration) -> Result<(), ClientError<C::Error>> {
+        let asked = "await the end of the trial";
+        match self.ask(asked, &Request::Await { trial }, within)? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(asked, &other)),
+        }
+    }
+
     /// Ends a running trial now; when this returns its results are stored.
     ///
     /// # Errors

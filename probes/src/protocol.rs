@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::pcap_file::FileFormat;
 
 /// Raised whenever a message changes its meaning; both ends must agree exactly.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// A place where packets are stamped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -228,7 +228,8 @@ pub struct Arm {
     pub drain_ns: u64,
     /// In a sealed trial: this interface must have no carrier at `start_ns`, or the trial is refused.
     pub sealed_by: Option<String>,
-    /// Write `vifbench: trial N ended` to this file when all is stored (`/dev/kmsg` in a sealed trial).
+    /// Write `vifbench: trial N is armed` to this file at once, and that it ended when all is stored (`/dev/kmsg` in a sealed
+    /// trial).
     pub announce: Option<PathBuf>,
 }
 
@@ -270,6 +271,18 @@ pub enum Request {
     Prepare(Prepare),
     /// Set the times and go.
     Arm(Arm),
+    /// Answer when the host's `CLOCK_REALTIME` has come to this, and nothing before. For a sealed machine, in which the
+    /// controller cannot wait by its own clock, and to start a program that waits would be felt.
+    Wait {
+        /// Nanoseconds since the epoch; at most an hour from now.
+        until_ns: u64,
+    },
+    /// Answer when an armed trial has ended by itself and its results are stored. For a sealed machine: elsewhere its
+    /// status is asked, so that other requests are heard meanwhile.
+    Await {
+        /// Which trial.
+        trial: u32,
+    },
     /// How far is it?
     Status {
         /// Which trial.

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use nix::poll::PollFlags;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{geteuid, gethostname};
@@ -22,13 +23,15 @@ use crate::clock::reading::{read_clocks, realtime_ns};
 use crate::counters::ruler::{self, RulerError};
 use crate::protocol::{Arm, ProbeResult, Reply, Request, State, VERSION};
 use crate::trial::{self, RESULT_FILE, Trial, TrialError};
-use crate::wait::{Stop, wait_readable};
+use crate::wait::{Alarm, Stop, Woken, wait_readable};
 
 /// Folders of the controller's and of probes themselves begin so; nothing else is ever removed.
 pub const FOLDER_PREFIX: &str = "vifbench-";
 
 /// No request is longer; a longer line is thrown away and answered with a failure.
 const MAX_LINE: usize = 4 << 20;
+/// Nobody is to wait for longer without a word.
+const LONGEST_WAIT_NS: u64 = 3_600_000_000_000;
 
 /// Why a request failed, or the probe as a whole.
 #[derive(Debug, Error)]
@@ -184,6 +187,8 @@ pub struct Service {
     folder: Folder,
     slot: Slot,
     clocks: Vec<(String, ClockServer)>,
+    /// They end a wait; none where nobody listens for them.
+    signals: Option<Arc<SignalFd>>,
 }
 
 /// Whether to go on.
@@ -200,6 +205,7 @@ impl Service {
             folder,
             slot: Slot::Free,
             clocks: Vec::new(),
+            signals: None,
         }
     }
 
@@ -213,7 +219,8 @@ impl Service {
         input: impl Read + AsFd,
         mut output: impl Write,
     ) -> Result<(), ServiceError> {
-        let signals = signals().map_err(system("listen for signals"))?;
+        let signals = Arc::new(signals().map_err(system("listen for signals"))?);
+        self.signals = Some(Arc::clone(&signals));
         let mut lines = Lines::new(input);
         let hard = loop {
             let event = lines.next(&signals).map_err(system("read requests"))?;
@@ -362,6 +369,13 @@ impl Service {
                 Reply::Prepared { captures }
             }
             Request::Arm(arm) => self.arm(arm)?,
+            Request::Wait { until_ns } => self.wait(until_ns)?,
+            Request::Await { trial } => {
+                if matches!(&self.slot, Slot::Live(live) if live.trial == trial) {
+                    self.collect();
+                }
+                self.is_done("await", trial)?
+            }
             Request::Status { trial } => Reply::Status {
                 state: self.state(trial)?,
             },
@@ -386,6 +400,12 @@ impl Service {
                 });
             }
         };
+        let armed = format!("trial {} is armed", arm.trial);
+        let told = arm.announce.as_deref();
+        if let Err(error) = told.map_or(Ok(()), |path| trial::announce(path, &armed)) {
+            self.slot = Slot::Prepared(trial);
+            return Err(error.into());
+        }
         let lead_ns = (i128::from(arm.start_ns) - i128::from(realtime_ns())) as i64;
         let started = Arc::new(AtomicBool::new(false));
         let (number, end, begun) = (arm.trial, trial.end(), Arc::clone(&started));
@@ -453,16 +473,39 @@ impl Service {
             live.end.raise().map_err(system("end the trial"))?;
             self.collect();
         }
+        self.is_done("finish", trial)
+    }
+
+    /// To say of a trial that cannot be armed or running any more.
+    fn is_done(&self, doing: &'static str, trial: u32) -> Result<Reply, ServiceError> {
         match self.state(trial)? {
             State::Done => Ok(Reply::Done),
             state => {
                 let why = format!("it is {state:?}, not armed or running").to_lowercase();
-                Err(ServiceError::State {
-                    doing: "finish",
-                    trial,
-                    why,
-                })
+                Err(ServiceError::State { doing, trial, why })
             }
+        }
+    }
+
+    fn wait(&self, until_ns: u64) -> Result<Reply, ServiceError> {
+        let doing = || format!("wait until {until_ns} ns since 1970");
+        if until_ns > realtime_ns().saturating_add(LONGEST_WAIT_NS) {
+            let why = io::Error::other("that is more than an hour away");
+            return Err(system(doing())(why));
+        }
+        match self.sleep(until_ns).map_err(system(doing()))? {
+            Woken::Ready => Err(system(doing())(io::Error::other("a signal came first"))),
+            Woken::Due | Woken::Stopped => Ok(Reply::Done),
+        }
+    }
+
+    fn sleep(&self, until_ns: u64) -> io::Result<Woken> {
+        let (alarm, never) = (Alarm::new()?, Stop::new()?);
+        match &self.signals {
+            Some(signals) => {
+                alarm.until_ready(until_ns, &never, (signals.as_fd(), PollFlags::POLLIN))
+            }
+            None => alarm.until(until_ns, &never),
         }
     }
 
@@ -633,7 +676,7 @@ mod tests {
         };
         assert!(error.contains("99") && hint.unwrap().contains("deploy"));
         assert!(matches!(
-            ask(&mut service, r#"{"ask":"hello","version":4}"#),
+            ask(&mut service, r#"{"ask":"hello","version":5}"#),
             Reply::Hello { .. }
         ));
     }
@@ -695,6 +738,8 @@ mod tests {
             r#"{"ask":"arm","trial":1,"start_ns":1,"stop_ns":2,"drain_ns":3,"sealed_by":null,"announce":null}"#,
             r#"{"ask":"arm","trial":1,"start_ns":3,"stop_ns":2,"drain_ns":1,"sealed_by":null,"announce":null}"#,
             r#"{"ask":"finish","trial":1}"#,
+            r#"{"ask":"await","trial":1}"#,
+            r#"{"ask":"wait","until_ns":18446744073709551615}"#,
             r#"{"ask":"describe","interfaces":["no-such-nic"]}"#,
             r#"{"ask":"serve_clock","interface":"no-such-nic"}"#,
         ] {
@@ -759,6 +804,65 @@ mod tests {
             ask(&mut service, status),
             Reply::Status { state: State::Idle }
         );
+    }
+
+    #[test]
+    fn a_moment_and_the_end_of_a_trial_are_awaited() {
+        let (dir, mut service) = service();
+        let told = dir.path().join("told");
+        let start = realtime_ns() + 30_000_000;
+        let wait = format!(r#"{{"ask":"wait","until_ns":{start}}}"#);
+        let prepare = r#"{"ask":"prepare","trial":7,"captures":[],"generate":null,"counters":["lo"],
+            "files":[],"domains":false,"sample_every_ns":0}"#;
+        let arm = format!(
+            r#"{{"ask":"arm","trial":7,"start_ns":{start},"stop_ns":{},"drain_ns":{},"sealed_by":null,"announce":"{}"}}"#,
+            start + 1,
+            start + 20_000_000,
+            told.display()
+        );
+        assert!(matches!(ask(&mut service, prepare), Reply::Prepared { .. }));
+        assert!(matches!(ask(&mut service, &arm), Reply::Armed { .. }));
+        assert_eq!(
+            fs::read_to_string(&told).unwrap(),
+            "vifbench: trial 7 is armed\n"
+        );
+        assert_eq!(ask(&mut service, &wait), Reply::Done);
+        assert!(realtime_ns() >= start);
+        assert_eq!(
+            ask(&mut service, r#"{"ask":"await","trial":7}"#),
+            Reply::Done
+        );
+        assert!(realtime_ns() >= start + 20_000_000);
+        let state = State::Done;
+        assert_eq!(
+            ask(&mut service, r#"{"ask":"status","trial":7}"#),
+            Reply::Status { state }
+        );
+    }
+
+    #[test]
+    fn a_signal_ends_a_wait() {
+        let (mut controller, end) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (_dir, service) = service();
+        let folder = service.folder.path().to_owned();
+        let (sender, thread) = std::sync::mpsc::channel();
+        let probe = std::thread::spawn(move || {
+            // Blocked from here on, so that it is this thread's and ends nothing else.
+            signals().unwrap();
+            sender.send(nix::sys::pthread::pthread_self()).unwrap();
+            service.run(end.try_clone().unwrap(), end).unwrap();
+        });
+        let far = realtime_ns() + 600_000_000_000;
+        // Both come at once, so when the first is answered the second is taken, whatever signals there are.
+        let both = format!("{{\"ask\":\"read_clock\"}}\n{{\"ask\":\"wait\",\"until_ns\":{far}}}\n");
+        controller.write_all(both.as_bytes()).unwrap();
+        let mut said = io::BufRead::lines(io::BufReader::new(controller));
+        assert!(said.next().unwrap().unwrap().contains("clock"));
+        nix::sys::pthread::pthread_kill(thread.recv().unwrap(), Signal::SIGTERM).unwrap();
+        let second = said.next().unwrap().unwrap();
+        assert!(second.contains("a signal came first"), "{second}");
+        probe.join().unwrap();
+        assert!(!folder.exists());
     }
 
     #[test]

@@ -225,7 +225,7 @@ impl Trial {
         }
         store(&self.folder, &result)?;
         if let Some(path) = &arm.announce {
-            announce(path, self.plan.trial)?;
+            announce(path, &format!("trial {} ended", self.plan.trial))?;
         }
         Ok(result)
     }
@@ -497,9 +497,10 @@ fn store(folder: &Path, result: &ProbeResult) -> Result<(), TrialError> {
     })
 }
 
-fn announce(path: &Path, trial: u32) -> Result<(), TrialError> {
+/// Tells whoever reads the file, as a line of its own.
+pub(crate) fn announce(path: &Path, what: &str) -> Result<(), TrialError> {
     let failed = |error| TrialError::Files {
-        doing: "announce the end in",
+        doing: "announce the trial in",
         path: path.to_owned(),
         error,
     };
@@ -509,7 +510,7 @@ fn announce(path: &Path, trial: u32) -> Result<(), TrialError> {
         .open(path)
         .map_err(failed)?;
     // In one write: /dev/kmsg makes a record of each.
-    file.write_all(format!("vifbench: trial {trial} ended\n").as_bytes())
+    file.write_all(format!("vifbench: {what}\n").as_bytes())
         .map_err(failed)
 }
 

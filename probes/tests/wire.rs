@@ -619,7 +619,7 @@ fn a_sealed_trial_outlives_its_connection() {
     assert_eq!(stored(&folder).failed, None);
     assert_eq!(
         fs::read_to_string(told).unwrap(),
-        "vifbench: trial 1 ended\n"
+        "vifbench: trial 1 is armed\nvifbench: trial 1 ended\n"
     );
 }
 

@@ -229,8 +229,8 @@ pub const DEFINITIONS: &[Definition] = &[
     Definition {
         id: "instructions",
         name: "Instructions a packet",
-        text: "Every instruction that the emulated machine begins, from the arming to the end of the drain, by the function \
-               that it lies in, divided by the packets that were sent, warm-up included. Functions are told by the \
+        text: "Every instruction that the emulated machine begins, from 100 ms before the first packet is due to 200 ms after the \
+               last one was, by the function that it lies in, divided by the packets that were sent, warm-up included. Functions are told by the \
                running kernels' and the hypervisor's own tables; domains by the memory that Xen says they own. Programs are not \
                told apart, and the agent that stops the machine for the controller is left out. The network stack is what its \
                functions' names say. Calls are how often a function's first instruction was begun.",
@@ -248,7 +248,7 @@ pub const DEFINITIONS: &[Definition] = &[
         id: "simulated-caches",
         name: "Simulated caches",
         text: "32 KiB of instructions and 32 KiB of data in 8 ways each, and 1 MiB of both in 16 ways, lines of 64 B, the line used \
-               longest ago goes first; empty at the arming. No prefetch, no TLB, one processor.",
+               longest ago goes first; empty at the beginning. No prefetch, no TLB, one processor.",
         formula: None,
         source: "provisioning/qemu-plugin",
     },

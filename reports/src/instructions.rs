@@ -1,6 +1,6 @@
 //! Where the instructions of counted trials went: `trials/<n>/instructions.json`, and what is made of it.
 //!
-//! Counts are of the whole machine, from the arming to the end of the drain, and are given a packet that was sent, those of
+//! Counts are of the whole machine, from shortly before the first packet until shortly after the last, and are given a packet that was sent, those of
 //! the warm-up too. The agent, which counts for itself while the controller stops the machine, is left out.
 
 pub mod calls;

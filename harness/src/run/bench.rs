@@ -1,11 +1,12 @@
 //! Where trials run: the virtual lab, or machines of flesh and copper. The only place that knows the difference.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use vifbench_probes::protocol::Request;
-use vifbench_provisioning::host::{Host, HostError, HostExt as _};
+use vifbench_provisioning::host::{Host, HostError};
 use vifbench_provisioning::lab::{CrashWatch, SealedHost, Shared, Sighting, Turn, VirtualLab};
 use vifbench_provisioning::local::LocalHost;
 use vifbench_provisioning::ssh::{SshHost, SshOptions};
@@ -19,7 +20,7 @@ use super::crew::Crew;
 use super::instructions::{self, Before, Executed, Maps};
 use super::kept::{self, Kept};
 use super::leases::Leases;
-use super::machines::{Machine, Probe, STEP, on_all};
+use super::machines::{Machine, Probe, on_all};
 use crate::error::Failure;
 
 /// The state that the virtual lab booted into.
@@ -416,53 +417,54 @@ impl Bench {
         Some((format!("{host} crashed: {why}"), tail))
     }
 
-    /// Lets an armed trial run to its end, which is so far away by the machines' clocks.
-    pub fn run_armed(
-        &mut self,
-        plan: &TrialPlan,
-        machines: &mut [Machine],
-        until_end: Duration,
-    ) -> Result<(), Failure> {
+    /// Lets an armed trial on the wire run to its end.
+    pub fn run_armed(&self, plan: &TrialPlan, machines: &mut [Machine]) -> Result<(), Failure> {
+        // Silent until the end: no control traffic while packets are timed.
         let length = plan.warmup.duration() + plan.duration.duration();
-        match self.timing(plan) {
-            Timing::Sealed => {
-                let seconds = until_end.as_secs() + 1;
-                let before = match &self.virtual_lab {
-                    Some(lab) if self.counts => Some(Before::look(lab.counts()?)?),
-                    _ => None,
-                };
-                let dom0 = machines
-                    .iter_mut()
-                    .find(|machine| machine.spec.role == Role::Dom0)
-                    .filter(|_| self.agent.is_some())
-                    .ok_or_else(|| {
-                        Failure::Usage(
-                            "a sealed trial needs the virtual lab: set `mode: open` for machines"
-                                .to_owned(),
-                        )
-                    })?;
-                dom0.host.check(
-                    &format!("echo 'vifbench: a trial is armed' > /dev/kmsg; sleep {seconds}"),
-                    STEP + Duration::from_secs(seconds),
-                )?;
-                self.executed = before.map(Before::until_now).transpose()?;
-                Ok(())
-            }
-            // Silent until the end: no control traffic while packets are timed.
-            Timing::Clocked => self.wait(length + Duration::from_secs(2)),
-            Timing::Loose => {
-                self.wait(length + Duration::from_secs(2))?;
-                on_all(machines, |machine| {
-                    if machine.sends_from_outside() {
-                        return Ok(());
-                    }
-                    machine
-                        .ask(&Request::Finish { trial: plan.number })
-                        .map(drop)
-                })?;
-                Ok(())
-            }
+        self.wait(length + Duration::from_secs(2))?;
+        if self.timing(plan) == Timing::Loose {
+            on_all(machines, |machine| {
+                if machine.sends_from_outside() {
+                    return Ok(());
+                }
+                let finish = Request::Finish { trial: plan.number };
+                machine.ask(&finish).map(drop)
+            })?;
         }
+        Ok(())
+    }
+
+    /// Lets an armed trial run to its end in a machine whose time the controller cannot wait by. Instructions are counted from
+    /// and until a time of dom0's clock: however long what comes before and after takes a variant, it is not in them.
+    pub fn run_sealed(
+        &mut self,
+        machines: &mut [Machine],
+        trial: u32,
+        counted: Range<u64>,
+    ) -> Result<(), Failure> {
+        let length = Duration::from_nanos(counted.end - counted.start);
+        let dom0 = machines
+            .iter_mut()
+            .find(|machine| machine.spec.role == Role::Dom0)
+            .filter(|_| self.agent.is_some())
+            .ok_or_else(|| {
+                Failure::Usage(
+                    "a sealed trial needs the virtual lab: set `mode: open` for machines"
+                        .to_owned(),
+                )
+            })?;
+        let mut wait = |until_ns| dom0.await_done(&Request::Wait { until_ns }, length);
+        wait(counted.start)?;
+        let before = match &self.virtual_lab {
+            Some(lab) if self.counts => Some(Before::look(lab.counts()?)?),
+            _ => None,
+        };
+        wait(counted.end)?;
+        self.executed = before.map(Before::until_now).transpose()?;
+        on_all(machines, |machine| {
+            machine.await_done(&Request::Await { trial }, length)
+        })?;
+        Ok(())
     }
 
     fn wait(&self, time: Duration) -> Result<(), Failure> {

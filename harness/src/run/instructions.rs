@@ -1,4 +1,4 @@
-//! Where the instructions of a sealed trial went: counted by QEMU's plugin from the arming to the end of the drain, and
+//! Where the instructions of a sealed trial went: counted by QEMU's plugin around its packets, and
 //! put to functions by the machine's own symbols.
 //!
 //! What lies where, and who owns which memory, is asked after the trial's results are here: a counted trial is asked the

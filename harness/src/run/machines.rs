@@ -71,6 +71,10 @@ impl Probe {
 
     /// Sends one request and waits for its reply; a refusal is an error.
     pub fn ask(&mut self, request: &Request) -> Result<Reply, Failure> {
+        self.ask_within(request, STEP)
+    }
+
+    fn ask_within(&mut self, request: &Request, deadline: Duration) -> Result<Reply, Failure> {
         let doing = doing(request);
         let fail = |host: &str, why: String| Failure::Probe {
             host: host.to_owned(),
@@ -79,7 +83,7 @@ impl Probe {
         };
         let line = serde_json::to_string(request).map_err(|e| fail(&self.host, e.to_string()))?;
         self.channel.send(&line, STEP)?;
-        let answer = self.channel.receive(STEP)?;
+        let answer = self.channel.receive(deadline)?;
         let reply: Reply = serde_json::from_str(&answer).map_err(|e| {
             fail(
                 &self.host,
@@ -122,6 +126,8 @@ fn doing(request: &Request) -> &'static str {
         Request::ExchangeClock { .. } => "exchange clock readings",
         Request::Prepare(_) => "prepare the trial",
         Request::Arm(_) => "arm the trial",
+        Request::Wait { .. } => "wait",
+        Request::Await { .. } => "await the end of the trial",
         Request::Status { .. } => "tell its state",
         Request::Finish { .. } => "finish the trial",
         Request::Abort { .. } => "drop the trial",
@@ -156,6 +162,16 @@ impl Machine {
     /// Asks the machine's probe.
     pub fn ask(&mut self, request: &Request) -> Result<Reply, Failure> {
         self.its_probe(doing(request))?.ask(request)
+    }
+
+    /// Asks for something that takes so long by the machine's own clock.
+    pub fn await_done(&mut self, request: &Request, takes: Duration) -> Result<(), Failure> {
+        let doing = doing(request);
+        let probe = self.its_probe(doing)?;
+        match probe.ask_within(request, STEP + takes)? {
+            Reply::Done => Ok(()),
+            other => Err(probe.odd(doing, &other)),
+        }
     }
 
     /// The content of a file in the probe's folder.

@@ -1,5 +1,5 @@
 //! One trial: connect, clocks, prepare, arm, run, fetch. What differs between a sealed trial in the virtual lab
-//! and one on the wire is in [`Bench::run_armed`](super::bench::Bench::run_armed).
+//! and one on the wire is in [`Bench::run_sealed`](super::bench::Bench::run_sealed).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,9 @@ use crate::error::Failure;
 
 /// Captures and counters go on for this long after the last packet was due.
 const DRAIN_NS: u64 = 300_000_000;
+/// Instructions of a sealed trial are counted from this long before its start, when the counters before it have been read, until this
+/// long before the end of its drain, when the last packets have come and nothing is being stored yet.
+const COUNTED_NS: u64 = 100_000_000;
 /// Bytes kept of each packet: Ethernet, VLAN, IPv6, UDP and vifbench's header, with room to spare.
 const SNAPLEN: u32 = 128;
 /// Two-way exchanges before and after.
@@ -115,7 +118,11 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
     let part = need.part;
     let cancel = bench.trouble().clone();
     let results = on_all(&mut machines, |machine| {
-        fetch(machine, number, part, &cancel)
+        // A sealed one was awaited.
+        if !sealed {
+            await_state(machine, number, State::Done, &cancel)?;
+        }
+        fetch_folder(machine, &PathBuf::from(format!("trial-{number}")), part)
     })?;
     on_all(&mut machines, |machine| match machine.probe.take() {
         // A sealed machine is thrown away with all that is on it.
@@ -278,7 +285,7 @@ fn arm_and_run(
         let now = read_clock(&mut machines[index])?.realtime_ns;
         armed[index] = Armed::new(now + LEAD_NS, length);
         arm(&mut machines[index], armed[index].arm(trial))?;
-        bench.run_armed(plan, machines, Duration::ZERO)?;
+        bench.run_armed(plan, machines)?;
         return Ok(Times {
             timing,
             measured: armed[index],
@@ -321,8 +328,12 @@ fn arm_and_run(
     });
     let arms: Vec<Arm> = arms.collect();
     on_all_with(machines, arms, arm)?;
-    let until_end = Duration::from_nanos(start - now + length + DRAIN_NS);
-    bench.run_armed(plan, machines, until_end)?;
+    if sealed {
+        let Armed { start, drain, .. } = armed[dom0];
+        bench.run_sealed(machines, trial, start - COUNTED_NS..drain - COUNTED_NS)?;
+    } else {
+        bench.run_armed(plan, machines)?;
+    }
     Ok(Times {
         timing,
         measured: armed[dom0],
@@ -614,17 +625,6 @@ fn await_state(
             other => return Err(odd(machine, "tell its state", &other)),
         }
     }
-}
-
-/// Waits until the machine's results are stored, and brings them here.
-fn fetch(
-    machine: &mut Machine,
-    trial: u32,
-    part: &Path,
-    cancel: &Cancel,
-) -> Result<ProbeResult, Failure> {
-    await_state(machine, trial, State::Done, cancel)?;
-    fetch_folder(machine, &PathBuf::from(format!("trial-{trial}")), part)
 }
 
 /// Brings `result.json` and the captures that it names from a folder in the probe's to `part/<host>/`.

@@ -131,7 +131,7 @@ fn undo_restores_a_host_after_sigkill() {
     await_some("the arming", || {
         let text = std::fs::read(&console).unwrap_or_default();
         String::from_utf8_lossy(&text)
-            .contains("vifbench: a trial is armed")
+            .contains("vifbench: trial 1 is armed")
             .then_some(())
     });
     signal(&child, "-KILL");
