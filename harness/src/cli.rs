@@ -1,9 +1,10 @@
 //! The command line: what can be said. What it does is in `commands`.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use crate::run::bench::Repeat;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use vifbench_provisioning::lab::{Combination, LabError};
 use vifbench_scenarios::units::Span;
@@ -127,9 +128,9 @@ pub enum Command {
         #[arg(long)]
         although_different: bool,
     },
-    /// Find the patch of a series that moved a number, by sealed trials: exact, so one a step is enough.
+    /// Find the patch of a series, or the release of a kernel, that moved a number, by sealed trials: exact, so one a step is enough.
     #[command(
-        after_help = "Examples:\n  vifbench bisect --metric dom0_cpu_per_packet\n  vifbench bisect my-patches --metric delay_p50 --scenario small.yaml --every"
+        after_help = "Examples:\n  vifbench bisect --metric dom0_cpu_per_packet\n  vifbench bisect my-patches --metric delay_p50 --scenario small.yaml --every\n  vifbench bisect --releases 6.1 --from 6.1.0-50 --metric dom0_cpu_per_packet    the packaged drivers of Debian's kernels"
     )]
     Bisect(BisectArgs),
     /// What all runs of a folder measured over time, and where it changed.
@@ -286,11 +287,39 @@ pub struct BenchArgs {
     pub keep: Option<PathBuf>,
 }
 
+/// A line of kernels, or a release of one; a shell completes the lines.
+#[derive(Debug, Clone, Copy)]
+struct Kernel;
+
+impl TypedValueParser for Kernel {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        let known = |asked: &str| -> Result<String, LabError> {
+            Combination::new(Some(asked), None)?;
+            Ok(asked.to_owned())
+        };
+        TypedValueParser::parse_ref(&known, command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue>>> {
+        Some(Box::new(
+            Combination::kernels().into_iter().map(PossibleValue::new),
+        ))
+    }
+}
+
 /// Of which Debian suites the virtual lab is made: another combination is another lab, which stands beside the usual one.
 #[derive(Debug, Clone, clap::Args)]
 pub struct VersionArgs {
-    /// The virtual lab's kernel, in dom0 and all guests; 6.1 without it.
-    #[arg(long, value_name = "LINE", global = true, value_parser = PossibleValuesParser::new(Combination::kernels()))]
+    /// The virtual lab's kernel, in dom0 and all guests: a line (6.1, 6.12, 7.3; its newest release), or a release, as 6.1.0-50;
+    /// 6.1 without it.
+    #[arg(long, value_name = "LINE|RELEASE", global = true, value_parser = Kernel)]
     pub kernel: Option<String>,
     /// The virtual lab's hypervisor; 4.17 without it.
     #[arg(long, value_name = "VERSION", global = true, value_parser = PossibleValuesParser::new(Combination::xens()))]
@@ -370,7 +399,20 @@ pub struct BisectArgs {
     /// The number that moved, by its name in `judge: matters:`, as `dom0_cpu_per_packet` or `delay_p50`.
     #[arg(long)]
     pub metric: String,
-    /// Library name or file of a sealed scenario without a sweep; its traffic is played, its variants are not used.
+    /// Rather than patches: Debian's releases of this line of kernels, each in a virtual lab of its own, which is made the first
+    /// time (minutes). Takes the scenario's first variant without patches.
+    #[arg(long, value_name = "LINE", conflicts_with = "series", value_parser = PossibleValuesParser::new(Combination::kernels()))]
+    pub releases: Option<String>,
+    /// The oldest of these releases, as 6.1.0-50; the oldest that Debian has without it.
+    #[arg(long, value_name = "RELEASE", requires = "releases")]
+    pub from: Option<String>,
+    /// The newest of these releases.
+    #[arg(long, value_name = "RELEASE", requires = "releases")]
+    pub to: Option<String>,
+    /// The hypervisor below these releases; 4.17 without it.
+    #[arg(long, value_name = "VERSION", requires = "releases", value_parser = PossibleValuesParser::new(Combination::xens()))]
+    pub xen: Option<String>,
+    /// Library name or file of a sealed scenario without a sweep; its traffic is played.
     #[arg(long, default_value = "quickstart")]
     pub scenario: String,
     /// Measure every step instead of searching: also shows steps that cancel each other.

@@ -119,6 +119,16 @@ pub enum Failure {
         /// Where they differ first.
         what: String,
     },
+    /// A run of a bisection, in a process of its own.
+    #[error("no trial on Linux {release}: {reason}; what it said is in {}", log.display())]
+    NoTrial {
+        /// Of which kernel.
+        release: String,
+        /// One sentence.
+        reason: String,
+        /// What it said while it worked.
+        log: PathBuf,
+    },
     /// A file of this machine.
     #[error("cannot {doing} {}: {source}{}", path.display(), room_hint(source))]
     Io {
@@ -205,6 +215,7 @@ impl Failure {
             | Self::Probe { .. }
             | Self::NotExact { .. }
             | Self::Inexact { .. }
+            | Self::NoTrial { .. }
             | Self::Bench(_)
             | Self::Io { .. } => Exit::Infra,
             Self::Report(_) | Self::ServiceFit(ServiceFitError::Run(_)) | Self::Signals(_) => {

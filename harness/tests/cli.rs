@@ -74,6 +74,28 @@ fn an_unknown_library_name_offers_the_nearest() {
 }
 
 #[test]
+fn a_kernel_that_no_suite_has_is_told_with_those_that_are_known() {
+    for kernel in ["6.2", "6.1.0-50; reboot", "6.10.3-1"] {
+        vifbench()
+            .args(["run", "quickstart", "--kernel", kernel])
+            .assert()
+            .code(2)
+            .stderr(contains("known are 6.1, 6.12, 7.3"));
+    }
+}
+
+/// Asks apt, as building images does.
+#[test]
+fn a_release_that_debian_does_not_have_is_told_with_those_that_it_has() {
+    vifbench()
+        .args(["bisect", "--releases", "6.1", "--from", "6.1.0-1"])
+        .args(["--metric", "delay_p50"])
+        .assert()
+        .code(2)
+        .stderr(contains("Debian has no release 6.1.0-1; it has 6.1.0-"));
+}
+
+#[test]
 fn a_missing_file_is_named() {
     vifbench()
         .args(["scenario", "validate", "no/such.yaml"])

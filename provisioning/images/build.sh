@@ -2,6 +2,8 @@
 # Builds the virtual lab's images from Debian packages and prints the directory that holds them.
 #
 #   build.sh [--kernel LINE] [--xen VERSION]     versions as in the file `suites`, its first without any
+#   build.sh --kernel RELEASE ...                a release of such a line, as 6.1.0-50
+#   build.sh --kernel LINE --releases            prints the releases of it that Debian has, the oldest first
 #
 #   xen        the hypervisor, an ELF file as QEMU loads it
 #   vmlinux    the kernel of dom0 and of the guests, unpacked: nothing is decompressed under emulation
@@ -27,27 +29,32 @@ step() { echo "build.sh: $*" >&2; }
 # content FILE: its lines without comments.
 content() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"; }
 
-# of KIND [VERSION]: what `suites` says of it; of the first of its kind without a version.
+# of KIND [VERSION]: what `suites` says of it; of the first of its kind without a version. A release of a line of kernels comes by a
+# package of its own.
 of() {
     content "$recipe/suites" | awk -v kind="$1" -v version="${2:-}" '
         $1 == kind { known = known " " $2 }
         $1 == kind && !found && (version == "" || $2 == version) { print $2, $3, $4; found = 1 }
+        $1 == kind && !found && kind == "kernel" && index(version, $2 ".") == 1 { print version, $3, "linux-image-" version "-amd64"; found = 1 }
         END { if (!found) { print "build.sh: no Debian suite is known with " kind " " version "; known are" known > "/dev/stderr"; exit 1 } }'
 }
 
 xen_row=$(of xen)
 kernel_row=$(of kernel)
 usual="$xen_row $kernel_row"
+releases=
 while [ $# -gt 0 ]; do
     case $1 in
+        --releases) releases=yes; shift; continue ;;
         --xen) xen_row=$(of xen "${2:?--xen needs a version}") ;;
         --kernel) kernel_row=$(of kernel "${2:?--kernel needs a line}") ;;
-        *) fail "unknown argument $1; usage: build.sh [--kernel LINE] [--xen VERSION]" ;;
+        *) fail "unknown argument $1; usage: build.sh [--kernel LINE] [--xen VERSION] [--releases]" ;;
     esac
     shift 2
 done
 read -r xen_version suite _ <<< "$xen_row"
-read -r kernel_line kernel_suite kernel_package <<< "$kernel_row"
+# A line, or a release.
+read -r kernel_version kernel_suite kernel_package <<< "$kernel_row"
 
 [ "$(id -u)" = 0 ] || fail "building images needs root: the roots hold files of many owners; run it with sudo"
 for tool in mmdebstrap:mmdebstrap gcc:gcc cpio:cpio xz:xz-utils zstd:zstd ssh-keygen:openssh-client; do
@@ -62,7 +69,7 @@ if [ "$xen_row $kernel_row" = "$usual" ]; then
     suite=$here
     apt_etc=/etc/apt apt_lists=/var/lib/apt/lists apt=()
 else
-    apt_etc=$cache/apt-$kernel_line-$xen_version apt_lists=$cache/apt-lists
+    apt_etc=$cache/apt-$kernel_version-$xen_version apt_lists=$cache/apt-lists
     mkdir -p "$apt_etc/preferences.d" "$apt_lists/partial"
     apt=(-o Dir::Etc="$apt_etc" -o Dir::State::lists="$apt_lists" -o APT::Sandbox::User=root)
     sources=$(deb_lines bookworm trixie trixie-backports bookworm-security trixie-security)
@@ -87,12 +94,28 @@ else
     flock -u 8
 fi
 
+if [ -n "$releases" ]; then
+    # What is installed here is not asked: Debian may have it no longer.
+    apt+=(-o Dir::State::status=/dev/null)
+    mapfile -t names < <(apt-cache "${apt[@]}" pkgnames "linux-image-$kernel_version." |
+        grep -E '^linux-image-[0-9]+\.[0-9]+\.[0-9]+(\+deb[0-9]+|-[0-9]+)-amd64$')
+    [ ${#names[@]} -gt 0 ] || fail "apt knows no release of Linux $kernel_version: run apt-get update"
+    # Another suite may have releases of this line too.
+    apt-cache "${apt[@]}" madison "${names[@]}" |
+        awk -v suite=" $kernel_suite(-security)?/" '$0 ~ suite { print $1 }' |
+        sed 's/^linux-image-\(.*\)-amd64$/\1/' | sort -uV
+    exit
+fi
+
 # Asking apt takes seconds, so the answer is kept as long as its lists and pins, and the recipe, stay as they are.
 asked=$({ stat --format '%n %s %Y' "$apt_lists"/* "$apt_etc"/preferences* "$apt_etc"/preferences.d/*; cat "$recipe/packages"; echo "$xen_row $kernel_row"; } | sha256sum | cut -c1-16)
 answer=$cache/apt-$asked
 mkdir -p "$cache"
 if [ ! -s "$answer" ]; then
     packages=()
+    # A release's package is the kernel itself, a line's leads to it.
+    kernel_by="s/@kernel@/$kernel_package/"
+    case $kernel_version in *.*.*) kernel_by="s/.* <- @kernel@/$kernel_package/" ;; esac
     while read -r name arrow from; do
         if [ "$arrow" = "<-" ]; then
             found=$(apt-cache "${apt[@]}" depends --important "$from" | awk -v name="$name" \
@@ -101,7 +124,7 @@ if [ ! -s "$answer" ]; then
             name=$found
         fi
         packages+=("$name")
-    done < <(content "$recipe/packages" | sed "s/@kernel@/$kernel_package/")
+    done < <(content "$recipe/packages" | sed "$kernel_by")
 
     # What apt would install into an empty system: `Inst NAME (VERSION ...`.
     versions=$(apt-get "${apt[@]}" --simulate -o Dir::State::status=/dev/null -o APT::Install-Recommends=false \
@@ -152,8 +175,8 @@ kernel=$(basename "$tree"/lib/modules/*)
 xen=$(basename "$tree"/usr/lib/xen-*)
 if [ "$xen_row $kernel_row" != "$usual" ]; then
     case $kernel-$xen in
-        "$kernel_line".*-xen-"$xen_version") ;;
-        *) fail "apt gave Linux $kernel and $xen, not Linux $kernel_line and Xen $xen_version: look at $apt_etc" ;;
+        "$kernel_version"[.-]*-xen-"$xen_version") ;;
+        *) fail "apt gave Linux $kernel and $xen, not Linux $kernel_version and Xen $xen_version: look at $apt_etc" ;;
     esac
 fi
 

@@ -1,29 +1,25 @@
-//! `vifbench bisect`: finds the patch of a series that moved a number, by sealed trials, with no statistics.
+//! `vifbench bisect`: finds the patch of a series, or the release of a kernel, that moved a number, by sealed trials, with no
+//! statistics.
 
-use std::collections::BTreeMap;
+mod releases;
+mod series;
 
-use serde_json::json;
-use vifbench_provisioning::lease::LabLock;
-use vifbench_provisioning::modules::ModuleError;
-use vifbench_provisioning::modules::builder::{ModuleBuilder, default_cache_dir, line_of};
-use vifbench_provisioning::modules::series::Series;
-use vifbench_provisioning::state;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
 use vifbench_provisioning::wait::Cancel;
 use vifbench_reports::analyze_run;
 use vifbench_reports::compare::{Unit, measured};
 use vifbench_scenarios::judge::METRICS;
-use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
-use vifbench_scenarios::scenario::{Mode, Patches, Variant};
+use vifbench_scenarios::scenario::{Mode, Scenario};
 
-use super::{patches, run as run_command, scenario};
+use super::scenario;
 use crate::cli::{BisectArgs, Format};
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::run::bench::{Bench, Repeat};
-use crate::run::variant::Variants;
-use crate::run::{execute_with, read_vifprobe};
-use crate::store::RunDir;
 
 /// Two exact values that differ by less than this share of the first are the same to a reader.
 const NOTHING: f64 = 1e-9;
@@ -42,147 +38,148 @@ pub fn run(
             METRICS.join(", ")
         )));
     }
-    let mut asked = scenario::find(&args.scenario)?;
+    let asked = scenario::find(&args.scenario)?;
     if asked.mode != Mode::Sealed || asked.sweep.points().len() > 1 {
         return Err(Failure::Usage(format!(
             "{} cannot be bisected with: it must be `mode: sealed`, because only sealed trials are exact, and have no sweep",
             args.scenario
         )));
     }
-    let folder = args.series.clone().unwrap_or_else(patches::folder);
-    let builder = ModuleBuilder::new(folder, default_cache_dir()).with_cancel(cancel.clone());
-    let (lab, virtual_lab, was_up) =
-        run_command::bring_up(None, &run_command::virtual_lab(), progress, cancel)?;
-    scenario::fits(&asked, &lab)?;
-    let Some(up) = &virtual_lab else {
-        return Err(Failure::Usage(
-            "only the virtual lab can be sealed".to_owned(),
-        ));
+    let outcome = match &args.releases {
+        Some(line) => releases::bisect(args, line, &asked, progress, cancel)?,
+        None => series::bisect(args, asked, progress, cancel)?,
     };
-    let release = up.images().kernel()?;
-    let line = line_of(&release)
-        .ok_or_else(|| Failure::Usage(format!("{release} is no kernel's release")))?;
-    let series = builder.series(&line).map_err(ModuleError::from)?;
-    if series.patches.is_empty() {
-        return Err(Failure::Usage(format!(
-            "the series for Linux {line} is empty"
-        )));
+    match format {
+        Format::Text => print!("{}", outcome.to_text()),
+        Format::Json => println!("{}", outcome.to_json()),
     }
-    let _lab = LabLock::take(&state::folder()?, &lab.name, "bisect")?;
-
-    let last = series.patches.len();
-    asked.variants = (0..=last)
-        .map(|step| Variant::new(name(step), Patches::Shadow))
-        .collect();
-    let all = Plan::new(&asked, args.seed, Some(1));
-    let plan = Plan {
-        trials: Vec::new(),
-        ..all.clone()
-    };
-    let run = RunDir::create(&args.out, asked, lab.clone(), plan)?;
-    let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), "bisect", Repeat::Never)?;
-    let vifprobe = read_vifprobe()?;
-    let steps = (0..=last).map(|step| (name(step), step)).collect();
-    let mut search = Search {
-        run,
-        variants: Variants::steps(&vifprobe, builder, steps),
-        all: all.trials,
-        metric: &args.metric,
-        values: BTreeMap::new(),
-        unit: None,
-    };
-    let found = search.search(last, args.every, &mut bench, progress);
-    bench.restore(was_up, progress)?;
-    let found = found?;
-    tell(&search, &series, found, format);
     Ok(Exit::Pass)
 }
 
-fn name(step: usize) -> String {
-    format!("step {step}")
+/// The number of a step, and its unit.
+type Number = (f64, Unit);
+
+/// What came of it.
+struct Outcome {
+    /// The number's name.
+    metric: String,
+    /// What a step is: a patch, or a release.
+    kind: &'static str,
+    /// What each step adds to the one before it; the first is what all others are held against.
+    steps: Vec<String>,
+    /// Of the steps that were measured.
+    values: BTreeMap<usize, Number>,
+    /// The first step that lies on the last one's side.
+    found: Option<usize>,
+    /// Where its trials are kept.
+    folder: PathBuf,
 }
 
-/// Steps that were measured so far.
-struct Search<'a> {
-    run: RunDir,
-    variants: Variants<'a>,
-    all: Vec<TrialPlan>,
-    metric: &'a str,
-    values: BTreeMap<usize, f64>,
-    unit: Option<Unit>,
-}
+impl Outcome {
+    fn to_json(&self) -> Value {
+        let named = |step: usize| json!({"step": step, self.kind: self.steps[step]});
+        let steps: Vec<Value> = self
+            .values
+            .iter()
+            .map(|(step, (value, _))| {
+                let mut named = named(*step);
+                named["value"] = json!(value);
+                named
+            })
+            .collect();
+        json!({
+            "metric": self.metric,
+            "run": self.folder,
+            "steps": steps,
+            "found": self.found.map(named),
+        })
+    }
 
-impl Search<'_> {
-    /// The first step that lies on the last one's side, or none where the ends are the same.
-    fn search(
-        &mut self,
-        last: usize,
-        every: bool,
-        bench: &mut Bench,
-        progress: &dyn Progress,
-    ) -> Result<Option<usize>, Failure> {
-        let first: Vec<usize> = if every {
-            (0..=last).collect()
-        } else {
-            vec![0, last]
+    fn to_text(&self) -> String {
+        let base = self.values[&0].0;
+        let change = |from: f64, to: f64| 100.0 * (to - from) / from;
+        let shown = |step: usize| {
+            let (value, unit) = self.values[&step];
+            unit.value(value)
         };
-        for step in first {
-            self.measure(step, bench, progress)?;
-        }
-        let (base, end) = (self.values[&0], self.values[&last]);
-        if (end - base).abs() <= NOTHING * base.abs() {
-            return Ok(None);
-        }
-        let (mut before, mut after) = (0, last);
-        while after - before > 1 {
-            let middle = before.midpoint(after);
-            let value = self.measure(middle, bench, progress)?;
-            if is_moved(base, end, value) {
-                after = middle;
+        let mut lines = vec![format!(
+            "{} by {}, one sealed trial each",
+            self.metric, self.kind
+        )];
+        for (step, (value, _)) in &self.values {
+            let mark = if self.found == Some(*step) {
+                "  <-- here"
             } else {
-                before = middle;
+                ""
+            };
+            lines.push(format!(
+                "{step:>4}  {:>12}  {:>+9.3} %  {}{mark}",
+                shown(*step),
+                change(base, *value),
+                self.steps[*step]
+            ));
+        }
+        match self.found {
+            None => {
+                lines.push("nothing moved: the first and the last step are the same".to_owned());
+            }
+            Some(step) => {
+                let (before, after) = (self.values[&(step - 1)].0, self.values[&step].0);
+                lines.push(format!(
+                    "{} moved {} by {:+.3} %: {} to {}",
+                    self.steps[step],
+                    self.metric,
+                    change(before, after),
+                    shown(step - 1),
+                    shown(step)
+                ));
+                if self.values.len() < self.steps.len() {
+                    lines.push(
+                        "other steps may move it too: --every measures all of them".to_owned(),
+                    );
+                }
             }
         }
-        Ok(Some(after))
+        lines.push(format!("run: {}", self.folder.display()));
+        lines.join("\n") + "\n"
     }
+}
 
-    /// The number at a step: measured, or known.
-    fn measure(
-        &mut self,
-        step: usize,
-        bench: &mut Bench,
-        progress: &dyn Progress,
-    ) -> Result<f64, Failure> {
-        if let Some(value) = self.values.get(&step) {
-            return Ok(*value);
+/// Measures as few of the steps from 0 to `last` as tell the first that lies on the last one's side (none where the ends are the
+/// same), or every one.
+fn search(
+    last: usize,
+    every: bool,
+    mut measure: impl FnMut(usize) -> Result<Number, Failure>,
+) -> Result<(BTreeMap<usize, Number>, Option<usize>), Failure> {
+    let mut values = BTreeMap::new();
+    let first: BTreeSet<usize> = if every {
+        (0..=last).collect()
+    } else {
+        BTreeSet::from([0, last])
+    };
+    for step in first {
+        values.insert(step, measure(step)?);
+    }
+    let (base, end) = (values[&0].0, values[&last].0);
+    if (end - base).abs() <= NOTHING * base.abs() {
+        return Ok((values, None));
+    }
+    let (mut before, mut after) = (0, last);
+    while after - before > 1 {
+        let middle = before.midpoint(after);
+        // With every step measured it is known.
+        if let Entry::Vacant(unknown) = values.entry(middle) {
+            unknown.insert(measure(middle)?);
         }
-        let wanted = name(step);
-        let mut plan = self.run.record().plan.clone();
-        let trial = self.all.iter().find(|trial| trial.variant.name == wanted);
-        let mut trial = trial
-            .cloned()
-            .ok_or_else(|| Failure::Usage(format!("{wanted} is not in the plan")))?;
-        trial.number = plan.trials.len() as u32 + 1;
-        plan.trials.push(trial);
-        self.run.extend(plan)?;
-        execute_with(&mut self.run, bench, &mut self.variants, progress)?;
-        let summary = analyze_run(self.run.path(), progress)?;
-        let found = measured(&summary.trials)
-            .into_iter()
-            .find(|m| m.variant == wanted && m.metric == self.metric && m.to == "all");
-        match found.as_ref().and_then(|m| m.values.first()) {
-            Some(value) => {
-                self.unit = found.as_ref().map(|m| m.unit);
-                self.values.insert(step, *value);
-                Ok(*value)
-            }
-            None => Err(Failure::Usage(format!(
-                "the trial of {wanted} gave no {}; see {}",
-                self.metric,
-                self.run.path().display()
-            ))),
+        let value = values[&middle].0;
+        if is_moved(base, end, value) {
+            after = middle;
+        } else {
+            before = middle;
         }
     }
+    Ok((values, Some(after)))
 }
 
 /// Does a value lie nearer to the end than to the base?
@@ -190,65 +187,30 @@ fn is_moved(base: f64, end: f64, value: f64) -> bool {
     (value - base).abs() >= (value - end).abs()
 }
 
-fn tell(search: &Search<'_>, series: &Series, found: Option<usize>, format: Format) {
-    let (values, base) = (&search.values, search.values[&0]);
-    let change = |value: f64| 100.0 * (value - base) / base;
-    let shown = |value: f64| {
-        search
-            .unit
-            .map_or(value.to_string(), |unit| unit.value(value))
-    };
-    let patch = |step: usize| {
-        step.checked_sub(1)
-            .map_or("(no patch)", |index| series.patches[index].name.as_str())
-    };
-    if format == Format::Json {
-        let steps: Vec<_> = values
-            .iter()
-            .map(|(step, value)| json!({"step": step, "patch": patch(*step), "value": value}))
-            .collect();
-        let found = found.map(|step| json!({"step": step, "patch": patch(step)}));
-        println!(
-            "{}",
-            json!({"metric": search.metric, "run": search.run.path(), "steps": steps, "found": found})
-        );
-        return;
-    }
-    println!(
-        "{} by step of the series, one sealed trial each",
-        search.metric
-    );
-    for (step, value) in values {
-        let mark = if found == Some(*step) {
-            "  <-- here"
-        } else {
-            ""
-        };
-        println!(
-            "{step:>4}  {:>12}  {:>+9.3} %  {}{mark}",
-            shown(*value),
-            change(*value),
-            patch(*step)
-        );
-    }
-    match found {
-        None => println!("nothing moved: the first and the last step are the same"),
-        Some(step) => {
-            let (before, after) = (values[&(step - 1)], values[&step]);
-            println!(
-                "{} moved {} by {:+.3} %: {} to {}",
-                patch(step),
-                search.metric,
-                100.0 * (after - before) / before,
-                shown(before),
-                shown(after)
-            );
-            if values.len() < series.patches.len() + 1 {
-                println!("other steps may move it too: --every measures all of them");
-            }
-        }
-    }
-    println!("run: {}", search.run.path().display());
+/// The number of a variant in a run's first trial of it, all flows together.
+fn number(
+    run: &Path,
+    variant: &str,
+    metric: &str,
+    progress: &dyn Progress,
+) -> Result<Number, Failure> {
+    let summary = analyze_run(run, progress)?;
+    measured(&summary.trials)
+        .into_iter()
+        .find(|m| m.variant == variant && m.metric == metric && m.to == "all")
+        .and_then(|m| Some((*m.values.first()?, m.unit)))
+        .ok_or_else(|| {
+            Failure::Usage(format!(
+                "the trial of {variant} gave no {metric}; see {}",
+                run.display()
+            ))
+        })
+}
+
+/// A variant of packaged drivers.
+fn stock(asked: &Scenario) -> Option<&str> {
+    let stock = |v: &&vifbench_scenarios::scenario::Variant| v.patches.series().is_none();
+    asked.variants.iter().find(stock).map(|v| v.name.as_str())
 }
 
 #[cfg(test)]
@@ -261,5 +223,59 @@ mod tests {
         assert!(is_moved(100.0, 101.0, 100.9));
         assert!(is_moved(100.0, 90.0, 92.0));
         assert!(!is_moved(100.0, 90.0, 99.0));
+    }
+
+    fn searched(numbers: &[f64], every: bool) -> (Vec<usize>, Option<usize>) {
+        let mut asked = Vec::new();
+        let measure = |step: usize| {
+            asked.push(step);
+            Ok((numbers[step], Unit::Ns))
+        };
+        let (values, found) = search(numbers.len() - 1, every, measure).unwrap();
+        assert_eq!(values.len(), asked.len(), "none is measured twice");
+        (asked, found)
+    }
+
+    #[test]
+    fn few_steps_are_measured() {
+        let moved = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.2, 1.2, 1.2];
+        assert_eq!(searched(&moved, false), (vec![0, 8, 4, 6, 5], Some(6)));
+        assert_eq!(searched(&moved, true).1, Some(6));
+        assert_eq!(searched(&moved, true).0.len(), 9);
+        assert_eq!(searched(&[1.0, 2.0, 1.0], false), (vec![0, 2], None));
+        assert_eq!(searched(&[2.0, 1.0], false), (vec![0, 1], Some(1)));
+        assert_eq!(searched(&[2.0], false).1, None);
+    }
+
+    #[test]
+    fn the_step_is_told_with_what_it_moved() {
+        let outcome = Outcome {
+            metric: "delay_p50".to_owned(),
+            kind: "release",
+            steps: vec![
+                "6.1.0-50".to_owned(),
+                "6.1.0-51".to_owned(),
+                "6.1.0-52".to_owned(),
+            ],
+            values: BTreeMap::from([
+                (0, (100_000.0, Unit::Ns)),
+                (1, (101_000.0, Unit::Ns)),
+                (2, (101_000.0, Unit::Ns)),
+            ]),
+            found: Some(1),
+            folder: PathBuf::from("results/x"),
+        };
+        insta::assert_snapshot!(outcome.to_text(), @r"
+        delay_p50 by release, one sealed trial each
+           0        100 µs     +0.000 %  6.1.0-50
+           1        101 µs     +1.000 %  6.1.0-51  <-- here
+           2        101 µs     +1.000 %  6.1.0-52
+        6.1.0-51 moved delay_p50 by +1.000 %: 100 µs to 101 µs
+        run: results/x
+        ");
+        assert_eq!(
+            outcome.to_json()["found"],
+            json!({"step": 1, "release": "6.1.0-51"})
+        );
     }
 }

@@ -184,7 +184,7 @@ fn run_one(
         verdict: "NOT BEGUN".to_owned(),
         reason: "the matrix was interrupted".to_owned(),
         run: None,
-        left_out: left_out(asked, combination.kernel()),
+        left_out: left_out(asked, combination.line()),
         minutes: 0.0,
     };
     if cancel.is_cancelled() {

@@ -1,6 +1,6 @@
 //! Building the images, or finding them in the cache: both by the recipe's own script.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -71,10 +71,20 @@ impl Images {
     }
 }
 
+/// The releases of a combination's line of kernels that Debian has, as `6.1.0-50`, the oldest first.
+pub fn releases(
+    combination: &Combination,
+    progress: &dyn Progress,
+) -> Result<Vec<String>, LabError> {
+    let task = progress.start(&format!("releases of Linux {}", combination.line()), None);
+    let printed = build_sh(combination, &["--releases"])?;
+    let releases: Vec<String> = printed.lines().map(str::to_owned).collect();
+    task.finish(&format!("{}", releases.len()));
+    Ok(releases)
+}
+
 /// Builds the images, or finds them built. Runs `provisioning/images/build.sh`, which may also be run by hand.
 pub fn build(combination: &Combination, progress: &dyn Progress) -> Result<Images, LabError> {
-    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("images");
-    let script = recipe.join("build.sh");
     for (program, package) in [
         ("mmdebstrap", "mmdebstrap"),
         ("gcc", "gcc"),
@@ -85,34 +95,42 @@ pub fn build(combination: &Combination, progress: &dyn Progress) -> Result<Image
     ] {
         need_program(program, package)?;
     }
-    let cache = files::cache_root();
-    files::need_space(&cache, 2048, "VIFBENCH_CACHE")?;
+    files::need_space(&files::cache_root(), 2048, "VIFBENCH_CACHE")?;
+    let task = progress.start(&format!("lab images, {combination}"), None);
+    let printed = match build_sh(combination, &[]) {
+        Ok(printed) => printed,
+        Err(error) => {
+            task.finish("failed");
+            return Err(error);
+        }
+    };
+    let path = PathBuf::from(printed.lines().last().unwrap_or_default());
+    task.finish(&format!("{}", path.display()));
+    Images::open(&path)
+}
 
+/// What the recipe's script prints.
+fn build_sh(combination: &Combination, more: &[&str]) -> Result<String, LabError> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/build.sh");
+    let cache = files::cache_root();
+    fs::create_dir_all(&cache).map_err(files::failed("create", &cache))?;
     // Labs of several combinations may be built at the same time.
     let log = cache.join(combination.lab_name("images-build") + ".log");
-    let task = progress.start(&format!("lab images, {combination}"), None);
     let stderr = File::create(&log).map_err(files::failed("write", &log))?;
     let mut command = Command::new(&script);
     command
         .args(combination.arguments())
+        .args(more)
         .env("VIFBENCH_CACHE", &cache)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(stderr);
     let output = await_build(&mut command).map_err(files::failed("run", &script))?;
-    let printed = String::from_utf8_lossy(&output.stdout);
-    let Some(path) = printed
-        .lines()
-        .last()
-        .filter(|_| output.status.success())
-        .map(PathBuf::from)
-    else {
-        task.finish("failed");
-        let tail = console::tail(&log, 15)?;
-        return Err(LabError::ImagesFailed { log, tail });
-    };
-    task.finish(&format!("{}", path.display()));
-    Images::open(&path)
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let tail = console::tail(&log, 15)?;
+    Err(LabError::ImagesFailed { log, tail })
 }
 
 /// Runs a build to its end, or until [`end_builds`].

@@ -21,7 +21,7 @@ mod watch;
 pub use combination::Combination;
 pub use error::LabError;
 pub use files::cache_root;
-pub use images::{Images, build as build_images};
+pub use images::{Images, build as build_images, releases as kernel_releases};
 pub use rendezvous::{Rendezvous, SealedHost, Shared, Turn};
 pub use virtual_lab::{HostStatus, LabStatus, UpOptions, UpTimes, VirtualLab};
 pub use watch::{CrashWatch, Sighting};

@@ -394,7 +394,7 @@ impl ModuleBuilder {
             Err(BuildError::NoHeaders { .. } | BuildError::NoSource { .. })
         );
         // The usual kernel's packages are for every user of this machine to install.
-        let other = line != Combination::usual().kernel();
+        let other = line != Combination::usual().line();
         if missing && other && Combination::kernels().contains(&line.as_str()) {
             progress(&format!("fetching what builds modules for {release}"));
             return self.kernel_in(self.root(release, &line)?, release, &line);

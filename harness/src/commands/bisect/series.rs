@@ -1,0 +1,114 @@
+//! By patch: one virtual lab, into which each step of a series is swapped.
+
+use vifbench_provisioning::lease::LabLock;
+use vifbench_provisioning::modules::ModuleError;
+use vifbench_provisioning::modules::builder::{ModuleBuilder, default_cache_dir, line_of};
+use vifbench_provisioning::state;
+use vifbench_provisioning::wait::Cancel;
+use vifbench_scenarios::plan::{Plan, TrialPlan};
+use vifbench_scenarios::progress::Progress;
+use vifbench_scenarios::scenario::{Patches, Scenario, Variant};
+
+use super::{Number, Outcome, number, search};
+use crate::cli::BisectArgs;
+use crate::commands::{patches, run as run_command, scenario};
+use crate::error::Failure;
+use crate::run::bench::{Bench, Repeat};
+use crate::run::variant::Variants;
+use crate::run::{execute_with, read_vifprobe};
+use crate::store::RunDir;
+
+pub(super) fn bisect(
+    args: &BisectArgs,
+    mut asked: Scenario,
+    progress: &'static dyn Progress,
+    cancel: &Cancel,
+) -> Result<Outcome, Failure> {
+    let folder = args.series.clone().unwrap_or_else(patches::folder);
+    let builder = ModuleBuilder::new(folder, default_cache_dir()).with_cancel(cancel.clone());
+    let (lab, virtual_lab, was_up) =
+        run_command::bring_up(None, &run_command::virtual_lab(), progress, cancel)?;
+    scenario::fits(&asked, &lab)?;
+    let Some(up) = &virtual_lab else {
+        return Err(Failure::Usage(
+            "only the virtual lab can be sealed".to_owned(),
+        ));
+    };
+    let release = up.images().kernel()?;
+    let line = line_of(&release)
+        .ok_or_else(|| Failure::Usage(format!("{release} is no kernel's release")))?;
+    let series = builder.series(&line).map_err(ModuleError::from)?;
+    if series.patches.is_empty() {
+        return Err(Failure::Usage(format!(
+            "the series for Linux {line} is empty"
+        )));
+    }
+    let _lab = LabLock::take(&state::folder()?, &lab.name, "bisect")?;
+
+    let last = series.patches.len();
+    asked.variants = (0..=last)
+        .map(|step| Variant::new(name(step), Patches::Shadow))
+        .collect();
+    let all = Plan::new(&asked, args.seed, Some(1));
+    let plan = Plan {
+        trials: Vec::new(),
+        ..all.clone()
+    };
+    let run = RunDir::create(&args.out, asked, lab.clone(), plan)?;
+    let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), "bisect", Repeat::Never)?;
+    let vifprobe = read_vifprobe()?;
+    let steps = (0..=last).map(|step| (name(step), step)).collect();
+    let mut applied = Applied {
+        run,
+        variants: Variants::steps(&vifprobe, builder, steps),
+        all: all.trials,
+        metric: &args.metric,
+    };
+    let found = search(last, args.every, |step| {
+        applied.measure(step, &mut bench, progress)
+    });
+    bench.restore(was_up, progress)?;
+    let (values, found) = found?;
+    let names = series.patches.into_iter().map(|patch| patch.name);
+    Ok(Outcome {
+        metric: args.metric.clone(),
+        kind: "patch",
+        steps: ["(no patch)".to_owned()].into_iter().chain(names).collect(),
+        values,
+        found,
+        folder: applied.run.path().to_owned(),
+    })
+}
+
+fn name(step: usize) -> String {
+    format!("step {step}")
+}
+
+/// So many patches of the series, in one run to which a trial is added for each.
+struct Applied<'a> {
+    run: RunDir,
+    variants: Variants<'a>,
+    all: Vec<TrialPlan>,
+    metric: &'a str,
+}
+
+impl Applied<'_> {
+    fn measure(
+        &mut self,
+        step: usize,
+        bench: &mut Bench,
+        progress: &dyn Progress,
+    ) -> Result<Number, Failure> {
+        let wanted = name(step);
+        let mut plan = self.run.record().plan.clone();
+        let trial = self.all.iter().find(|trial| trial.variant.name == wanted);
+        let mut trial = trial
+            .cloned()
+            .ok_or_else(|| Failure::Usage(format!("{wanted} is not in the plan")))?;
+        trial.number = plan.trials.len() as u32 + 1;
+        plan.trials.push(trial);
+        self.run.extend(plan)?;
+        execute_with(&mut self.run, bench, &mut self.variants, progress)?;
+        number(self.run.path(), &wanted, self.metric, progress)
+    }
+}
