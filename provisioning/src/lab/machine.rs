@@ -174,7 +174,7 @@ impl Machine {
         check("start QEMU", &mut command)?;
         drop(starting);
         // Until the cable is plugged in.
-        self.come_first();
+        self.come_first(&mut self.qmp()?);
         if matches!(from, From::PowerOn) {
             self.set_link(false)?;
             self.resume()?;
@@ -193,9 +193,10 @@ impl Machine {
 
     /// Makes the machine independent of what else the controller does: its threads take turns, and come before other
     /// sessions' work.
-    fn come_first(&self) {
+    fn come_first(&self, qmp: &mut Qmp) {
         let Some(pid) = self.pid() else { return };
-        if let Err(why) = take_turns(pid) {
+        let virtual_cpu = qmp.virtual_cpu().map_err(|error| error.to_string());
+        if let Err(why) = virtual_cpu.and_then(|virtual_cpu| take_turns(pid, virtual_cpu)) {
             tracing::warn!("QEMU's threads cannot take turns ({why}); {INEXACT}");
         }
         prefer(pid, PREFERENCE);
@@ -356,16 +357,16 @@ impl Machine {
         if up {
             self.step_back();
         } else {
-            self.come_first();
+            self.come_first(&mut qmp);
         }
         Ok(())
     }
 
     /// Pulls only the tap's end, which no saved state holds: the NIC's is as it was saved.
     pub fn pull_tap(&self) -> Result<(), LabError> {
-        self.qmp()?
-            .execute("set_link", &json!({"name": "net", "up": false}))?;
-        self.come_first();
+        let mut qmp = self.qmp()?;
+        qmp.execute("set_link", &json!({"name": "net", "up": false}))?;
+        self.come_first(&mut qmp);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
 use serde_json::{Value, json};
 
 use super::LabError;
@@ -125,6 +126,18 @@ impl Qmp {
                 Err(error) => return Err(failed(error.to_string()).into()),
             }
         }
+    }
+
+    /// The thread that executes the machine's instructions; there is one.
+    pub fn virtual_cpu(&mut self) -> Result<Pid, LabError> {
+        let cpus = self.execute("query-cpus-fast", &json!({}))?;
+        let thread = cpus[0]["thread-id"].as_i64();
+        thread
+            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
+            .ok_or_else(|| LabError::Qmp {
+                doing: "tell its virtual CPU's thread".to_owned(),
+                why: format!("it answered {cpus}"),
+            })
     }
 
     /// Runs a command of the human monitor that prints nothing when it succeeds.

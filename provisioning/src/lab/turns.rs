@@ -1,4 +1,4 @@
-//! QEMU's threads take turns on one processor, the main thread before the virtual CPU.
+//! QEMU's threads take turns on one processor, all others before the virtual CPU.
 //!
 //! In virtual time the main thread skips idle time when it sees the virtual CPU halted. QEMU 7.2 lets it look while that
 //! CPU has not yet accounted for what it last executed (`icount_start_warp_timer` of `main_loop_wait`, while the other
@@ -8,6 +8,11 @@
 //! On one processor the two never run at once. With real-time priority the main thread runs as soon as it is woken, which
 //! during a sealed trial only the virtual CPU's own thread does (`qemu_clock_notify`), at places where it has accounted
 //! for everything: the main thread is asleep again before the next instruction is executed.
+//!
+//! So it is only if nobody else holds QEMU's big lock then. Its RCU thread does, a few times a trial and when the host's clock
+//! says so, to free what the virtual CPU's thread replaced (`call_rcu_thread`); were the virtual CPU to run while it does, the main
+//! thread would wait, and go on at any place. Therefore all that QEMU started before its virtual CPU has that priority: the RCU
+//! thread and the monitor's. Workers that read states come later, and rest during a trial.
 //!
 //! A machine that is reached over its network is never exact, and while it idles its main thread skips time without end:
 //! at that priority two of them would leave a controller of two processors no time to log in. So it holds only while
@@ -26,18 +31,19 @@ const QEMU: &str = "qemu-system-x86";
 /// Locked by who chooses a processor, whichever lab it is for.
 const CHOOSING: &str = "/run/vifbench-turns.lock";
 
-/// Pins all threads of a process to one processor, and gives its main thread real-time priority.
+/// Pins all threads of a process to one processor, and gives those that are older than its virtual CPU's real-time priority.
 ///
 /// # Errors
 /// In words, when the controller may not do so.
-pub fn take_turns(qemu: Pid) -> Result<(), String> {
+pub fn take_turns(qemu: Pid, virtual_cpu: Pid) -> Result<(), String> {
     // Machines that start together must see each other's choice.
     let _choosing = choosing()?;
     let cpu = least_used(qemu)?;
     let mut only = CpuSet::new();
     only.set(cpu);
-    for thread in numbers(&format!("/proc/{qemu}/task"))? {
-        match sched_setaffinity(Some(thread), &only) {
+    let threads = numbers(&format!("/proc/{qemu}/task"))?;
+    for thread in &threads {
+        match sched_setaffinity(Some(*thread), &only) {
             // QEMU's workers come and go: one that has ended meanwhile runs nowhere.
             Ok(()) | Err(Errno::SRCH) => {}
             Err(error) => {
@@ -47,22 +53,45 @@ pub fn take_turns(qemu: Pid) -> Result<(), String> {
             }
         }
     }
-    // What the main thread starts later is as any other thread.
-    chrt(&["--fifo", "--reset-on-fork", "--pid", "1"], qemu)
+    // The kernel lists threads in the order in which they were started.
+    let older = threads.iter().position(|thread| *thread == virtual_cpu);
+    let older = older.ok_or_else(|| format!("{virtual_cpu} is none of its threads"))?;
+    for thread in &threads[..older] {
+        // What it starts later is as any other thread.
+        chrt(&["--fifo", "--reset-on-fork", "--pid", "1"], *thread)?;
+    }
+    Ok(())
 }
 
-/// Makes the main thread as any other again. The processor stays.
+/// Makes all threads as any others again. The processor stays.
 ///
 /// # Errors
 /// In words, when the controller may not do so.
 pub fn end_turns(qemu: Pid) -> Result<(), String> {
-    chrt(&["--other", "--pid", "0"], qemu)
+    for thread in numbers(&format!("/proc/{qemu}/task"))? {
+        if has_real_time_priority(qemu, thread) {
+            chrt(&["--other", "--pid", "0"], thread)?;
+        }
+    }
+    Ok(())
 }
 
-fn chrt(arguments: &[&str], qemu: Pid) -> Result<(), String> {
+/// One that has ended has none.
+fn has_real_time_priority(process: Pid, thread: Pid) -> bool {
+    /// What stands in front of it behind the name, which may have spaces (proc(5), `rt_priority`).
+    const BEHIND_NAME: usize = 37;
+    let stat = fs::read_to_string(format!("/proc/{process}/task/{thread}/stat"));
+    let priority = stat.ok().and_then(|stat| {
+        let (_, fields) = stat.rsplit_once(") ")?;
+        fields.split(' ').nth(BEHIND_NAME)?.parse::<u32>().ok()
+    });
+    priority.is_some_and(|priority| priority > 0)
+}
+
+fn chrt(arguments: &[&str], thread: Pid) -> Result<(), String> {
     let output = Command::new("chrt")
         .args(arguments)
-        .arg(qemu.to_string())
+        .arg(thread.to_string())
         .output()
         .map_err(|error| format!("chrt of util-linux cannot be run: {error}"))?;
     if output.status.success() {
@@ -70,7 +99,7 @@ fn chrt(arguments: &[&str], qemu: Pid) -> Result<(), String> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(format!(
-        "its main thread cannot have another priority: {}",
+        "its threads cannot have another priority: {}",
         said.trim()
     ))
 }
@@ -142,29 +171,56 @@ mod tests {
         String::from_utf8(output.stdout).expect("text")
     }
 
+    /// A thread that waits until it is dropped, and its number.
+    fn thread() -> (Pid, std::sync::mpsc::Sender<()>) {
+        let (sender, number) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            sender.send(rustix::thread::gettid()).expect("sent");
+            ended.recv().expect_err("dropped");
+        });
+        (number.recv().expect("starts"), end)
+    }
+
+    /// On this very process, which nextest has for this test alone.
     #[test]
-    fn all_threads_share_a_cpu_and_the_first_goes_first_until_turns_end() {
-        let mut child = Command::new("sleep").arg("60").spawn().expect("starts");
-        let pid = Pid::from_child(&child);
-        let allowed = chrt(&["--fifo", "--pid", "1"], pid).is_ok();
+    fn all_threads_share_a_cpu_and_the_older_ones_go_first_until_turns_end() {
+        let (older, _older) = thread();
+        let (virtual_cpu, _virtual_cpu) = thread();
+        let (worker, _worker) = thread();
+        let pid = rustix::process::getpid();
+        let allowed = chrt(&["--fifo", "--pid", "1"], older).is_ok();
         end_turns(pid).expect("that is always allowed");
-        let done = take_turns(pid);
-        let cpus = sched_getaffinity(Some(pid)).expect("lives").count();
-        let first = told(pid);
+        let done = take_turns(pid, virtual_cpu);
+        let all = [older, virtual_cpu, worker].map(|thread| {
+            let cpus = sched_getaffinity(Some(thread)).expect("lives").count();
+            (cpus, told(thread))
+        });
         let ended = end_turns(pid);
-        let last = told(pid);
-        child.kill().expect("kill");
-        child.wait().expect("ends");
-        assert_eq!(cpus, 1);
+        let last = [pid, older].map(told);
+        assert_eq!(all.each_ref().map(|(cpus, _)| *cpus), [1, 1, 1]);
+        let [(_, older), (_, virtual_cpu), (_, worker)] = all;
         if allowed {
             done.expect("as it was allowed by hand");
-            assert!(first.contains("SCHED_FIFO|SCHED_RESET_ON_FORK"), "{first}");
+            assert!(older.contains("SCHED_FIFO|SCHED_RESET_ON_FORK"), "{older}");
         } else {
             let why = done.expect_err("as it was refused by hand");
             assert!(why.contains("another priority"), "{why}");
         }
+        assert!(virtual_cpu.contains("SCHED_OTHER"), "{virtual_cpu}");
+        assert!(worker.contains("SCHED_OTHER"), "{worker}");
         ended.expect("that is always allowed");
-        assert!(last.contains("SCHED_OTHER"), "{last}");
+        assert!(
+            last.iter().all(|told| told.contains("SCHED_OTHER")),
+            "{last:?}"
+        );
+    }
+
+    #[test]
+    fn a_virtual_cpu_of_another_process_is_told() {
+        let pid = rustix::process::getpid();
+        let error = take_turns(pid, Pid::INIT).expect_err("it is no thread of this process");
+        assert!(error.contains("1 is none of its threads"), "{error}");
     }
 
     #[test]
@@ -186,7 +242,7 @@ mod tests {
         let mut child = Command::new("true").spawn().expect("starts");
         let pid = Pid::from_child(&child);
         child.wait().expect("ends");
-        let error = take_turns(pid).expect_err("it is gone");
+        let error = take_turns(pid, pid).expect_err("it is gone");
         assert!(error.contains("/task cannot be read"), "{error}");
     }
 }
