@@ -4,8 +4,9 @@
  * still, so that what it says, and not when, decides what happens (lab/rendezvous.rs is the other end).
  *
  * Requests and replies lie in the memory of an ivshmem device, which the controller reads and writes as a file. To
- * ask for the next request the agent sets the machine's watchdog to fire at once; QEMU stops the machine some
- * instructions later. Where exactly does not matter: the agent counts to SPINS, whether or not the machine stood
+ * ask for the next request the agent tells the machine's pvpanic device of a panic that is none; QEMU stops the machine some
+ * instructions later. (A watchdog would do, but for a second after it has fired QEMU keeps a timer of the host's clock, for
+ * which its main thread gets up in the midst of a request.) Where exactly does not matter: the agent counts to SPINS, whether or not the machine stood
  * still in between.
  *
  * It must not sleep instead. Around a stop QEMU's main thread goes round several times, and where it finds the virtual
@@ -37,9 +38,9 @@
 /* So often may the machine be found not to have stood still; each time costs exactness, so it should never be. */
 #define ROUNDS 100
 #define CHANNELS 16
-/* An ib700 watchdog: its timer, and the value that stands for no time at all. */
-#define WATCHDOG 0x443
-#define AT_ONCE 0x0f
+/* An ISA pvpanic device: its port, and the event at which QEMU stops the machine. */
+#define PVPANIC 0x505
+#define PANICKED 0x01
 #define MAGIC 0x315a5644524d4256ull
 
 enum op { RUN = 1, MORE, OPEN, SEND, RECEIVE, CLOSE };
@@ -334,13 +335,13 @@ static void spin(void)
 /* Lets the machine stand still until there is a request, or the network is to be used. */
 static void wait_for_request(int port)
 {
-	const unsigned char at_once = AT_ONCE;
+	const unsigned char panicked = PANICKED;
 
 	/* Told during a request: nobody would let the machine go on. */
 	if (shared->leave)
 		return;
-	if (pwrite(port, &at_once, 1, WATCHDOG) != 1)
-		die("the watchdog");
+	if (pwrite(port, &panicked, 1, PVPANIC) != 1)
+		die("pvpanic");
 	for (int i = 0; i < ROUNDS; i++) {
 		spin();
 		if (shared->leave || shared->asked != shared->replied)

@@ -20,6 +20,9 @@ use super::{Images, LabError, files, network};
 /// The hosts in the order of their serial lines.
 pub const HOSTS: [&str; 4] = ["dom0", "u1", "u2", "gen"];
 
+/// What QEMU calls the state of a machine whose agent waits for a request.
+const WAITS: &str = "guest-panicked";
+
 /// What dom0's and (in `images/dom0/etc/xen/guest.cfg`) the guests' kernels are told:
 /// a timer granularity of 1 us, no random layout, no work on a schedule, and an oops is a crash.
 const LINUX: &str = "console=hvc0 nokaslr xen_timer_slop=1000 mitigations=off nowatchdog tsc=nowatchdog audit=0 oops=panic";
@@ -183,7 +186,7 @@ impl Machine {
             self.await_migration("load the machine from a file", "query-status", |status| {
                 match status["status"].as_str() {
                     Some("inmigrate") => None,
-                    Some("paused" | "prelaunch" | "watchdog") => Some(true),
+                    Some("paused" | "prelaunch" | WAITS) => Some(true),
                     _ => Some(false),
                 }
             })?;
@@ -339,7 +342,7 @@ impl Machine {
     /// Does the machine stand still because its agent asks for the next request?
     pub fn is_waiting(&self) -> Result<bool, LabError> {
         let status = self.qmp()?.execute("query-status", &json!({}))?;
-        Ok(status["status"] == Value::String("watchdog".to_owned()))
+        Ok(status["status"] == Value::String(WAITS.to_owned()))
     }
 
     pub fn is_running(&self) -> Result<bool, LabError> {
@@ -440,11 +443,11 @@ fn arguments(images: &Path, machine: &Machine, seed: u64) -> Vec<String> {
         ),
         "-device".to_owned(),
         "ivshmem-plain,memdev=mailbox,master=on,addr=0x10".to_owned(),
-        // The agent stops the machine by letting the watchdog fire.
+        // The agent stops the machine by telling of a panic.
         "-device".to_owned(),
-        "ib700".to_owned(),
+        "pvpanic".to_owned(),
         "-action".to_owned(),
-        "watchdog=pause".to_owned(),
+        "panic=pause".to_owned(),
         "-netdev".to_owned(),
         format!("tap,id=net,ifname={},script=no,downscript=no", network::TAP),
         "-device".to_owned(),

@@ -11,7 +11,7 @@
 //!
 //! So it is only if nobody else holds QEMU's big lock then. Its RCU thread does, a few times a trial and when the host's clock
 //! says so, to free what the virtual CPU's thread replaced (`call_rcu_thread`); were the virtual CPU to run while it does, the main
-//! thread would wait, and go on at any place. Therefore all that QEMU started before its virtual CPU has that priority: the RCU
+//! thread would wait, and go on at any place (which was never seen to happen). Therefore all that QEMU started before its virtual CPU has that priority: the RCU
 //! thread and the monitor's. Workers that read states come later, and rest during a trial.
 //!
 //! A machine that is reached over its network is never exact, and while it idles its main thread skips time without end:
