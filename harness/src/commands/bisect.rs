@@ -14,7 +14,7 @@ use vifbench_reports::analyze_run;
 use vifbench_reports::compare::{Unit, measured};
 use vifbench_scenarios::judge::METRICS;
 use vifbench_scenarios::progress::Progress;
-use vifbench_scenarios::scenario::{Mode, Scenario};
+use vifbench_scenarios::scenario::Mode;
 
 use super::scenario;
 use crate::cli::{BisectArgs, Format};
@@ -205,12 +205,6 @@ fn number(
                 run.display()
             ))
         })
-}
-
-/// A variant of packaged drivers.
-fn stock(asked: &Scenario) -> Option<&str> {
-    let stock = |v: &&vifbench_scenarios::scenario::Variant| v.patches.series().is_none();
-    asked.variants.iter().find(stock).map(|v| v.name.as_str())
 }
 
 #[cfg(test)]

@@ -31,6 +31,13 @@ pub struct Ended {
     pub report: Option<PathBuf>,
 }
 
+impl Ended {
+    /// The run's folder: its report is `RUN/report/index.html`.
+    pub fn run(&self) -> Option<&Path> {
+        self.report.as_deref()?.parent()?.parent()
+    }
+}
+
 /// Runs `vifbench --format json` with these arguments until it ends, `at_most` is over, or `cancel` says so; the last two as
 /// Ctrl-C does: the hosts are restored, and finished trials stay. What it says while it works goes to `log`.
 ///

@@ -214,17 +214,12 @@ fn run_one(
     }
     let log = folder.join(combination.lab_name("log") + ".txt");
     let ended = child::run(&arguments, &log, None, cancel)?;
+    let name = ended.run().and_then(Path::file_name);
+    cell.run = name.map(|name| name.to_string_lossy().into_owned());
     cell.verdict = ended.verdict;
     cell.reason = ended.reason;
-    cell.run = ended.report.as_deref().and_then(run_of);
     cell.minutes = began.elapsed().as_secs_f64() / 60.0;
     Ok((cell, ended.exit))
-}
-
-/// The folder of a run whose page this is: `RUN/report/index.html`.
-fn run_of(report: &Path) -> Option<String> {
-    let run = report.parent()?.parent()?.file_name()?;
-    Some(run.to_string_lossy().into_owned())
 }
 
 /// Variants that have no patches for this kernel. What else keeps modules from being built, the run tells.

@@ -2,14 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use vifbench_provisioning::lab::{Combination, kernel_releases};
 use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Scenario;
 
-use super::{Number, Outcome, number, search, stock};
+use super::{Number, Outcome, number, search};
 use crate::cli::BisectArgs;
 use crate::commands::child;
 use crate::error::Failure;
@@ -56,6 +56,13 @@ pub(super) fn bisect(
         found,
         folder,
     })
+}
+
+/// The first variant of packaged drivers.
+fn stock(asked: &Scenario) -> Option<&str> {
+    let mut variants = asked.variants.iter();
+    let stock = variants.find(|variant| variant.patches.series().is_none());
+    stock.map(|variant| variant.name.as_str())
 }
 
 /// The releases from one to another, both among them.
@@ -114,19 +121,14 @@ impl Trial<'_> {
         if self.cancel.is_cancelled() {
             return Err(Failure::Interrupted);
         }
-        // `RUN/report/index.html`.
-        let run = ended
-            .report
-            .as_deref()
-            .and_then(|page| page.parent()?.parent());
-        let Some(run) = run.map(PathBuf::from) else {
+        let Some(run) = ended.run() else {
             return Err(Failure::NoTrial {
                 release: release.to_owned(),
                 reason: ended.reason,
                 log,
             });
         };
-        number(&run, self.variant, &self.args.metric, progress)
+        number(run, self.variant, &self.args.metric, progress)
     }
 }
 
