@@ -9,6 +9,7 @@ use vifbench_provisioning::lease::LabLock;
 use vifbench_provisioning::state;
 use vifbench_provisioning::wait::Cancel;
 use vifbench_reports::store::TrialRecord;
+use vifbench_reports::text::plural;
 use vifbench_scenarios::library;
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
@@ -137,10 +138,11 @@ pub fn run(
         return Err(failure);
     }
     if format == Format::Text {
+        let chosen = told.iter().map(|one| one.chosen).sum();
         println!(
-            "exact: {} runs of {} trials gave every packet, counter and clock reading again, byte for byte",
-            all.len(),
-            told.iter().map(|one| one.chosen).sum::<usize>()
+            "exact: {} of {} gave every packet, counter and clock reading again, byte for byte",
+            plural(all.len(), "run"),
+            plural(chosen, "trial")
         );
     }
     Ok(Exit::Pass)
