@@ -59,6 +59,20 @@ pub fn run(
 /// The number of a step, and its unit.
 type Number = (f64, Unit);
 
+/// The number of a step in the first so many layouts of the machine's memory, each with packets of its own.
+type InLayouts = (Vec<f64>, Unit);
+
+/// What was measured.
+#[derive(Debug, PartialEq)]
+struct Searched {
+    /// Of the steps that were measured, in the layout that the lab boots into.
+    values: BTreeMap<usize, Number>,
+    /// The first step that lies on the last one's side.
+    found: Option<usize>,
+    /// The number before the found step and after it, in each layout; empty where that was not asked.
+    layouts: Vec<(f64, f64)>,
+}
+
 /// What came of it.
 struct Outcome {
     /// The number's name.
@@ -67,19 +81,21 @@ struct Outcome {
     kind: &'static str,
     /// What each step adds to the one before it; the first is what all others are held against.
     steps: Vec<String>,
-    /// Of the steps that were measured.
-    values: BTreeMap<usize, Number>,
-    /// The first step that lies on the last one's side.
-    found: Option<usize>,
+    /// What was measured of them.
+    searched: Searched,
     /// Where its trials are kept.
     folder: PathBuf,
 }
 
 impl Outcome {
     fn to_json(&self) -> Value {
+        let Searched {
+            values,
+            found,
+            layouts,
+        } = &self.searched;
         let named = |step: usize| json!({"step": step, self.kind: self.steps[step]});
-        let steps: Vec<Value> = self
-            .values
+        let steps: Vec<Value> = values
             .iter()
             .map(|(step, (value, _))| {
                 let mut named = named(*step);
@@ -87,27 +103,40 @@ impl Outcome {
                 named
             })
             .collect();
+        let mut found = found.map(named);
+        if let Some(found) = &mut found
+            && !layouts.is_empty()
+        {
+            let pair = |(before, after): &(f64, f64)| json!({"before": before, "after": after});
+            found["layouts"] = layouts.iter().map(pair).collect();
+            found["same_way"] = json!(same_way(layouts));
+        }
         json!({
             "metric": self.metric,
             "run": self.folder,
             "steps": steps,
-            "found": self.found.map(named),
+            "found": found,
         })
     }
 
     fn to_text(&self) -> String {
-        let base = self.values[&0].0;
+        let Searched {
+            values,
+            found,
+            layouts,
+        } = &self.searched;
+        let base = values[&0].0;
         let change = |from: f64, to: f64| 100.0 * (to - from) / from;
         let shown = |step: usize| {
-            let (value, unit) = self.values[&step];
+            let (value, unit) = values[&step];
             unit.value(value)
         };
         let mut lines = vec![format!(
             "{} by {}, one sealed trial each",
             self.metric, self.kind
         )];
-        for (step, (value, _)) in &self.values {
-            let mark = if self.found == Some(*step) {
+        for (step, (value, _)) in values {
+            let mark = if *found == Some(*step) {
                 "  <-- here"
             } else {
                 ""
@@ -119,12 +148,12 @@ impl Outcome {
                 self.steps[*step]
             ));
         }
-        match self.found {
+        match *found {
             None => {
                 lines.push("nothing moved: the first and the last step are the same".to_owned());
             }
             Some(step) => {
-                let (before, after) = (self.values[&(step - 1)].0, self.values[&step].0);
+                let (before, after) = (values[&(step - 1)].0, values[&step].0);
                 lines.push(format!(
                     "{} moved {} by {:+.3} %: {} to {}",
                     self.steps[step],
@@ -133,7 +162,23 @@ impl Outcome {
                     shown(step - 1),
                     shown(step)
                 ));
-                if self.values.len() < self.steps.len() {
+                if !layouts.is_empty() {
+                    let each: Vec<String> = layouts
+                        .iter()
+                        .map(|(before, after)| format!("{:+.3} %", change(*before, *after)))
+                        .collect();
+                    lines.push(format!(
+                        "in {} layouts, each with packets of its own: {}; {}",
+                        each.len(),
+                        each.join(", "),
+                        if same_way(layouts) {
+                            "the same way in all of them"
+                        } else {
+                            "not the same way in all of them, so it may be no more than where things lie in memory"
+                        }
+                    ));
+                }
+                if values.len() < self.steps.len() {
                     lines.push(
                         "other steps may move it too: --every measures all of them".to_owned(),
                     );
@@ -146,12 +191,15 @@ impl Outcome {
 }
 
 /// Measures as few of the steps from 0 to `last` as tell the first that lies on the last one's side (none where the ends are the
-/// same), or every one.
+/// same), or every one; then that one and the one before it in so many layouts, where these are asked. `measure` is asked for a
+/// step and a number of layouts.
 fn search(
     last: usize,
     every: bool,
-    mut measure: impl FnMut(usize) -> Result<Number, Failure>,
-) -> Result<(BTreeMap<usize, Number>, Option<usize>), Failure> {
+    layouts: Option<u32>,
+    mut measure: impl FnMut(usize, u32) -> Result<InLayouts, Failure>,
+) -> Result<Searched, Failure> {
+    let mut one = |step: usize| measure(step, 1).map(|(values, unit)| (values[0], unit));
     let mut values = BTreeMap::new();
     let first: BTreeSet<usize> = if every {
         (0..=last).collect()
@@ -159,18 +207,22 @@ fn search(
         BTreeSet::from([0, last])
     };
     for step in first {
-        values.insert(step, measure(step)?);
+        values.insert(step, one(step)?);
     }
     let (base, end) = (values[&0].0, values[&last].0);
     if (end - base).abs() <= NOTHING * base.abs() {
-        return Ok((values, None));
+        return Ok(Searched {
+            values,
+            found: None,
+            layouts: Vec::new(),
+        });
     }
     let (mut before, mut after) = (0, last);
     while after - before > 1 {
         let middle = before.midpoint(after);
         // With every step measured it is known.
         if let Entry::Vacant(unknown) = values.entry(middle) {
-            unknown.insert(measure(middle)?);
+            unknown.insert(one(middle)?);
         }
         let value = values[&middle].0;
         if is_moved(base, end, value) {
@@ -179,7 +231,24 @@ fn search(
             before = middle;
         }
     }
-    Ok((values, Some(after)))
+    let layouts = match layouts {
+        None => Vec::new(),
+        Some(n) => {
+            let (before, after) = (measure(before, n)?.0, measure(after, n)?.0);
+            before.into_iter().zip(after).collect()
+        }
+    };
+    Ok(Searched {
+        values,
+        found: Some(after),
+        layouts,
+    })
+}
+
+/// Did the number move the same way in each layout?
+fn same_way(layouts: &[(f64, f64)]) -> bool {
+    layouts.iter().all(|(before, after)| after > before)
+        || layouts.iter().all(|(before, after)| after < before)
 }
 
 /// Does a value lie nearer to the end than to the base?
@@ -187,21 +256,23 @@ fn is_moved(base: f64, end: f64, value: f64) -> bool {
     (value - base).abs() >= (value - end).abs()
 }
 
-/// The number of a variant in a run's first trial of it, all flows together.
+/// The number of a variant in each of a run's so many trials of it, all flows together.
 fn number(
     run: &Path,
     variant: &str,
     metric: &str,
+    trials: u32,
     progress: &dyn Progress,
-) -> Result<Number, Failure> {
+) -> Result<InLayouts, Failure> {
     let summary = analyze_run(run, progress)?;
     measured(&summary.trials)
         .into_iter()
         .find(|m| m.variant == variant && m.metric == metric && m.to == "all")
-        .and_then(|m| Some((*m.values.first()?, m.unit)))
+        .filter(|m| m.values.len() == trials as usize)
+        .map(|m| (m.values, m.unit))
         .ok_or_else(|| {
             Failure::Usage(format!(
-                "the trial of {variant} gave no {metric}; see {}",
+                "not every trial of {variant} gave {metric}; see {}",
                 run.display()
             ))
         })
@@ -221,13 +292,38 @@ mod tests {
 
     fn searched(numbers: &[f64], every: bool) -> (Vec<usize>, Option<usize>) {
         let mut asked = Vec::new();
-        let measure = |step: usize| {
+        let measure = |step: usize, layouts: u32| {
+            assert_eq!(layouts, 1);
             asked.push(step);
-            Ok((numbers[step], Unit::Ns))
+            Ok((vec![numbers[step]], Unit::Ns))
         };
-        let (values, found) = search(numbers.len() - 1, every, measure).unwrap();
-        assert_eq!(values.len(), asked.len(), "none is measured twice");
-        (asked, found)
+        let searched = search(numbers.len() - 1, every, None, measure).unwrap();
+        assert_eq!(searched.values.len(), asked.len(), "none is measured twice");
+        assert!(searched.layouts.is_empty());
+        (asked, searched.found)
+    }
+
+    #[test]
+    fn both_sides_of_the_step_are_measured_in_layouts() {
+        let mut asked = Vec::new();
+        let measure = |step: usize, layouts: u32| {
+            asked.push((step, layouts));
+            let values = (0..layouts).map(|n| [10.0, 10.0, 20.0][step] + f64::from(n));
+            Ok((values.collect(), Unit::Ns))
+        };
+        let found = search(2, false, Some(3), measure).unwrap();
+        assert_eq!(asked, [(0, 1), (2, 1), (1, 1), (1, 3), (2, 3)]);
+        assert_eq!(found.layouts, [(10.0, 20.0), (11.0, 21.0), (12.0, 22.0)]);
+        let same = search(2, false, Some(3), |_, _| Ok((vec![1.0], Unit::Ns))).unwrap();
+        assert_eq!((same.found, same.layouts), (None, vec![]));
+    }
+
+    #[test]
+    fn one_layout_that_differs_is_told() {
+        assert!(same_way(&[(1.0, 2.0), (5.0, 5.1)]));
+        assert!(same_way(&[(2.0, 1.0), (5.0, 4.9)]));
+        assert!(!same_way(&[(1.0, 2.0), (5.0, 4.9)]));
+        assert!(!same_way(&[(1.0, 2.0), (5.0, 5.0)]));
     }
 
     #[test]
@@ -243,7 +339,7 @@ mod tests {
 
     #[test]
     fn the_step_is_told_with_what_it_moved() {
-        let outcome = Outcome {
+        let mut outcome = Outcome {
             metric: "delay_p50".to_owned(),
             kind: "release",
             steps: vec![
@@ -251,12 +347,15 @@ mod tests {
                 "6.1.0-51".to_owned(),
                 "6.1.0-52".to_owned(),
             ],
-            values: BTreeMap::from([
-                (0, (100_000.0, Unit::Ns)),
-                (1, (101_000.0, Unit::Ns)),
-                (2, (101_000.0, Unit::Ns)),
-            ]),
-            found: Some(1),
+            searched: Searched {
+                values: BTreeMap::from([
+                    (0, (100_000.0, Unit::Ns)),
+                    (1, (101_000.0, Unit::Ns)),
+                    (2, (101_000.0, Unit::Ns)),
+                ]),
+                found: Some(1),
+                layouts: Vec::new(),
+            },
             folder: PathBuf::from("results/x"),
         };
         insta::assert_snapshot!(outcome.to_text(), @r"
@@ -270,6 +369,22 @@ mod tests {
         assert_eq!(
             outcome.to_json()["found"],
             json!({"step": 1, "release": "6.1.0-51"})
+        );
+        outcome.searched.layouts = vec![(100_000.0, 101_000.0), (100_500.0, 100_000.0)];
+        insta::assert_snapshot!(outcome.to_text(), @r"
+        delay_p50 by release, one sealed trial each
+           0        100 µs     +0.000 %  6.1.0-50
+           1        101 µs     +1.000 %  6.1.0-51  <-- here
+           2        101 µs     +1.000 %  6.1.0-52
+        6.1.0-51 moved delay_p50 by +1.000 %: 100 µs to 101 µs
+        in 2 layouts, each with packets of its own: +1.000 %, -0.498 %; not the same way in all of them, so it may be no more than where things lie in memory
+        run: results/x
+        ");
+        let found = &outcome.to_json()["found"];
+        assert_eq!(found["same_way"], json!(false));
+        assert_eq!(
+            found["layouts"][1],
+            json!({"before": 100_500.0, "after": 100_000.0})
         );
     }
 }

@@ -9,7 +9,7 @@ use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Scenario;
 
-use super::{Number, Outcome, number, search};
+use super::{InLayouts, Outcome, number, search};
 use crate::cli::BisectArgs;
 use crate::commands::child;
 use crate::error::Failure;
@@ -42,18 +42,21 @@ pub(super) fn bisect(
         cancel,
     };
     let task = progress.start("releases", None);
-    let searched = search(steps.len() - 1, args.every, |step| {
-        task.message(&steps[step]);
-        trial.measure(&steps[step], progress)
-    });
+    let searched = search(
+        steps.len() - 1,
+        args.every,
+        args.layouts,
+        |step, layouts| {
+            task.message(&steps[step]);
+            trial.measure(&steps[step], layouts, progress)
+        },
+    );
     task.finish(if searched.is_ok() { "done" } else { "failed" });
-    let (values, found) = searched?;
     Ok(Outcome {
         metric: args.metric.clone(),
         kind: "release",
         steps,
-        values,
-        found,
+        searched: searched?,
         folder,
     })
 }
@@ -98,7 +101,13 @@ struct Trial<'a> {
 
 impl Trial<'_> {
     /// In a process of its own, as each release is another machine.
-    fn measure(&self, release: &str, progress: &dyn Progress) -> Result<Number, Failure> {
+    fn measure(
+        &self,
+        release: &str,
+        layouts: u32,
+        progress: &dyn Progress,
+    ) -> Result<InLayouts, Failure> {
+        let blocks = layouts.to_string();
         let arguments = [
             "run",
             &self.args.scenario,
@@ -109,14 +118,20 @@ impl Trial<'_> {
             "--variant",
             self.variant,
             "--blocks",
-            "1",
+            &blocks,
+            "--layouts",
+            &blocks,
             "--seed",
             &self.args.seed.to_string(),
             "--out",
         ];
         let mut arguments: Vec<OsString> = arguments.iter().map(Into::into).collect();
         arguments.push(self.folder.into());
-        let log = self.folder.join(format!("log-{release}.txt"));
+        let log = match layouts {
+            1 => format!("log-{release}.txt"),
+            n => format!("log-{release}-in-{n}-layouts.txt"),
+        };
+        let log = self.folder.join(log);
         let ended = child::run(&arguments, &log, None, self.cancel)?;
         if self.cancel.is_cancelled() {
             return Err(Failure::Interrupted);
@@ -128,7 +143,7 @@ impl Trial<'_> {
                 log,
             });
         };
-        number(run, self.variant, &self.args.metric, progress)
+        number(run, self.variant, &self.args.metric, layouts, progress)
     }
 }
 

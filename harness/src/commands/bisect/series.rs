@@ -9,7 +9,7 @@ use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::{Patches, Scenario, Variant};
 
-use super::{Number, Outcome, number, search};
+use super::{InLayouts, Outcome, number, search};
 use crate::cli::BisectArgs;
 use crate::commands::{patches, run as run_command, scenario};
 use crate::error::Failure;
@@ -49,7 +49,8 @@ pub(super) fn bisect(
     asked.variants = (0..=last)
         .map(|step| Variant::new(name(step), Patches::Shadow))
         .collect();
-    let all = Plan::new(&asked, args.seed, Some(1));
+    asked.layouts = args.layouts.unwrap_or(1);
+    let all = Plan::new(&asked, args.seed, Some(asked.layouts));
     let plan = Plan {
         trials: Vec::new(),
         ..all.clone()
@@ -64,18 +65,16 @@ pub(super) fn bisect(
         all: all.trials,
         metric: &args.metric,
     };
-    let found = search(last, args.every, |step| {
-        applied.measure(step, &mut bench, progress)
+    let searched = search(last, args.every, args.layouts, |step, layouts| {
+        applied.measure(step, layouts, &mut bench, progress)
     });
     bench.restore(was_up, progress)?;
-    let (values, found) = found?;
     let names = series.patches.into_iter().map(|patch| patch.name);
     Ok(Outcome {
         metric: args.metric.clone(),
         kind: "patch",
         steps: ["(no patch)".to_owned()].into_iter().chain(names).collect(),
-        values,
-        found,
+        searched: searched?,
         folder: applied.run.path().to_owned(),
     })
 }
@@ -96,19 +95,25 @@ impl Applied<'_> {
     fn measure(
         &mut self,
         step: usize,
+        layouts: u32,
         bench: &mut Bench,
         progress: &dyn Progress,
-    ) -> Result<Number, Failure> {
+    ) -> Result<InLayouts, Failure> {
         let wanted = name(step);
         let mut plan = self.run.record().plan.clone();
-        let trial = self.all.iter().find(|trial| trial.variant.name == wanted);
-        let mut trial = trial
-            .cloned()
-            .ok_or_else(|| Failure::Usage(format!("{wanted} is not in the plan")))?;
-        trial.number = plan.trials.len() as u32 + 1;
-        plan.trials.push(trial);
+        // A block is a layout.
+        let of_step = |trial: &&TrialPlan| trial.variant.name == wanted;
+        let known = plan.trials.iter().filter(of_step).count();
+        let trials = self.all.iter().filter(of_step).take(layouts as usize);
+        for trial in trials.skip(known) {
+            let number = plan.trials.len() as u32 + 1;
+            plan.trials.push(TrialPlan {
+                number,
+                ..trial.clone()
+            });
+        }
         self.run.extend(plan)?;
         execute_with(&mut self.run, bench, &mut self.variants, progress)?;
-        number(self.run.path(), &wanted, self.metric, progress)
+        number(self.run.path(), &wanted, self.metric, layouts, progress)
     }
 }
