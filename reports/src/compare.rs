@@ -139,6 +139,21 @@ pub enum Meaning {
     Neither,
 }
 
+/// Numbers whose comparison is worth a sentence at the top of a page and on a terminal; of the hops only the one that patches change.
+const HEADLINES: [&str; 11] = [
+    "delay_p50",
+    "delay_p99",
+    "hop_vif_rx",
+    "abs_ipdv_mean",
+    "lost",
+    "throughput",
+    "transactions",
+    "round_trip_p50",
+    "round_trip_p99",
+    "tcp_goodput",
+    "dom0_cpu",
+];
+
 /// One number of one variant against the base.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
@@ -192,6 +207,11 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// Is it worth a sentence by itself? Of all flows together only.
+    pub fn is_headline(&self) -> bool {
+        self.flow.is_none() && HEADLINES.contains(&self.metric.as_str())
+    }
+
     /// `shadow at 2000/s to u1`.
     pub fn place(&self) -> String {
         let rate = self.rate.map(|r| format!(" at {r}")).unwrap_or_default();

@@ -407,25 +407,9 @@ impl RunSummary {
 
     /// The few comparisons that fit a terminal: those of all flows, without the hops.
     fn short_comparisons(&self) -> Vec<String> {
-        const SHOWN: [&str; 11] = [
-            "delay_p50",
-            "delay_p99",
-            "hop_vif_rx",
-            "abs_ipdv_mean",
-            "lost",
-            "throughput",
-            "transactions",
-            "round_trip_p50",
-            "round_trip_p99",
-            "tcp_goodput",
-            "dom0_cpu",
-        ];
         let mut lines = Vec::new();
         let mut heading = None;
-        for c in self.comparisons.iter().filter(|c| c.flow.is_none()) {
-            if !SHOWN.contains(&c.metric.as_str()) {
-                continue;
-            }
+        for c in self.comparisons.iter().filter(|c| c.is_headline()) {
             let this = (&c.other, c.rate);
             if heading != Some(this) {
                 let rate = c.rate.map(|r| format!(" at {r}")).unwrap_or_default();

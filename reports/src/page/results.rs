@@ -86,27 +86,12 @@ pub(super) fn marks(run: &Analysis) -> Markup {
     html! { @for mark in &run.summary.marks { p.mark.small { "▲ " (mark) } } }
 }
 
-/// Numbers whose comparison is worth a sentence at the top.
-const TOLD: [&str; 11] = [
-    "delay_p50",
-    "delay_p99",
-    "hop_vif_rx",
-    "abs_ipdv_mean",
-    "lost",
-    "throughput",
-    "transactions",
-    "round_trip_p50",
-    "round_trip_p99",
-    "tcp_goodput",
-    "dom0_cpu",
-];
-
 fn in_words(run: &Analysis) -> Markup {
     let summary = &run.summary;
     let total: Vec<&Comparison> = summary
         .comparisons
         .iter()
-        .filter(|c| c.flow.is_none() && TOLD.contains(&c.metric.as_str()))
+        .filter(|c| c.is_headline())
         .collect();
     let mut groups: Vec<(&str, &str, Option<Rate>)> = Vec::new();
     for c in &total {
