@@ -1,6 +1,7 @@
 //! `vifbench bisect`: finds the patch of a series, or the release of a kernel, that moved a number, by sealed trials, with no
 //! statistics.
 
+mod draws;
 mod releases;
 mod series;
 
@@ -16,6 +17,7 @@ use vifbench_scenarios::judge::METRICS;
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Mode;
 
+use self::draws::Draws;
 use super::scenario;
 use crate::cli::{BisectArgs, Format};
 use crate::error::Failure;
@@ -59,18 +61,18 @@ pub fn run(
 /// The number of a step, and its unit.
 type Number = (f64, Unit);
 
-/// The number of a step in the first so many layouts of the machine's memory, each with packets of its own.
-type InLayouts = (Vec<f64>, Unit);
+/// The number of a step in so many draws: each has packets of its own, and the layouts of the machine's memory take turns.
+type Drawn = (Vec<f64>, Unit);
 
 /// What was measured.
 #[derive(Debug, PartialEq)]
 struct Searched {
-    /// Of the steps that were measured, in the layout that the lab boots into.
+    /// Of the steps that were measured, in the first draw.
     values: BTreeMap<usize, Number>,
     /// The first step that lies on the last one's side.
     found: Option<usize>,
-    /// The number before the found step and after it, in each layout; empty where that was not asked.
-    layouts: Vec<(f64, f64)>,
+    /// What that one moved in other draws, where that was asked.
+    draws: Option<Draws>,
 }
 
 /// What came of it.
@@ -92,7 +94,7 @@ impl Outcome {
         let Searched {
             values,
             found,
-            layouts,
+            draws,
         } = &self.searched;
         let named = |step: usize| json!({"step": step, self.kind: self.steps[step]});
         let steps: Vec<Value> = values
@@ -104,12 +106,8 @@ impl Outcome {
             })
             .collect();
         let mut found = found.map(named);
-        if let Some(found) = &mut found
-            && !layouts.is_empty()
-        {
-            let pair = |(before, after): &(f64, f64)| json!({"before": before, "after": after});
-            found["layouts"] = layouts.iter().map(pair).collect();
-            found["same_way"] = json!(same_way(layouts));
+        if let (Some(found), Some(draws)) = (&mut found, draws) {
+            found["moved"] = draws.to_json();
         }
         json!({
             "metric": self.metric,
@@ -123,10 +121,10 @@ impl Outcome {
         let Searched {
             values,
             found,
-            layouts,
+            draws,
         } = &self.searched;
         let base = values[&0].0;
-        let change = |from: f64, to: f64| 100.0 * (to - from) / from;
+        let change = |from: f64, to: f64| percent(from, to).map(|by| format!("{by:+.3} %"));
         let shown = |step: usize| {
             let (value, unit) = values[&step];
             unit.value(value)
@@ -142,9 +140,9 @@ impl Outcome {
                 ""
             };
             lines.push(format!(
-                "{step:>4}  {:>12}  {:>+9.3} %  {}{mark}",
+                "{step:>4}  {:>12}  {:>11}  {}{mark}",
                 shown(*step),
-                change(base, *value),
+                change(base, *value).unwrap_or_else(|| "-".to_owned()),
                 self.steps[*step]
             ));
         }
@@ -154,29 +152,17 @@ impl Outcome {
             }
             Some(step) => {
                 let (before, after) = (values[&(step - 1)].0, values[&step].0);
+                let by = change(before, after).map(|by| format!(" by {by}"));
                 lines.push(format!(
-                    "{} moved {} by {:+.3} %: {} to {}",
+                    "{} moved {}{}: {} to {}",
                     self.steps[step],
                     self.metric,
-                    change(before, after),
+                    by.unwrap_or_default(),
                     shown(step - 1),
                     shown(step)
                 ));
-                if !layouts.is_empty() {
-                    let each: Vec<String> = layouts
-                        .iter()
-                        .map(|(before, after)| format!("{:+.3} %", change(*before, *after)))
-                        .collect();
-                    lines.push(format!(
-                        "in {} layouts, each with packets of its own: {}; {}",
-                        each.len(),
-                        each.join(", "),
-                        if same_way(layouts) {
-                            "the same way in all of them"
-                        } else {
-                            "not the same way in all of them, so it may be no more than where things lie in memory"
-                        }
-                    ));
+                if let Some(draws) = draws {
+                    lines.push(draws.to_text());
                 }
                 if values.len() < self.steps.len() {
                     lines.push(
@@ -191,13 +177,14 @@ impl Outcome {
 }
 
 /// Measures as few of the steps from 0 to `last` as tell the first that lies on the last one's side (none where the ends are the
-/// same), or every one; then that one and the one before it in so many layouts, where these are asked. `measure` is asked for a
-/// step and a number of layouts.
+/// same), or every one; then that one and the one before it in so many other draws, where these are asked. `measure` is asked for
+/// a step and a number of draws.
 fn search(
     last: usize,
     every: bool,
-    layouts: Option<u32>,
-    mut measure: impl FnMut(usize, u32) -> Result<InLayouts, Failure>,
+    draws: Option<u32>,
+    seed: u64,
+    mut measure: impl FnMut(usize, u32) -> Result<Drawn, Failure>,
 ) -> Result<Searched, Failure> {
     let mut one = |step: usize| measure(step, 1).map(|(values, unit)| (values[0], unit));
     let mut values = BTreeMap::new();
@@ -214,7 +201,7 @@ fn search(
         return Ok(Searched {
             values,
             found: None,
-            layouts: Vec::new(),
+            draws: None,
         });
     }
     let (mut before, mut after) = (0, last);
@@ -231,24 +218,25 @@ fn search(
             before = middle;
         }
     }
-    let layouts = match layouts {
-        None => Vec::new(),
+    let draws = match draws {
+        None => None,
         Some(n) => {
-            let (before, after) = (measure(before, n)?.0, measure(after, n)?.0);
-            before.into_iter().zip(after).collect()
+            // The first draw chose the step, so it says too much for it: the others are asked.
+            let ((before, unit), (after, _)) = (measure(before, n + 1)?, measure(after, n + 1)?);
+            let others = |values: Vec<f64>| values.into_iter().skip(1).collect();
+            Some(Draws::new(others(before), others(after), unit, seed))
         }
     };
     Ok(Searched {
         values,
         found: Some(after),
-        layouts,
+        draws,
     })
 }
 
-/// Did the number move the same way in each layout?
-fn same_way(layouts: &[(f64, f64)]) -> bool {
-    layouts.iter().all(|(before, after)| after > before)
-        || layouts.iter().all(|(before, after)| after < before)
+/// How much more one value is than another, in percent of that; none where that is zero.
+fn percent(from: f64, to: f64) -> Option<f64> {
+    (from != 0.0).then(|| 100.0 * (to - from) / from.abs())
 }
 
 /// Does a value lie nearer to the end than to the base?
@@ -263,7 +251,7 @@ fn number(
     metric: &str,
     trials: u32,
     progress: &dyn Progress,
-) -> Result<InLayouts, Failure> {
+) -> Result<Drawn, Failure> {
     let summary = analyze_run(run, progress)?;
     measured(&summary.trials)
         .into_iter()
@@ -292,38 +280,37 @@ mod tests {
 
     fn searched(numbers: &[f64], every: bool) -> (Vec<usize>, Option<usize>) {
         let mut asked = Vec::new();
-        let measure = |step: usize, layouts: u32| {
-            assert_eq!(layouts, 1);
+        let measure = |step: usize, draws: u32| {
+            assert_eq!(draws, 1);
             asked.push(step);
             Ok((vec![numbers[step]], Unit::Ns))
         };
-        let searched = search(numbers.len() - 1, every, None, measure).unwrap();
+        let searched = search(numbers.len() - 1, every, None, 1, measure).unwrap();
         assert_eq!(searched.values.len(), asked.len(), "none is measured twice");
-        assert!(searched.layouts.is_empty());
+        assert_eq!(searched.draws, None);
         (asked, searched.found)
     }
 
     #[test]
-    fn both_sides_of_the_step_are_measured_in_layouts() {
+    fn both_sides_of_the_step_are_drawn_again() {
         let mut asked = Vec::new();
-        let measure = |step: usize, layouts: u32| {
-            asked.push((step, layouts));
-            let values = (0..layouts).map(|n| [10.0, 10.0, 20.0][step] + f64::from(n));
+        let measure = |step: usize, draws: u32| {
+            asked.push((step, draws));
+            let values = (0..draws).map(|n| [10.0, 10.0, 20.0][step] + f64::from(n));
             Ok((values.collect(), Unit::Ns))
         };
-        let found = search(2, false, Some(3), measure).unwrap();
-        assert_eq!(asked, [(0, 1), (2, 1), (1, 1), (1, 3), (2, 3)]);
-        assert_eq!(found.layouts, [(10.0, 20.0), (11.0, 21.0), (12.0, 22.0)]);
-        let same = search(2, false, Some(3), |_, _| Ok((vec![1.0], Unit::Ns))).unwrap();
-        assert_eq!((same.found, same.layouts), (None, vec![]));
+        let found = search(2, false, Some(3), 1, measure).unwrap();
+        assert_eq!(asked, [(0, 1), (2, 1), (1, 1), (1, 4), (2, 4)]);
+        let (before, after) = (vec![11.0, 12.0, 13.0], vec![21.0, 22.0, 23.0]);
+        assert_eq!(found.draws, Some(Draws::new(before, after, Unit::Ns, 1)));
+        let same = search(2, false, Some(3), 1, |_, _| Ok((vec![1.0], Unit::Ns))).unwrap();
+        assert_eq!((same.found, same.draws), (None, None));
     }
 
     #[test]
-    fn one_layout_that_differs_is_told() {
-        assert!(same_way(&[(1.0, 2.0), (5.0, 5.1)]));
-        assert!(same_way(&[(2.0, 1.0), (5.0, 4.9)]));
-        assert!(!same_way(&[(1.0, 2.0), (5.0, 4.9)]));
-        assert!(!same_way(&[(1.0, 2.0), (5.0, 5.0)]));
+    fn nothing_has_no_percentage() {
+        assert_eq!(percent(0.0, 3.0), None);
+        assert_eq!(percent(-2.0, -1.0), Some(50.0), "upwards is more");
     }
 
     #[test]
@@ -354,7 +341,7 @@ mod tests {
                     (2, (101_000.0, Unit::Ns)),
                 ]),
                 found: Some(1),
-                layouts: Vec::new(),
+                draws: None,
             },
             folder: PathBuf::from("results/x"),
         };
@@ -370,21 +357,18 @@ mod tests {
             outcome.to_json()["found"],
             json!({"step": 1, "release": "6.1.0-51"})
         );
-        outcome.searched.layouts = vec![(100_000.0, 101_000.0), (100_500.0, 100_000.0)];
+        outcome.searched.values =
+            BTreeMap::from([(0, (0.0, Unit::Packets)), (1, (2.0, Unit::Packets))]);
+        outcome.searched.draws = Some(Draws::new(vec![0.0, 0.0], vec![2.0, 1.0], Unit::Packets, 1));
         insta::assert_snapshot!(outcome.to_text(), @r"
         delay_p50 by release, one sealed trial each
-           0        100 µs     +0.000 %  6.1.0-50
-           1        101 µs     +1.000 %  6.1.0-51  <-- here
-           2        101 µs     +1.000 %  6.1.0-52
-        6.1.0-51 moved delay_p50 by +1.000 %: 100 µs to 101 µs
-        in 2 layouts, each with packets of its own: +1.000 %, -0.498 %; not the same way in all of them, so it may be no more than where things lie in memory
+           0             0            -  6.1.0-50
+           1             2            -  6.1.0-51  <-- here
+        6.1.0-51 moved delay_p50: 0 to 2
+        in 2 other draws of layout and packets: +1.50 packets on average (p = 0.500); each: +2 packets, +1 packets
+        other steps may move it too: --every measures all of them
         run: results/x
         ");
-        let found = &outcome.to_json()["found"];
-        assert_eq!(found["same_way"], json!(false));
-        assert_eq!(
-            found["layouts"][1],
-            json!({"before": 100_500.0, "after": 100_000.0})
-        );
+        assert_eq!(outcome.to_json()["found"]["moved"]["mean"], json!(1.5));
     }
 }

@@ -7,9 +7,9 @@ use std::path::Path;
 use vifbench_provisioning::lab::{Combination, kernel_releases};
 use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::progress::Progress;
-use vifbench_scenarios::scenario::Scenario;
+use vifbench_scenarios::scenario::{LAYOUTS, Scenario};
 
-use super::{InLayouts, Outcome, number, search};
+use super::{Drawn, Outcome, number, search};
 use crate::cli::BisectArgs;
 use crate::commands::child;
 use crate::error::Failure;
@@ -45,10 +45,11 @@ pub(super) fn bisect(
     let searched = search(
         steps.len() - 1,
         args.every,
-        args.layouts,
-        |step, layouts| {
+        args.draws,
+        args.seed,
+        |step, draws| {
             task.message(&steps[step]);
-            trial.measure(&steps[step], layouts, progress)
+            trial.measure(&steps[step], draws, progress)
         },
     );
     task.finish(if searched.is_ok() { "done" } else { "failed" });
@@ -104,10 +105,10 @@ impl Trial<'_> {
     fn measure(
         &self,
         release: &str,
-        layouts: u32,
+        draws: u32,
         progress: &dyn Progress,
-    ) -> Result<InLayouts, Failure> {
-        let blocks = layouts.to_string();
+    ) -> Result<Drawn, Failure> {
+        let (blocks, layouts) = (draws.to_string(), draws.min(LAYOUTS).to_string());
         let arguments = [
             "run",
             &self.args.scenario,
@@ -120,16 +121,16 @@ impl Trial<'_> {
             "--blocks",
             &blocks,
             "--layouts",
-            &blocks,
+            &layouts,
             "--seed",
             &self.args.seed.to_string(),
             "--out",
         ];
         let mut arguments: Vec<OsString> = arguments.iter().map(Into::into).collect();
         arguments.push(self.folder.into());
-        let log = match layouts {
+        let log = match draws {
             1 => format!("log-{release}.txt"),
-            n => format!("log-{release}-in-{n}-layouts.txt"),
+            n => format!("log-{release}-{n}-draws.txt"),
         };
         let log = self.folder.join(log);
         let ended = child::run(&arguments, &log, None, self.cancel)?;
@@ -143,7 +144,7 @@ impl Trial<'_> {
                 log,
             });
         };
-        number(run, self.variant, &self.args.metric, layouts, progress)
+        number(run, self.variant, &self.args.metric, draws, progress)
     }
 }
 

@@ -7,9 +7,9 @@ use vifbench_provisioning::state;
 use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
-use vifbench_scenarios::scenario::{Patches, Scenario, Variant};
+use vifbench_scenarios::scenario::{LAYOUTS, Patches, Scenario, Variant};
 
-use super::{InLayouts, Outcome, number, search};
+use super::{Drawn, Outcome, number, search};
 use crate::cli::BisectArgs;
 use crate::commands::{patches, run as run_command, scenario};
 use crate::error::Failure;
@@ -49,8 +49,9 @@ pub(super) fn bisect(
     asked.variants = (0..=last)
         .map(|step| Variant::new(name(step), Patches::Shadow))
         .collect();
-    asked.layouts = args.layouts.unwrap_or(1);
-    let all = Plan::new(&asked, args.seed, Some(asked.layouts));
+    let draws = args.draws.unwrap_or(1);
+    asked.layouts = draws.min(LAYOUTS);
+    let all = Plan::new(&asked, args.seed, Some(draws));
     let plan = Plan {
         trials: Vec::new(),
         ..all.clone()
@@ -65,8 +66,8 @@ pub(super) fn bisect(
         all: all.trials,
         metric: &args.metric,
     };
-    let searched = search(last, args.every, args.layouts, |step, layouts| {
-        applied.measure(step, layouts, &mut bench, progress)
+    let searched = search(last, args.every, args.draws, args.seed, |step, draws| {
+        applied.measure(step, draws, &mut bench, progress)
     });
     bench.restore(was_up, progress)?;
     let names = series.patches.into_iter().map(|patch| patch.name);
@@ -95,16 +96,16 @@ impl Applied<'_> {
     fn measure(
         &mut self,
         step: usize,
-        layouts: u32,
+        draws: u32,
         bench: &mut Bench,
         progress: &dyn Progress,
-    ) -> Result<InLayouts, Failure> {
+    ) -> Result<Drawn, Failure> {
         let wanted = name(step);
         let mut plan = self.run.record().plan.clone();
-        // A block is a layout.
+        // A block is a draw.
         let of_step = |trial: &&TrialPlan| trial.variant.name == wanted;
         let known = plan.trials.iter().filter(of_step).count();
-        let trials = self.all.iter().filter(of_step).take(layouts as usize);
+        let trials = self.all.iter().filter(of_step).take(draws as usize);
         for trial in trials.skip(known) {
             let number = plan.trials.len() as u32 + 1;
             plan.trials.push(TrialPlan {
@@ -114,6 +115,6 @@ impl Applied<'_> {
         }
         self.run.extend(plan)?;
         execute_with(&mut self.run, bench, &mut self.variants, progress)?;
-        number(self.run.path(), &wanted, self.metric, layouts, progress)
+        number(self.run.path(), &wanted, self.metric, draws, progress)
     }
 }
