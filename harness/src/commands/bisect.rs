@@ -161,9 +161,10 @@ impl Outcome {
                     shown(step - 1),
                     shown(step)
                 ));
-                if let Some(draws) = draws {
-                    lines.push(draws.to_text());
-                }
+                lines.push(draws.as_ref().map_or_else(
+                    || "one draw says so: --draws 12 tells whether others do".to_owned(),
+                    Draws::to_text,
+                ));
                 if values.len() < self.steps.len() {
                     lines.push(
                         "other steps may move it too: --every measures all of them".to_owned(),
@@ -351,6 +352,7 @@ mod tests {
            1        101 µs     +1.000 %  6.1.0-51  <-- here
            2        101 µs     +1.000 %  6.1.0-52
         6.1.0-51 moved delay_p50 by +1.000 %: 100 µs to 101 µs
+        one draw says so: --draws 12 tells whether others do
         run: results/x
         ");
         assert_eq!(
