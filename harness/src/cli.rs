@@ -430,6 +430,13 @@ pub struct BisectArgs {
     pub seed: u64,
 }
 
+impl BisectArgs {
+    /// Blocks of a step that is measured in every draw: the first one finds the step, the others are `draws`.
+    pub fn blocks(&self) -> u32 {
+        1 + self.draws.unwrap_or(0)
+    }
+}
+
 /// `vifbench lab verify ...`
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {

@@ -61,7 +61,7 @@ pub fn run(
 /// The number of a step, and its unit.
 type Number = (f64, Unit);
 
-/// The number of a step in so many draws: each has packets of its own, and the layouts of the machine's memory take turns.
+/// The number of a step in so many blocks: each is a draw with packets of its own, and the layouts of memory take turns.
 type Drawn = (Vec<f64>, Unit);
 
 /// What was measured.
@@ -178,12 +178,12 @@ impl Outcome {
 }
 
 /// Measures as few of the steps from 0 to `last` as tell the first that lies on the last one's side (none where the ends are the
-/// same), or every one; then that one and the one before it in so many other draws, where these are asked. `measure` is asked for
-/// a step and a number of draws.
+/// same), or every one, in the first block; then that one and the one before it in all of so many blocks. `measure` is asked for a
+/// step and a number of blocks.
 fn search(
     last: usize,
     every: bool,
-    draws: Option<u32>,
+    blocks: u32,
     seed: u64,
     mut measure: impl FnMut(usize, u32) -> Result<Drawn, Failure>,
 ) -> Result<Searched, Failure> {
@@ -219,14 +219,13 @@ fn search(
             before = middle;
         }
     }
-    let draws = match draws {
-        None => None,
-        Some(n) => {
-            // The first draw chose the step, so it says too much for it: the others are asked.
-            let ((before, unit), (after, _)) = (measure(before, n + 1)?, measure(after, n + 1)?);
-            let others = |values: Vec<f64>| values.into_iter().skip(1).collect();
-            Some(Draws::new(others(before), others(after), unit, seed))
-        }
+    let draws = if blocks > 1 {
+        let ((before, unit), (after, _)) = (measure(before, blocks)?, measure(after, blocks)?);
+        // The first draw chose the step, so it says too much for it.
+        let others = |values: Vec<f64>| values.into_iter().skip(1).collect();
+        Some(Draws::new(others(before), others(after), unit, seed))
+    } else {
+        None
     };
     Ok(Searched {
         values,
@@ -281,12 +280,12 @@ mod tests {
 
     fn searched(numbers: &[f64], every: bool) -> (Vec<usize>, Option<usize>) {
         let mut asked = Vec::new();
-        let measure = |step: usize, draws: u32| {
-            assert_eq!(draws, 1);
+        let measure = |step: usize, blocks: u32| {
+            assert_eq!(blocks, 1);
             asked.push(step);
             Ok((vec![numbers[step]], Unit::Ns))
         };
-        let searched = search(numbers.len() - 1, every, None, 1, measure).unwrap();
+        let searched = search(numbers.len() - 1, every, 1, 1, measure).unwrap();
         assert_eq!(searched.values.len(), asked.len(), "none is measured twice");
         assert_eq!(searched.draws, None);
         (asked, searched.found)
@@ -295,16 +294,16 @@ mod tests {
     #[test]
     fn both_sides_of_the_step_are_drawn_again() {
         let mut asked = Vec::new();
-        let measure = |step: usize, draws: u32| {
-            asked.push((step, draws));
-            let values = (0..draws).map(|n| [10.0, 10.0, 20.0][step] + f64::from(n));
+        let measure = |step: usize, blocks: u32| {
+            asked.push((step, blocks));
+            let values = (0..blocks).map(|n| [10.0, 10.0, 20.0][step] + f64::from(n));
             Ok((values.collect(), Unit::Ns))
         };
-        let found = search(2, false, Some(3), 1, measure).unwrap();
+        let found = search(2, false, 4, 1, measure).unwrap();
         assert_eq!(asked, [(0, 1), (2, 1), (1, 1), (1, 4), (2, 4)]);
         let (before, after) = (vec![11.0, 12.0, 13.0], vec![21.0, 22.0, 23.0]);
         assert_eq!(found.draws, Some(Draws::new(before, after, Unit::Ns, 1)));
-        let same = search(2, false, Some(3), 1, |_, _| Ok((vec![1.0], Unit::Ns))).unwrap();
+        let same = search(2, false, 4, 1, |_, _| Ok((vec![1.0], Unit::Ns))).unwrap();
         assert_eq!((same.found, same.draws), (None, None));
     }
 

@@ -45,11 +45,11 @@ pub(super) fn bisect(
     let searched = search(
         steps.len() - 1,
         args.every,
-        args.draws,
+        args.blocks(),
         args.seed,
-        |step, draws| {
+        |step, blocks| {
             task.message(&steps[step]);
-            trial.measure(&steps[step], draws, progress)
+            trial.measure(&steps[step], blocks, progress)
         },
     );
     task.finish(if searched.is_ok() { "done" } else { "failed" });
@@ -105,10 +105,10 @@ impl Trial<'_> {
     fn measure(
         &self,
         release: &str,
-        draws: u32,
+        trials: u32,
         progress: &dyn Progress,
     ) -> Result<Drawn, Failure> {
-        let (blocks, layouts) = (draws.to_string(), draws.min(LAYOUTS).to_string());
+        let (blocks, layouts) = (trials.to_string(), trials.min(LAYOUTS).to_string());
         let arguments = [
             "run",
             &self.args.scenario,
@@ -128,9 +128,9 @@ impl Trial<'_> {
         ];
         let mut arguments: Vec<OsString> = arguments.iter().map(Into::into).collect();
         arguments.push(self.folder.into());
-        let log = match draws {
+        let log = match trials {
             1 => format!("log-{release}.txt"),
-            n => format!("log-{release}-{n}-draws.txt"),
+            n => format!("log-{release}-{n}-blocks.txt"),
         };
         let log = self.folder.join(log);
         let ended = child::run(&arguments, &log, None, self.cancel)?;
@@ -144,7 +144,7 @@ impl Trial<'_> {
                 log,
             });
         };
-        number(run, self.variant, &self.args.metric, draws, progress)
+        number(run, self.variant, &self.args.metric, trials, progress)
     }
 }
 

@@ -49,9 +49,8 @@ pub(super) fn bisect(
     asked.variants = (0..=last)
         .map(|step| Variant::new(name(step), Patches::Shadow))
         .collect();
-    let draws = args.draws.unwrap_or(1);
-    asked.layouts = draws.min(LAYOUTS);
-    let all = Plan::new(&asked, args.seed, Some(draws));
+    asked.layouts = args.blocks().min(LAYOUTS);
+    let all = Plan::new(&asked, args.seed, Some(args.blocks()));
     let plan = Plan {
         trials: Vec::new(),
         ..all.clone()
@@ -66,9 +65,13 @@ pub(super) fn bisect(
         all: all.trials,
         metric: &args.metric,
     };
-    let searched = search(last, args.every, args.draws, args.seed, |step, draws| {
-        applied.measure(step, draws, &mut bench, progress)
-    });
+    let searched = search(
+        last,
+        args.every,
+        args.blocks(),
+        args.seed,
+        |step, blocks| applied.measure(step, blocks, &mut bench, progress),
+    );
     bench.restore(was_up, progress)?;
     let names = series.patches.into_iter().map(|patch| patch.name);
     Ok(Outcome {
@@ -96,16 +99,15 @@ impl Applied<'_> {
     fn measure(
         &mut self,
         step: usize,
-        draws: u32,
+        blocks: u32,
         bench: &mut Bench,
         progress: &dyn Progress,
     ) -> Result<Drawn, Failure> {
         let wanted = name(step);
         let mut plan = self.run.record().plan.clone();
-        // A block is a draw.
         let of_step = |trial: &&TrialPlan| trial.variant.name == wanted;
         let known = plan.trials.iter().filter(of_step).count();
-        let trials = self.all.iter().filter(of_step).take(draws as usize);
+        let trials = self.all.iter().filter(of_step).take(blocks as usize);
         for trial in trials.skip(known) {
             let number = plan.trials.len() as u32 + 1;
             plan.trials.push(TrialPlan {
@@ -115,6 +117,6 @@ impl Applied<'_> {
         }
         self.run.extend(plan)?;
         execute_with(&mut self.run, bench, &mut self.variants, progress)?;
-        number(self.run.path(), &wanted, self.metric, draws, progress)
+        number(self.run.path(), &wanted, self.metric, blocks, progress)
     }
 }
