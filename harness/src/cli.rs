@@ -130,7 +130,7 @@ pub enum Command {
     },
     /// Find the patch of a series, or the release of a kernel, that moved a number, by sealed trials: exact, so one a step is enough.
     #[command(
-        after_help = "Examples:\n  vifbench bisect --metric dom0_cpu_per_packet\n  vifbench bisect my-patches --metric delay_p50 --scenario small.yaml --every\n  vifbench bisect my-patches --metric dom0_cpu_per_packet --draws 12            is it more than an accident of layout?\n  vifbench bisect --releases 6.1 --from 6.1.0-50 --metric dom0_cpu_per_packet    the packaged drivers of Debian's kernels"
+        after_help = "Examples:\n  vifbench bisect --metric dom0_cpu_per_packet\n  vifbench bisect my-patches --metric delay_p50 --scenario small.yaml --every\n  vifbench bisect my-patches --metric dom0_cpu_per_packet --draws 6             is it more than an accident of layout?\n  vifbench bisect --releases 6.1 --from 6.1.0-50 --metric dom0_cpu_per_packet    the packaged drivers of Debian's kernels"
     )]
     Bisect(BisectArgs),
     /// What all runs of a folder measured over time, and where it changed.
@@ -418,9 +418,10 @@ pub struct BisectArgs {
     /// Measure every step instead of searching: also shows steps that cancel each other.
     #[arg(long)]
     pub every: bool,
-    /// Measure the step that was found, and the one before it, in so many other draws: each has packets of its own, and four
-    /// layouts of the virtual lab's memory take turns (a minute each to make). Tells the difference, its interval and its chance.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// Measure the step that was found, and the one before it, in so many other draws, each with packets and a layout of the
+    /// virtual lab's memory of its own (a minute or two each). Tells the difference, its interval and its chance: of less than 0.05
+    /// from six draws on.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..i64::from(vifbench_scenarios::scenario::LAYOUTS)))]
     pub draws: Option<u32>,
     /// Where the run is kept.
     #[arg(long, default_value = "results")]

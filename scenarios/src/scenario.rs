@@ -378,7 +378,7 @@ fn is_default(judge: &Judge) -> bool {
 
 /// So many layouts at most: each is a state of the machine with each pair of modules, which takes a minute to make and
 /// hundreds of megabytes to keep.
-pub const LAYOUTS: u32 = 4;
+pub const LAYOUTS: u32 = 16;
 
 fn one() -> u32 {
     1

@@ -61,7 +61,7 @@ pub fn run(
 /// The number of a step, and its unit.
 type Number = (f64, Unit);
 
-/// The number of a step in so many blocks: each is a draw with packets of its own, and the layouts of memory take turns.
+/// The number of a step in so many blocks: each is a draw, with packets and a layout of memory of its own.
 type Drawn = (Vec<f64>, Unit);
 
 /// What was measured.
@@ -162,7 +162,7 @@ impl Outcome {
                     shown(step)
                 ));
                 lines.push(draws.as_ref().map_or_else(
-                    || "one draw says so: --draws 12 tells whether others do".to_owned(),
+                    || "one draw says so: --draws 6 tells whether others do".to_owned(),
                     Draws::to_text,
                 ));
                 if values.len() < self.steps.len() {
@@ -351,7 +351,7 @@ mod tests {
            1        101 µs     +1.000 %  6.1.0-51  <-- here
            2        101 µs     +1.000 %  6.1.0-52
         6.1.0-51 moved delay_p50 by +1.000 %: 100 µs to 101 µs
-        one draw says so: --draws 12 tells whether others do
+        one draw says so: --draws 6 tells whether others do
         run: results/x
         ");
         assert_eq!(

@@ -7,7 +7,7 @@ use std::path::Path;
 use vifbench_provisioning::lab::{Combination, kernel_releases};
 use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::progress::Progress;
-use vifbench_scenarios::scenario::{LAYOUTS, Scenario};
+use vifbench_scenarios::scenario::Scenario;
 
 use super::{Drawn, Outcome, number, search};
 use crate::cli::BisectArgs;
@@ -108,7 +108,7 @@ impl Trial<'_> {
         trials: u32,
         progress: &dyn Progress,
     ) -> Result<Drawn, Failure> {
-        let (blocks, layouts) = (trials.to_string(), trials.min(LAYOUTS).to_string());
+        let blocks = trials.to_string();
         let arguments = [
             "run",
             &self.args.scenario,
@@ -121,7 +121,7 @@ impl Trial<'_> {
             "--blocks",
             &blocks,
             "--layouts",
-            &layouts,
+            &blocks,
             "--seed",
             &self.args.seed.to_string(),
             "--out",

@@ -7,7 +7,7 @@ use vifbench_provisioning::state;
 use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
-use vifbench_scenarios::scenario::{LAYOUTS, Patches, Scenario, Variant};
+use vifbench_scenarios::scenario::{Patches, Scenario, Variant};
 
 use super::{Drawn, Outcome, number, search};
 use crate::cli::BisectArgs;
@@ -49,7 +49,7 @@ pub(super) fn bisect(
     asked.variants = (0..=last)
         .map(|step| Variant::new(name(step), Patches::Shadow))
         .collect();
-    asked.layouts = args.blocks().min(LAYOUTS);
+    asked.layouts = args.blocks();
     let all = Plan::new(&asked, args.seed, Some(args.blocks()));
     let plan = Plan {
         trials: Vec::new(),
