@@ -405,7 +405,7 @@ impl RunSummary {
         rows
     }
 
-    /// The few comparisons that fit a terminal: those of all flows, without the hops.
+    /// The few comparisons that fit a terminal: the headlines.
     fn short_comparisons(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut heading = None;

@@ -1,5 +1,5 @@
-//! `vifbench bisect`: finds the patch of a series, or the release of a kernel, that moved a number, by sealed trials, with no
-//! statistics.
+//! `vifbench bisect`: finds the patch of a series, or the release of a kernel, that moved a number, by one sealed trial
+//! each; other draws tell whether that was an accident.
 
 mod draws;
 mod releases;
@@ -187,6 +187,7 @@ fn search(
     seed: u64,
     mut measure: impl FnMut(usize, u32) -> Result<Drawn, Failure>,
 ) -> Result<Searched, Failure> {
+    // There is a value for each block that was asked for: see `number`.
     let mut one = |step: usize| measure(step, 1).map(|(values, unit)| (values[0], unit));
     let mut values = BTreeMap::new();
     let first: BTreeSet<usize> = if every {
