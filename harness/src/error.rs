@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use vifbench_model::experiment::SimulationError;
-use vifbench_probes::replay::ReplayError;
 use vifbench_provisioning::host::HostError;
 use vifbench_provisioning::lab::LabError;
 use vifbench_provisioning::lease::LeaseError;
@@ -16,6 +15,7 @@ use vifbench_reports::cost_model::CalibrationError;
 use vifbench_reports::error::ReportError;
 use vifbench_reports::simulated::ServiceFitError;
 use vifbench_scenarios::file::FileError;
+use vifbench_wire::replay::ReplayError;
 
 use crate::commands::bench::BenchError;
 use crate::exit::Exit;

@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 
 use pcap::{Active, Capture, Direction, Precision, TimestampType};
 use thiserror::Error;
+use vifbench_wire::pcap_file::{About, FileFormat, PcapFileError, Statistics, Writer};
+use vifbench_wire::protocol::{CaptureDone, CaptureReady, CaptureSpec, Point, StampSource};
 
 use crate::clock::reading::realtime_ns;
 use crate::counters::ethtool::Ethtool;
 use crate::libpcap;
-use crate::pcap_file::{About, FileFormat, PcapFileError, Statistics, Writer};
-use crate::protocol::{CaptureDone, CaptureReady, CaptureSpec, Point, StampSource};
 use crate::wait::{Stop, wait_readable};
 use fanout::Fanout;
 
@@ -659,15 +659,16 @@ impl Job {
 
 #[cfg(test)]
 mod tests {
+    use vifbench_wire::protocol::CaptureOptions;
+
     use super::*;
-    use crate::protocol::CaptureOptions;
 
     fn spec(point: Point, guest: Option<&str>) -> CaptureSpec {
         CaptureSpec {
             point,
             guest: guest.map(str::to_owned),
             interface: "no-such-nic".to_owned(),
-            filter: crate::packet::FILTER.to_owned(),
+            filter: vifbench_wire::packet::FILTER.to_owned(),
             snaplen: 128,
             buffer: 2 << 20,
             options: CaptureOptions::default(),

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
-
-use crate::protocol::{
+use vifbench_wire::protocol::{
     Arm, CaptureReady, ClockReading, Exchange, Prepare, Reply, Request, Ruler, State, VERSION,
 };
 

@@ -3,9 +3,9 @@
 use std::fmt::Display;
 
 use vifbench_libxl::{Domains as _, Toolstack};
+use vifbench_wire::protocol::DomainSample;
 
 use crate::clock::reading::realtime_ns;
-use crate::protocol::DomainSample;
 
 /// Who can tell the CPU time of domains: the toolstack, or a stand-in for it in tests.
 pub trait CpuTimes {

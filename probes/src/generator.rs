@@ -10,14 +10,14 @@ use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
 use thiserror::Error;
 use vifbench_scenarios::scenario::Arrivals;
 use vifbench_scenarios::units::Rate;
+use vifbench_wire::flow_frames::FlowFrames;
+use vifbench_wire::packet::PacketError;
+use vifbench_wire::protocol::{Generate, Pace, Sent};
+use vifbench_wire::schedule::{Due, Schedule, ScheduleError, Sources};
 
 use crate::clock::reading::realtime_ns;
-use crate::frames::Frames;
 use crate::loops::{Loop, LoopError, Times};
-use crate::packet::PacketError;
-use crate::protocol::{Generate, Pace, Sent};
 use crate::realtime;
-use crate::schedule::{Due, Schedule, ScheduleError, Sources};
 use crate::senders::{self, Sender, SenderError, is_fatal};
 use crate::wait::{Alarm, Stop, Woken, timespec};
 
@@ -88,7 +88,7 @@ pub struct Generator<S> {
     /// Numbers of all flows.
     numbers: Vec<u16>,
     /// Frames of the flows that this thread sends.
-    frames: Vec<Option<Frames>>,
+    frames: Vec<Option<FlowFrames>>,
     /// What is due at given times.
     sources: Sources,
     saturating: Vec<Saturating>,
@@ -129,7 +129,7 @@ impl<S: Sender> Generator<S> {
                 saturating.push(Saturating::new(index, *cap));
             }
             frames.push(if of_this_thread {
-                Some(Frames::new(flow)?)
+                Some(FlowFrames::new(flow)?)
             } else {
                 None
             });
@@ -437,10 +437,11 @@ mod tests {
 
     use std::time::Duration;
 
+    use vifbench_wire::packet::{Parsed, parse};
+    use vifbench_wire::protocol::FlowSpec;
+    use vifbench_wire::schedule::Due;
+
     use super::*;
-    use crate::packet::{Parsed, parse};
-    use crate::protocol::FlowSpec;
-    use crate::schedule::Due;
     use crate::senders::Refused;
 
     #[derive(Default)]

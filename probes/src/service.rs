@@ -17,11 +17,11 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{geteuid, gethostname};
 use rand::random;
 use thiserror::Error;
+use vifbench_wire::protocol::{Arm, ProbeResult, Reply, Request, State, VERSION};
 
 use crate::clock::exchange::{ClockServer, ExchangeError, exchange};
 use crate::clock::reading::{read_clocks, realtime_ns};
 use crate::counters::ruler::{self, RulerError};
-use crate::protocol::{Arm, ProbeResult, Reply, Request, State, VERSION};
 use crate::trial::{self, RESULT_FILE, Trial, TrialError};
 use crate::wait::{Alarm, Stop, Woken, wait_readable};
 
@@ -75,7 +75,7 @@ impl ServiceError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NotARequest(_) => {
-                "send one JSON request a line, as probes/src/protocol.rs has them"
+                "send one JSON request a line, as probes/wire/src/protocol.rs has them"
             }
             Self::Version(_) => "deploy the vifprobe that belongs to this vifbench",
             Self::State { .. } => {

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use std::thread::ScopedJoinHandle;
 
 use thiserror::Error;
+use vifbench_wire::protocol::{
+    Arm, CaptureReady, ClockReading, ClockWatch, Counters, Exchange, Prepare, ProbeResult, Sent,
+    VERSION,
+};
 
 use crate::capture::{CaptureError, RunningCapture};
 use crate::clock::exchange::{ExchangeError, exchange};
@@ -13,10 +17,6 @@ use crate::clock::reading::{read_clocks, realtime_ns};
 use crate::counters::snapshot;
 use crate::domains::Sampler;
 use crate::generator::{Generator, GeneratorError, Window};
-use crate::protocol::{
-    Arm, CaptureReady, ClockReading, ClockWatch, Counters, Exchange, Prepare, ProbeResult, Sent,
-    VERSION,
-};
 use crate::responder::{ResponderError, RunningResponder};
 use crate::senders::Sender;
 use crate::wait::{Alarm, Stop, Woken};

@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 use common::{ADDRESS, ADDRESS6, Pipes, RX, TX, Wire, capture, cbr, flow, generate, plan};
 use vifbench_probes::client::ProbeClient;
 use vifbench_probes::clock::reading::realtime_ns;
-use vifbench_probes::loops::max_segment;
-use vifbench_probes::packet::{UDP_PORT, source_port, tcp_port};
-use vifbench_probes::protocol::{
-    Answer, Arm, FlowSpec, LoopDone, Point, ProbeResult, RespondSpec, State,
-};
 use vifbench_scenarios::scenario::Arrivals;
 use vifbench_scenarios::units::{Size, Span};
+use vifbench_wire::packet::{UDP_PORT, source_port, tcp_port};
+use vifbench_wire::protocol::{
+    Answer, Arm, FlowSpec, LoopDone, Point, ProbeResult, RespondSpec, State,
+};
 
 const MS: u64 = 1_000_000;
 
@@ -53,7 +52,7 @@ fn respond(flow: &FlowSpec, answer: Answer) -> RespondSpec {
         answer,
         local: SocketAddr::new(flow.destination, port),
         peer: SocketAddr::new(flow.source, source_port(flow.flow)),
-        max_segment: flow.arrivals.is_tcp().then(|| max_segment(flow)).flatten(),
+        max_segment: flow.arrivals.is_tcp().then(|| flow.max_segment()).flatten(),
     }
 }
 

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use common::{INTERFACE, Pipes, RX, TX, Wire, capture, cbr, flow, generate, plan, run};
 use vifbench_probes::client::ProbeClient;
 use vifbench_probes::clock::reading::realtime_ns;
-use vifbench_probes::packet::{Parsed, UdpFrame, parse};
-use vifbench_probes::pcap_file::Reader;
-use vifbench_probes::protocol::{Arm, FlowSpec, Pace, Point, ProbeResult, State};
 use vifbench_scenarios::scenario::{Arrivals, SendBy};
 use vifbench_scenarios::units::Rate;
+use vifbench_wire::packet::{Parsed, UdpFrame, parse};
+use vifbench_wire::pcap_file::Reader;
+use vifbench_wire::protocol::{Arm, FlowSpec, Pace, Point, ProbeResult, State};
 
 const MS: u64 = 1_000_000;
 

@@ -14,15 +14,15 @@ use common::{
     INTERFACE, MAC, Pipes, RX, TX, Wire, capture, cbr, flow, generate, plan, poisson, run,
 };
 use vifbench_probes::client::{ClientError, Exchanged, ProbeClient};
-use vifbench_probes::clock::estimate::{Assumptions, Interval, Method, judge, track, two_way};
 use vifbench_probes::clock::reading::realtime_ns;
-use vifbench_probes::packet::{Parsed, Stamp, UdpFrame, parse};
-use vifbench_probes::pcap_file::Reader;
-use vifbench_probes::protocol::{
-    Arm, CaptureOptions, CaptureSpec, ClockWatch, Exchange, FileFormat, Point, Prepare,
-    ProbeResult, StampSource, State,
+use vifbench_wire::clock_estimate::{Assumptions, Interval, Method, judge, track, two_way};
+use vifbench_wire::packet::{Parsed, Stamp, UdpFrame, parse};
+use vifbench_wire::pcap_file::{FileFormat, Reader};
+use vifbench_wire::protocol::{
+    Arm, CaptureOptions, CaptureSpec, ClockWatch, Exchange, Point, Prepare, ProbeResult,
+    StampSource, State,
 };
-use vifbench_probes::schedule::Schedule;
+use vifbench_wire::schedule::Schedule;
 
 const MS: u64 = 1_000_000;
 
@@ -160,7 +160,7 @@ fn every_packet_is_sent_captured_and_matched() {
     );
 
     // What the interface counted is what was sent.
-    let counted = |counters: &vifbench_probes::protocol::Counters, name: &str| {
+    let counted = |counters: &vifbench_wire::protocol::Counters, name: &str| {
         counters
             .interfaces
             .iter()

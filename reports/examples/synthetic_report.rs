@@ -7,10 +7,10 @@ mod synthetic;
 use std::path::PathBuf;
 
 use synthetic::{Fate, World};
-use vifbench_probes::protocol::Point;
 use vifbench_reports::store::Outcome;
 use vifbench_scenarios::progress::Silent;
 use vifbench_scenarios::units::Span;
+use vifbench_wire::protocol::Point;
 
 /// A number in 0..1 that looks random but is the same every time.
 fn noise(a: u64, b: u64, c: u64) -> f64 {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use vifbench_probes::frame::ETHERNET;
-use vifbench_probes::packet::{FCS_LEN, Parsed, UdpFrame, parse};
-use vifbench_probes::pcap_file::{PcapFileError, Reader};
+use vifbench_wire::dissect::ETHERNET;
+use vifbench_wire::packet::{FCS_LEN, Parsed, UdpFrame, parse};
+use vifbench_wire::pcap_file::{PcapFileError, Reader};
 
 use crate::error::ReportError;
 

@@ -1,6 +1,6 @@
 //! From each host's own clock to the reference clock, and how far the truth may lie from it.
 
-use vifbench_probes::protocol::Point;
+use vifbench_wire::protocol::Point;
 
 use crate::store::ClockMap;
 

@@ -58,7 +58,7 @@ pub enum ReportError {
         reason: String,
         /// What the reader of captures said.
         #[source]
-        source: Option<Box<vifbench_probes::pcap_file::PcapFileError>>,
+        source: Option<Box<vifbench_wire::pcap_file::PcapFileError>>,
     },
     /// A file of the history is not what this version writes.
     #[error("{} cannot be read as history: {reason}; make it again with `vifbench report` of its run, or remove it", path.display())]

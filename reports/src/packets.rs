@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use vifbench_probes::protocol::{Point, ProbeResult};
-use vifbench_probes::schedule::Schedule;
 use vifbench_scenarios::scenario::{Arrivals, Mode};
+use vifbench_wire::protocol::{Point, ProbeResult};
+use vifbench_wire::schedule::Schedule;
 
 use self::rows::Rows;
 use crate::capture::{self, Content};
@@ -295,7 +295,7 @@ struct Source {
     host: String,
     path: PathBuf,
     shown: String,
-    done: vifbench_probes::protocol::CaptureDone,
+    done: vifbench_wire::protocol::CaptureDone,
 }
 
 /// Rows so far, and where each flow and sequence number lies.

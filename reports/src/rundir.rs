@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-use vifbench_probes::protocol::ProbeResult;
 use vifbench_scenarios::acknowledged::Acknowledgements;
+use vifbench_wire::protocol::ProbeResult;
 
 use crate::error::ReportError;
 use crate::instructions::InstructionsRecord;

@@ -4,8 +4,8 @@
 //! that the captures at `rx` saw, those included that a capture had no room to keep.
 
 use serde::{Deserialize, Serialize};
-use vifbench_probes::protocol::Point;
 use vifbench_scenarios::search::{Found, Tried};
+use vifbench_wire::protocol::Point;
 
 use crate::error::ReportError;
 use crate::rundir::RunDir;

@@ -16,10 +16,10 @@
 //! ```
 
 use serde::{Deserialize, Serialize};
-use vifbench_probes::protocol::Ruler;
 use vifbench_scenarios::lab::Lab;
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::scenario::Scenario;
+use vifbench_wire::protocol::Ruler;
 
 /// Format version of everything below.
 pub const FORMAT: u32 = 1;

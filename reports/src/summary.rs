@@ -1,10 +1,10 @@
 //! A run as one value: what `vifbench run` and `vifbench report` print, as text or JSON.
 
 use serde::{Deserialize, Serialize};
-use vifbench_probes::protocol::Sent;
 use vifbench_scenarios::plan::TrialPlan;
 use vifbench_scenarios::scenario::Mode;
 use vifbench_scenarios::units::Rate;
+use vifbench_wire::protocol::Sent;
 
 use crate::compare::{Comparison, Finding};
 use crate::metrics::containers::{Containers, Costs};

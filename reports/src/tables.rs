@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::Path;
 
 use polars::prelude::*;
-use vifbench_probes::protocol::Point;
 use vifbench_scenarios::units::Rate;
+use vifbench_wire::protocol::Point;
 
 use crate::compare::Comparison;
 use crate::error::ReportError;

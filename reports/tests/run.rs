@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 
 use polars::prelude::{ParquetReader, SerReader};
 use synthetic::{Fate, SEND_TO_TX, START, World, plain};
-use vifbench_probes::protocol::Point;
-use vifbench_probes::schedule::Schedule;
 use vifbench_reports::analysis::analyze;
 use vifbench_reports::analyze::Options;
 use vifbench_reports::compare::{Comparison, Finding, Meaning};
@@ -24,6 +22,8 @@ use vifbench_scenarios::judge::{Judge, Least};
 use vifbench_scenarios::progress::Silent;
 use vifbench_scenarios::scenario::{Mode, Patches};
 use vifbench_scenarios::units::Span;
+use vifbench_wire::protocol::Point;
+use vifbench_wire::schedule::Schedule;
 
 fn written(world: &World) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

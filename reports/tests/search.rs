@@ -3,13 +3,13 @@
 mod synthetic;
 
 use synthetic::{Fate, World};
-use vifbench_probes::protocol::Point;
 use vifbench_reports::render;
 use vifbench_reports::rundir::RunDir;
 use vifbench_reports::search::read;
 use vifbench_scenarios::progress::Silent;
 use vifbench_scenarios::search::Goal;
 use vifbench_scenarios::units::Rate;
+use vifbench_wire::protocol::Point;
 
 /// No more than the first 480 packets of each flow arrive: about 800 packets/s over 0.6 s. `shadow` bears less.
 fn narrow(variant: &str, _block: u32, _flow: u16, seq: u32) -> Fate {

@@ -11,11 +11,11 @@ use vifbench_model::experiment::{
     self, CaptureError, Captures, Frames, Outcome, Question, Row, Traced,
 };
 use vifbench_model::pareto::{self, Choice};
-use vifbench_probes::pcap_file::Reader;
 use vifbench_reports::simulated::{Answers, Simulation, render, service_of};
 use vifbench_reports::text::{three_digits, time};
 use vifbench_scenarios::progress::{Progress, Task};
 use vifbench_scenarios::scenario::{Arrivals, Scenario};
+use vifbench_wire::pcap_file::Reader;
 
 use super::scenario;
 use crate::cli::{Format, SimulateArgs};

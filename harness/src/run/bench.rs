@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use vifbench_probes::protocol::Request;
 use vifbench_provisioning::host::{Host, HostError};
 use vifbench_provisioning::lab::{CrashWatch, SealedHost, Shared, Sighting, Turn, VirtualLab};
 use vifbench_provisioning::local::LocalHost;
@@ -15,6 +14,7 @@ use vifbench_scenarios::lab::{HostName, HostSpec, Identity, Lab, Role};
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Mode;
+use vifbench_wire::protocol::Request;
 
 use super::crew::Crew;
 use super::instructions::{self, Before, Executed, Maps};

@@ -1,8 +1,8 @@
 //! From clock readings and exchanges to the maps that a trial's record carries.
 
-use vifbench_probes::clock::estimate::{Assumptions, Estimate, Interval, judge, track};
-use vifbench_probes::protocol::{ClockReading, Exchange};
 use vifbench_reports::store::ClockMap;
+use vifbench_wire::clock_estimate::{Assumptions, Estimate, Interval, judge, track};
+use vifbench_wire::protocol::{ClockReading, Exchange};
 
 /// What one host's clock showed over a trial.
 #[derive(Debug, Clone, Default)]

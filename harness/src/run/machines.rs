@@ -8,9 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use flate2::Compression;
 use flate2::read::GzEncoder;
-use vifbench_probes::protocol::{Reply, Request, VERSION};
 use vifbench_provisioning::host::{Channel, Host, HostExt as _};
 use vifbench_scenarios::lab::{HostSpec, Role};
+use vifbench_wire::protocol::{Reply, Request, VERSION};
 
 use crate::error::Failure;
 

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use vifbench_probes::loops::max_segment;
-use vifbench_probes::packet::{UDP_PORT, source_port, tcp_port};
-use vifbench_probes::protocol::{Answer, FlowSpec, RespondSpec};
-use vifbench_probes::replay;
 use vifbench_reports::rundir;
 use vifbench_scenarios::lab::{HostName, HostSpec};
 use vifbench_scenarios::plan::FlowPlan;
 use vifbench_scenarios::scenario::{Arrivals, Scenario};
 use vifbench_scenarios::timing::Captured;
+use vifbench_wire::packet::{UDP_PORT, source_port, tcp_port};
+use vifbench_wire::protocol::{Answer, FlowSpec, RespondSpec};
+use vifbench_wire::replay;
 
 use super::machines::{Machine, STEP};
 use crate::error::Failure;
@@ -75,7 +74,7 @@ fn responder(flow: &FlowSpec) -> RespondSpec {
         answer,
         local: end(flow.destination, port),
         peer: end(flow.source, source_port(flow.flow)),
-        max_segment: flow.arrivals.is_tcp().then(|| max_segment(flow)).flatten(),
+        max_segment: flow.arrivals.is_tcp().then(|| flow.max_segment()).flatten(),
     }
 }
 

@@ -5,17 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use vifbench_probes::clock::estimate::Interval;
-use vifbench_probes::packet::FILTER;
-use vifbench_probes::protocol::{
-    Arm, CaptureOptions, CaptureSpec, ClockReading, ClockWatch, Exchange, FlowSpec, Generate, Pace,
-    Point, Prepare, ProbeResult, Reply, Request, RespondSpec, Ruler, State,
-};
 use vifbench_provisioning::wait::Cancel;
 use vifbench_reports::store::{FORMAT, ModuleProof, Outcome, TrialRecord};
 use vifbench_scenarios::lab::{HostName, HostSpec, Role};
 use vifbench_scenarios::plan::TrialPlan;
 use vifbench_scenarios::scenario::{Mode, SendBy};
+use vifbench_wire::clock_estimate::Interval;
+use vifbench_wire::packet::FILTER;
+use vifbench_wire::protocol::{
+    Arm, CaptureOptions, CaptureSpec, ClockReading, ClockWatch, Exchange, FlowSpec, Generate, Pace,
+    Point, Prepare, ProbeResult, Reply, Request, RespondSpec, Ruler, State,
+};
 
 use super::again;
 use super::bench::{Bench, PROBE, Timing};

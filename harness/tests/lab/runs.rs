@@ -1,8 +1,8 @@
 //! What a run is to give.
 
 use serde_json::Value;
-use vifbench_probes::packet::{Parsed, parse};
-use vifbench_probes::pcap_file::Reader;
+use vifbench_wire::packet::{Parsed, parse};
+use vifbench_wire::pcap_file::Reader;
 
 use crate::support::{Lab, SMALL, events, open_path, stock_only, tree};
 

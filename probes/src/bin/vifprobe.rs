@@ -3,8 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
-use vifbench_probes::protocol::VERSION;
 use vifbench_probes::service::{Folder, Service};
+use vifbench_wire::protocol::VERSION;
 
 const HELP: &str = "\
 vifprobe: vifbench's hand on a host

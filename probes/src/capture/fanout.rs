@@ -8,9 +8,9 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
 use pcap::{Active, Capture};
+use vifbench_wire::protocol::CaptureSpec;
 
 use super::{CaptureError, filter};
-use crate::protocol::CaptureSpec;
 
 // linux/if_packet.h
 const PACKET_FANOUT_LB: u32 = 1;

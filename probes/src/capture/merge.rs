@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::pcap_file::{About, FileFormat, PcapFileError, Reader, Statistics, Writer};
+use vifbench_wire::pcap_file::{About, FileFormat, PcapFileError, Reader, Statistics, Writer};
 
 /// Why rings could not be merged.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 use std::io;
 use std::process::Command;
 
-use crate::protocol::{Discipline, DisciplineState};
+use vifbench_wire::protocol::{Discipline, DisciplineState};
 
 /// Asks every daemon whose tool is installed. A tool that is not there is no daemon; one that is there and cannot tell is
 /// told as such.

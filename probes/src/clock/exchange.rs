@@ -29,9 +29,9 @@ use pnet::packet::ethernet::{EtherType, EthernetPacket, MutableEthernetPacket};
 use pnet::util::MacAddr;
 use rand::random;
 use thiserror::Error;
+use vifbench_wire::protocol::Exchange;
 
 use crate::clock::reading::realtime_ns;
-use crate::protocol::Exchange;
 use crate::wait::{Stop, wait_readable};
 
 /// IEEE 802's first type for local experiments.

@@ -1,7 +1,5 @@
-//! Clocks: reading them, exchanging readings with another host, and estimating offset and skew with a bound.
+//! Clocks: reading them, and exchanging readings with another host.
 
 pub mod discipline;
-pub mod estimate;
 pub mod exchange;
 pub mod reading;
-pub mod synthetic;

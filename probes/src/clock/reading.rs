@@ -1,8 +1,7 @@
 //! Readings of this host's clocks, bracketed by the time-stamp counter.
 
 use nix::time::{ClockId, clock_gettime};
-
-use crate::protocol::ClockReading;
+use vifbench_wire::protocol::ClockReading;
 
 /// How often a reading is tried; the one with the narrowest bracket is kept.
 const TRIES: u32 = 50;

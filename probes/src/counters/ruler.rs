@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::utsname::uname;
 use thiserror::Error;
+use vifbench_wire::protocol::Ruler;
 
 use crate::clock::discipline;
 use crate::counters::ethtool::{Ethtool, EthtoolError};
 use crate::libpcap;
-use crate::protocol::Ruler;
 
 /// Why a host could not be described.
 #[derive(Debug, Error)]

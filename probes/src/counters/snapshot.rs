@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use vifbench_wire::protocol::Counters;
 
 use crate::clock::reading::realtime_ns;
 use crate::counters::ethtool::{Ethtool, EthtoolError};
-use crate::protocol::Counters;
 
 /// A kept file may be this long; more is cut off and said so.
 const FILE_LIMIT: usize = 1 << 20;

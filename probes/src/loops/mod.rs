@@ -14,18 +14,15 @@ use nix::poll::PollFlags;
 use nix::sys::prctl;
 use thiserror::Error;
 use vifbench_scenarios::scenario::Arrivals;
+use vifbench_wire::packet::{source_port, tcp_port};
+use vifbench_wire::protocol::{FlowSpec, LoopDone, Pace, TcpDone};
 
 use crate::clock::reading::realtime_ns;
 use crate::generator::{GeneratorError, Window};
-use crate::packet::{source_port, tcp_port};
-use crate::protocol::{FlowSpec, LoopDone, Pace, TcpDone};
 use crate::tcp_socket::{self, Info};
 use crate::wait::{Alarm, Stop, Woken};
 
 pub(crate) use self::tcp_bulk::{BLOCK, block};
-
-/// A UDP request that was not answered for so long counts as lost, and makes room for another.
-pub const ANSWER_TIMEOUT_NS: u64 = 1_000_000_000;
 
 /// Why a flow that waits for answers failed.
 #[derive(Debug, Error)]
@@ -172,7 +169,7 @@ impl Peers {
             flow: spec.flow,
             local: SocketAddr::new(spec.source, source_port(spec.flow)),
             peer: SocketAddr::new(spec.destination, tcp_port(spec.flow)),
-            max_segment: max_segment(spec),
+            max_segment: spec.max_segment(),
         }
     }
 
@@ -232,18 +229,6 @@ impl Peers {
             Ok(Some(error)) | Err(error) => Err(self.failed(doing)(error)),
         }
     }
-}
-
-/// The largest segment of a TCP flow: what fits into its frames.
-pub fn max_segment(spec: &FlowSpec) -> Option<u32> {
-    use vifbench_scenarios::scenario::Protocol;
-    let protocol = if spec.destination.is_ipv4() {
-        Protocol::Tcp
-    } else {
-        Protocol::Tcp6
-    };
-    let size = spec.size.fixed()?;
-    u32::try_from(protocol.payload_of(size)).ok()
 }
 
 /// What the kernel counted between two moments.

@@ -1,6 +1,6 @@
 //! Exact quantiles of round trips.
 
-use crate::protocol::Quantiles;
+use vifbench_wire::protocol::Quantiles;
 
 /// Round trips in nanoseconds, 4 bytes each: one of 4.3 s or more counts as that.
 #[derive(Debug, Default)]

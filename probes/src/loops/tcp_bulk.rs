@@ -4,11 +4,11 @@ use std::io::{ErrorKind, Write as _};
 use std::os::fd::AsFd;
 
 use nix::poll::PollFlags;
+use vifbench_wire::packet::fill;
+use vifbench_wire::protocol::LoopDone;
 
 use super::{Counted, LoopError, LoopSent, Peers, Times};
 use crate::clock::reading::realtime_ns;
-use crate::packet::fill;
-use crate::protocol::LoopDone;
 use crate::tcp_socket;
 use crate::wait::{Alarm, Stop, Woken};
 

@@ -10,14 +10,14 @@ use nix::poll::PollFlags;
 use rustix::net::{SocketType, connect};
 use vifbench_scenarios::timing::first_requests;
 use vifbench_scenarios::units::Span;
+use vifbench_wire::flow_frames::FlowFrames;
+use vifbench_wire::packet::{MAX_SIZE, Parsed, UDP_PORT, parse_payload, source_port};
+use vifbench_wire::protocol::{ANSWER_TIMEOUT_NS, FlowSpec, LoopDone, Pace};
 
 use super::quantiles::RoundTrips;
-use super::{ANSWER_TIMEOUT_NS, LoopError, LoopSent, Times};
+use super::{LoopError, LoopSent, Times};
 use crate::clock::reading::realtime_ns;
-use crate::frames::Frames;
 use crate::generator::GeneratorError;
-use crate::packet::{MAX_SIZE, Parsed, UDP_PORT, parse_payload, source_port};
-use crate::protocol::{FlowSpec, LoopDone, Pace};
 use crate::senders::{PnetSender, Sender, is_fatal};
 use crate::tcp_socket::bound;
 use crate::wait::{Alarm, Stop, Woken};
@@ -36,7 +36,7 @@ pub struct UdpLoop {
     interface: String,
     pace: Pace,
     asked: Asked,
-    frames: Frames,
+    frames: FlowFrames,
     sender: PnetSender,
     answers: UdpSocket,
     peer: SocketAddr,
@@ -68,7 +68,7 @@ impl UdpLoop {
             interface: interface.to_owned(),
             pace,
             asked,
-            frames: Frames::new(spec)?,
+            frames: FlowFrames::new(spec)?,
             sender: PnetSender::open(interface)?,
             answers: UdpSocket::from(socket),
             peer,

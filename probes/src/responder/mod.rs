@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::thread::JoinHandle;
 
 use thiserror::Error;
+use vifbench_wire::protocol::{Answer, RespondSpec, Responded};
 
-use crate::protocol::{Answer, RespondSpec, Responded};
 use crate::wait::Stop;
 
 /// Why requests are not answered.

@@ -5,11 +5,11 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 
 use nix::poll::PollFlags;
+use vifbench_wire::packet::fill;
+use vifbench_wire::protocol::{Answer, RespondSpec, Responded};
 
 use super::{ResponderError, failed};
 use crate::loops::{BLOCK, block};
-use crate::packet::fill;
-use crate::protocol::{Answer, RespondSpec, Responded};
 use crate::tcp_socket;
 use crate::wait::{Alarm, Stop, Woken, wait_readable};
 

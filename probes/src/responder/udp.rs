@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{SocketType, connect};
+use vifbench_wire::packet::{MAX_SIZE, Parsed, parse_payload};
+use vifbench_wire::protocol::{RespondSpec, Responded};
 
 use super::{ResponderError, failed};
-use crate::packet::{MAX_SIZE, Parsed, parse_payload};
-use crate::protocol::{RespondSpec, Responded};
 use crate::tcp_socket::bound;
 use crate::wait::{Stop, wait_readable};
 
@@ -116,8 +116,9 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::Duration;
 
+    use vifbench_wire::protocol::Answer;
+
     use super::*;
-    use crate::protocol::Answer;
 
     /// Sends a packet; whether an ICMP message came back by the time of the next.
     fn refused(sender: &UdpSocket) -> bool {

@@ -1,12 +1,12 @@
 //! Which sender a trial gets: the one that the scenario names, or the one that suits its traffic.
 
 use vifbench_scenarios::scenario::{Arrivals, SendBy};
+use vifbench_wire::protocol::{Generate, Pace};
 
 use super::{
     GsoSender, MmsgSender, PnetSender, RawSender, RingSender, Sender, SenderError, TxtimeSender,
     XdpSender,
 };
-use crate::protocol::{Generate, Pace};
 
 /// A sender, and what is to be said of it in the report.
 pub struct Chosen {

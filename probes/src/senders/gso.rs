@@ -87,7 +87,7 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// Where UDP begins in a frame of [`crate::packet::Template`].
+/// Where UDP begins in a frame of [`vifbench_wire::packet::Template`].
 fn udp_at(frame: &[u8]) -> usize {
     if frame[12..14] == [0x86, 0xdd] {
         ETHERNET + 40
@@ -212,10 +212,10 @@ mod tests {
     use proptest::prelude::*;
     use vifbench_scenarios::scenario::Arrivals;
     use vifbench_scenarios::units::{Rate, Size};
+    use vifbench_wire::packet::Template;
+    use vifbench_wire::protocol::FlowSpec;
 
     use super::*;
-    use crate::packet::Template;
-    use crate::protocol::FlowSpec;
 
     fn template(flow: u16, v6: bool, size: u32) -> Template {
         let (source, destination) = if v6 {

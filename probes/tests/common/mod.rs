@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use vifbench_probes::client::{LineChannel, ProbeClient};
-use vifbench_probes::packet::FILTER;
-use vifbench_probes::protocol::{
-    CaptureOptions, CaptureSpec, FlowSpec, Generate, Pace, Point, Prepare,
-};
 use vifbench_scenarios::scenario::{Arrivals, SendBy};
 use vifbench_scenarios::units::{Rate, Size};
+use vifbench_wire::packet::FILTER;
+use vifbench_wire::protocol::{
+    CaptureOptions, CaptureSpec, FlowSpec, Generate, Pace, Point, Prepare,
+};
 
 pub const TX: usize = 0;
 pub const RX: usize = 1;

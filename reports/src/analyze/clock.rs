@@ -1,11 +1,11 @@
 //! How the clock of the second capture runs against that of the first, from the packets themselves.
 //!
 //! With traffic in both directions offset and skew follow with a bound: no packet arrives before it was sent
-//! ([`vifbench_probes::clock::estimate`]). With traffic in one direction only the skew can be told: the line below
+//! ([`vifbench_wire::clock_estimate`]). With traffic in one direction only the skew can be told: the line below
 //! all transit times that lies closest to them (Moon, Skelly and Towsley, INFOCOM 1999: the linear program; its
 //! solution is the edge of the lower convex hull over the mean sending time, Zhang, Liu and Xia, INFOCOM 2002).
 
-use vifbench_probes::clock::estimate::{Assumptions, Estimate, Interval, from_limits};
+use vifbench_wire::clock_estimate::{Assumptions, Estimate, Interval, from_limits};
 
 /// Corners that are kept of a hull. Real transit times have some dozen; more come only of made-up ones.
 const MAX_CORNERS: usize = 4096;

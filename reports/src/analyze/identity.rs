@@ -7,8 +7,8 @@
 
 use std::net::IpAddr;
 
-use vifbench_probes::frame::{Frame, Transport};
-use vifbench_probes::packet::{Parsed, UdpFrame, parse_udp};
+use vifbench_wire::dissect::{IpPacket, Transport};
+use vifbench_wire::packet::{Parsed, UdpFrame, parse_udp};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// Bytes that lie before the IP header at most: Ethernet and two VLAN tags, or Linux's cooked header.
@@ -58,12 +58,12 @@ fn address(of: IpAddr, out: &mut [u8]) {
     }
 }
 
-fn flow_key(frame: &Frame<'_>, transport: &Transport<'_>, own: u16) -> u64 {
+fn flow_key(packet: &IpPacket<'_>, transport: &Transport<'_>, own: u16) -> u64 {
     let mut text = [0; 40];
-    address(frame.source, &mut text[..16]);
-    address(frame.destination, &mut text[16..32]);
-    text[32] = frame.protocol.0;
-    text[33] = u8::from(frame.source.is_ipv6());
+    address(packet.source, &mut text[..16]);
+    address(packet.destination, &mut text[16..32]);
+    text[32] = packet.protocol.0;
+    text[33] = u8::from(packet.source.is_ipv6());
     text[34..36].copy_from_slice(&transport.ports.0.to_be_bytes());
     text[36..38].copy_from_slice(&transport.ports.1.to_be_bytes());
     text[38..40].copy_from_slice(&own.to_be_bytes());
@@ -71,40 +71,40 @@ fn flow_key(frame: &Frame<'_>, transport: &Transport<'_>, own: u16) -> u64 {
 }
 
 /// Tells a packet.
-pub(super) fn identify(frame: &Frame<'_>, rules: Rules) -> Told {
+pub(super) fn identify(packet: &IpPacket<'_>, rules: Rules) -> Told {
     if rules.own {
-        return own(frame);
+        return own(packet);
     }
-    let Some(transport) = frame.transport() else {
+    let Some(transport) = packet.transport() else {
         return Told::Cut;
     };
-    let headers = LINK_MAX + frame.ip_header_len + transport.header_len;
+    let headers = LINK_MAX + packet.ip_header_len + transport.header_len;
     let hashed = transport
         .payload_len
         .min(rules.snaplen.saturating_sub(headers));
     let Some(payload) = transport.payload.get(..hashed) else {
         return Told::Cut;
     };
-    let flow = flow_key(frame, &transport, 0);
+    let flow = flow_key(packet, &transport, 0);
     let (seq, ack, flags) = transport.tcp.unwrap_or_default();
     let mut text = [0; 20];
-    text[..4].copy_from_slice(&frame.ip_id.to_be_bytes());
+    text[..4].copy_from_slice(&packet.ip_id.to_be_bytes());
     text[4..8].copy_from_slice(&seq.to_be_bytes());
     text[8..12].copy_from_slice(&ack.to_be_bytes());
     text[12..16].copy_from_slice(&(transport.payload_len as u32).to_be_bytes());
-    text[16..18].copy_from_slice(&frame.fragment_offset.to_be_bytes());
+    text[16..18].copy_from_slice(&packet.fragment_offset.to_be_bytes());
     text[18] = flags;
     let head = xxh3_64_with_seed(&text, flow);
     Told::Known(Identity {
         key: xxh3_64_with_seed(payload, head),
         flow,
-        ends: (frame.source, frame.destination),
+        ends: (packet.source, packet.destination),
         payload: transport.payload_len as u32,
     })
 }
 
-fn own(frame: &Frame<'_>) -> Told {
-    let Some(udp) = UdpFrame::of(frame) else {
+fn own(packet: &IpPacket<'_>) -> Told {
+    let Some(udp) = UdpFrame::of(packet) else {
         return Told::Foreign;
     };
     match parse_udp(&udp) {
@@ -121,8 +121,8 @@ fn own(frame: &Frame<'_>) -> Told {
             };
             Told::Known(Identity {
                 key: u64::from(stamp.flow) << 32 | u64::from(stamp.seq),
-                flow: flow_key(frame, &transport, stamp.flow),
-                ends: (frame.source, frame.destination),
+                flow: flow_key(packet, &transport, stamp.flow),
+                ends: (packet.source, packet.destination),
                 payload: udp.payload_len as u32,
             })
         }

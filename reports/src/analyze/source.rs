@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use vifbench_probes::frame::{Dissected, ETHERNET, dissect};
-use vifbench_probes::packet::{FCS_LEN, Parsed, UdpFrame, parse_udp};
-use vifbench_probes::pcap_file::{PcapFileError, Reader};
+use vifbench_wire::dissect::{Dissected, ETHERNET, dissect};
+use vifbench_wire::packet::{FCS_LEN, Parsed, UdpFrame, parse_udp};
+use vifbench_wire::pcap_file::{PcapFileError, Reader};
 
 use super::identity::{Identity, Rules, Told, identify};
 use crate::error::ReportError;

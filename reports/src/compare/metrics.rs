@@ -1,8 +1,8 @@
 //! The numbers that are compared: how each is taken from a trial, which way is better, and what matters by default.
 
-use vifbench_probes::protocol::Point;
 use vifbench_scenarios::judge::{Judge, Least};
 use vifbench_scenarios::scenario::Mode;
+use vifbench_wire::protocol::Point;
 
 use super::Unit;
 use crate::metrics::flow::FlowMetrics;

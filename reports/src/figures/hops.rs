@@ -1,7 +1,7 @@
 //! Where the time goes from hop to hop.
 
-use vifbench_probes::protocol::Point;
 use vifbench_scenarios::units::Rate;
+use vifbench_wire::protocol::Point;
 
 use crate::analysis::Analysis;
 use crate::figures::axis::{Scale, time_unit};

@@ -2,7 +2,7 @@
 //! would have formed (shadow accounting), and what the packets cost. All names of its counters are in this file.
 
 use serde::{Deserialize, Serialize};
-use vifbench_probes::protocol::{Counters, Point, ProbeResult};
+use vifbench_wire::protocol::{Counters, Point, ProbeResult};
 
 /// `ethtool -S`: containers; the sum of the next four.
 const CONTAINERS: &str = "rx_agg_containers";

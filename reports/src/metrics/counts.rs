@@ -1,7 +1,7 @@
 //! Where packets went: loss (RFC 7680), duplicates (RFC 5560) and everything else that must not vanish silently.
 
 use serde::{Deserialize, Serialize};
-use vifbench_probes::protocol::Point;
+use vifbench_wire::protocol::Point;
 
 use crate::packets::{Packet, index};
 

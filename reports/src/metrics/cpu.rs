@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use vifbench_probes::protocol::{DomainSample, Point};
+use vifbench_wire::protocol::{DomainSample, Point};
 
 use crate::clock::HostClock;
 use crate::packets::TrialPackets;

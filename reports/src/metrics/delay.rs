@@ -1,7 +1,7 @@
 //! One-way delay (RFC 7679), its variation (RFC 3393, RFC 5481), and the hops that it is made of.
 
 use serde::{Deserialize, Serialize};
-use vifbench_probes::protocol::Point;
+use vifbench_wire::protocol::Point;
 
 use crate::packets::{PATH, Packet};
 use crate::stats::Stats;

@@ -1,8 +1,8 @@
 //! All metrics of one flow in one trial, and of all its flows together.
 
 use serde::{Deserialize, Serialize};
-use vifbench_probes::protocol::Point;
 use vifbench_scenarios::plan::FlowPlan;
+use vifbench_wire::protocol::Point;
 
 use crate::clock::{End, hop_bound};
 use crate::metrics::counts::Counts;

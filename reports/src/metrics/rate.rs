@@ -1,7 +1,7 @@
 //! Offered against achieved: what the schedule asked, what left the generator, what arrived.
 
 use serde::{Deserialize, Serialize};
-use vifbench_probes::protocol::Point;
+use vifbench_wire::protocol::Point;
 
 use crate::packets::{Packet, TrialPackets};
 

@@ -1,8 +1,8 @@
 //! What flows that wait for answers have measured: transactions, round trips, goodput of TCP and what it sent again.
 
 use serde::{Deserialize, Serialize};
-use vifbench_probes::protocol::{LoopDone, ProbeResult};
 use vifbench_scenarios::plan::FlowPlan;
+use vifbench_wire::protocol::{LoopDone, ProbeResult};
 
 use crate::stats::Stats;
 
@@ -150,10 +150,10 @@ fn sum(
 
 #[cfg(test)]
 mod tests {
-    use vifbench_probes::protocol::{Quantiles, Responded, Sent, TcpDone};
     use vifbench_scenarios::lab::HostName;
     use vifbench_scenarios::scenario::{Arrivals, Protocol};
     use vifbench_scenarios::units::Size;
+    use vifbench_wire::protocol::{Quantiles, Responded, Sent, TcpDone};
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! The ruler: with what all this was measured.
 
 use maud::{Markup, html};
-use vifbench_probes::protocol::Ruler;
+use vifbench_wire::protocol::Ruler;
 
 use crate::analysis::Analysis;
 use crate::page::{head, link};

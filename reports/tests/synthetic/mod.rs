@@ -2,13 +2,6 @@
 
 use std::path::Path;
 
-use vifbench_probes::packet::Template;
-use vifbench_probes::pcap_file::Writer;
-use vifbench_probes::protocol::{
-    CaptureDone, CaptureOptions, CaptureReady, CaptureSpec, Counters, DomainSample, FlowSpec,
-    Point, ProbeResult, Ruler, Sent,
-};
-use vifbench_probes::schedule::Schedule;
 use vifbench_reports::store::{ClockMap, FORMAT, ModuleProof, Outcome, RunRecord, TrialRecord};
 use vifbench_scenarios::judge::{Judge, JudgeBy};
 use vifbench_scenarios::lab::HostName;
@@ -17,6 +10,13 @@ use vifbench_scenarios::scenario::{
     Arrivals, Mode, Patches, Protocol, Scenario, SendBy, Sweep, Traffic, Variant,
 };
 use vifbench_scenarios::units::{Rate, Size, Span};
+use vifbench_wire::packet::Template;
+use vifbench_wire::pcap_file::Writer;
+use vifbench_wire::protocol::{
+    CaptureDone, CaptureOptions, CaptureReady, CaptureSpec, Counters, DomainSample, FlowSpec,
+    Point, ProbeResult, Ruler, Sent,
+};
+use vifbench_wire::schedule::Schedule;
 
 /// Start of every trial on the reference clock.
 pub const START: i64 = 1_795_305_600_000_000_000;
@@ -553,7 +553,7 @@ fn host(
             dropped_application: 0,
         });
     }
-    result.version = vifbench_probes::protocol::VERSION;
+    result.version = vifbench_wire::protocol::VERSION;
     result.trial = trial;
     json(&folder.join("result.json"), &result);
 }

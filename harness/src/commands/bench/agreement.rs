@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use vifbench_probes::capture::RunningCapture;
-use vifbench_probes::protocol::{CaptureOptions, CaptureSpec, FileFormat, Point};
 use vifbench_reports::analyze::{Options, PairAnalysis, analyze_pair};
+use vifbench_wire::pcap_file::FileFormat;
+use vifbench_wire::protocol::{CaptureOptions, CaptureSpec, Point};
 
 use super::Bench;
 use super::answer::Answer;

@@ -10,12 +10,12 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use vifbench_probes::counters::usage::{self, Usage};
-use vifbench_probes::packet::Template;
-use vifbench_probes::pcap_file::{About, FileFormat, Writer};
-use vifbench_probes::protocol::FlowSpec;
 use vifbench_reports::analyze::PairAnalysis;
 use vifbench_scenarios::scenario::Arrivals;
 use vifbench_scenarios::units::{Rate, Size};
+use vifbench_wire::packet::Template;
+use vifbench_wire::pcap_file::{About, FileFormat, Writer};
+use vifbench_wire::protocol::FlowSpec;
 
 use super::Bench;
 use super::answer::Answer;

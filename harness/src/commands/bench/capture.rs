@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use vifbench_probes::capture::RunningCapture;
 use vifbench_probes::counters::usage;
-use vifbench_probes::packet::FILTER;
-use vifbench_probes::pcap_file::{PcapFileError, Reader};
-use vifbench_probes::protocol::{CaptureDone, CaptureOptions, CaptureSpec, FileFormat, Point};
+use vifbench_wire::packet::FILTER;
+use vifbench_wire::pcap_file::{FileFormat, PcapFileError, Reader};
+use vifbench_wire::protocol::{CaptureDone, CaptureOptions, CaptureSpec, Point};
 
 use super::Bench;
 use super::answer::Answer;

@@ -1,6 +1,6 @@
 //! How often the bound of a clock estimate holds, over random worlds whose truth is known.
 
-use vifbench_probes::clock::synthetic::{coverage, skew_errors_over_a_quiet_minute};
+use vifbench_wire::synthetic_clocks::{coverage, skew_errors_over_a_quiet_minute};
 
 use super::Bench;
 use super::answer::Answer;

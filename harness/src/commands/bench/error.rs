@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 use vifbench_probes::capture::CaptureError;
-use vifbench_probes::clock::estimate::EstimateError;
 use vifbench_probes::counters::ruler::RulerError;
 use vifbench_probes::generator::GeneratorError;
 use vifbench_reports::error::ReportError;
+use vifbench_wire::clock_estimate::EstimateError;
 
 /// A part failed.
 #[derive(Debug, Error)]

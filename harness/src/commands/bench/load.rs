@@ -3,11 +3,11 @@
 use std::process::Command;
 
 use vifbench_probes::generator::GeneratorError;
-use vifbench_probes::packet::Template;
-use vifbench_probes::protocol::FlowSpec;
 use vifbench_probes::senders::{PnetSender, Sender as _};
 use vifbench_scenarios::scenario::Arrivals;
 use vifbench_scenarios::units::{Rate, Size};
+use vifbench_wire::packet::Template;
+use vifbench_wire::protocol::FlowSpec;
 
 use super::error::BenchError;
 use super::tools::{self, Tool};

@@ -8,11 +8,11 @@ use std::process::Command;
 
 use vifbench_probes::capture::RunningCapture;
 use vifbench_probes::clock::reading::realtime_ns;
-use vifbench_probes::pcap_file::{PcapFileError, Reader};
-use vifbench_probes::protocol::{CaptureOptions, CaptureSpec, Point};
 use vifbench_probes::realtime;
 use vifbench_scenarios::scenario::{Arrivals, SendBy};
 use vifbench_scenarios::units::Rate;
+use vifbench_wire::pcap_file::{PcapFileError, Reader};
+use vifbench_wire::protocol::{CaptureOptions, CaptureSpec, Point};
 
 use super::Bench;
 use super::answer::Answer;

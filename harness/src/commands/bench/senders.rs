@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use vifbench_probes::clock::reading::realtime_ns;
 use vifbench_probes::generator::{Generator, GeneratorError, Window};
-use vifbench_probes::packet::Template;
-use vifbench_probes::protocol::{FlowSpec, Generate, Pace, Sent};
 use vifbench_probes::senders::SenderError;
 use vifbench_probes::wait::Stop;
 use vifbench_scenarios::scenario::{Arrivals, SendBy};
 use vifbench_scenarios::units::Size;
+use vifbench_wire::packet::Template;
+use vifbench_wire::protocol::{FlowSpec, Generate, Pace, Sent};
 
 use super::Bench;
 use super::answer::Answer;

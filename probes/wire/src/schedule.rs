@@ -11,7 +11,7 @@ use thiserror::Error;
 use vifbench_scenarios::scenario::Arrivals;
 use vifbench_scenarios::timing::{Captured, Timing, TimingError};
 
-use crate::frames::with_fcs;
+use crate::flow_frames::with_fcs;
 use crate::replay::{self, ReplayError};
 
 /// Why a flow has no schedule.

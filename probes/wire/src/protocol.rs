@@ -6,10 +6,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::pcap_file::FileFormat;
+use vifbench_scenarios::scenario::{Arrivals, FrameSize, Protocol};
+
+use crate::pcap_file::FileFormat;
 
 /// Raised whenever a message changes its meaning; both ends must agree exactly.
 pub const VERSION: u32 = 5;
+
+/// A UDP request without an answer for this many nanoseconds counts as lost, and makes room for another.
+pub const ANSWER_TIMEOUT_NS: u64 = 1_000_000_000;
 
 /// A place where packets are stamped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -109,11 +114,24 @@ pub struct FlowSpec {
     /// Destination address, of the same family.
     pub destination: IpAddr,
     /// Frame sizes with the 4-byte FCS; of TCP the largest that segments may make.
-    pub size: vifbench_scenarios::scenario::FrameSize,
+    pub size: FrameSize,
     /// Spacing. The file of a trace is one that [`crate::replay::write`] wrote, by its path on the host.
-    pub arrivals: vifbench_scenarios::scenario::Arrivals,
+    pub arrivals: Arrivals,
     /// Seed of gaps and payload.
     pub seed: u64,
+}
+
+impl FlowSpec {
+    /// The largest TCP segment in bytes that fits into the flow's frames; none where their size is not fixed.
+    pub fn max_segment(&self) -> Option<u32> {
+        let protocol = if self.destination.is_ipv4() {
+            Protocol::Tcp
+        } else {
+            Protocol::Tcp6
+        };
+        let size = self.size.fixed()?;
+        u32::try_from(protocol.payload_of(size)).ok()
+    }
 }
 
 /// How the generator waits for a send time.
@@ -447,7 +465,7 @@ pub struct LoopDone {
     pub transactions: u64,
     /// From before the request was sent until its answer was read whole, of those.
     pub round_trip: Option<Quantiles>,
-    /// Requests without an answer, of the whole trial: UDP within [`crate::loops::ANSWER_TIMEOUT_NS`].
+    /// Requests without an answer, of the whole trial: UDP within [`ANSWER_TIMEOUT_NS`].
     pub unanswered: u64,
     /// Answers to nothing that was under way (too late, or twice), of the whole trial.
     pub unexpected: u64,

@@ -5,7 +5,7 @@
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::estimate::{Assumptions, EstimateError, Interval, track, two_way};
+use crate::clock_estimate::{Assumptions, EstimateError, Interval, track, two_way};
 use crate::protocol::Exchange;
 
 /// 2026-11-22, in nanoseconds since 1970.

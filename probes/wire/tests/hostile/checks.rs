@@ -3,10 +3,10 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use vifbench_probes::frame::{Dissected, dissect};
-use vifbench_probes::packet::{UdpFrame, parse, parse_udp};
-use vifbench_probes::pcap_file::{PcapFileError, Reader};
-use vifbench_probes::protocol::{Reply, Request};
+use vifbench_wire::dissect::{Dissected, dissect};
+use vifbench_wire::packet::{UdpFrame, parse, parse_udp};
+use vifbench_wire::pcap_file::{PcapFileError, Reader};
+use vifbench_wire::protocol::{Reply, Request};
 
 const NAME: &str = "hostile.pcap";
 
@@ -51,13 +51,13 @@ pub fn read(bytes: Vec<u8>) {
 /// Looks into a packet of any link type.
 pub fn look(link_type: u32, bytes: &[u8], len: u32) {
     parse(bytes);
-    if let Dissected::Ip(frame) = dissect(link_type, bytes, len) {
-        assert!(frame.transport.len() <= bytes.len());
-        if let Some(transport) = frame.transport() {
-            assert!(transport.payload.len() <= frame.transport.len());
+    if let Dissected::Ip(packet) = dissect(link_type, bytes, len) {
+        assert!(packet.transport.len() <= bytes.len());
+        if let Some(transport) = packet.transport() {
+            assert!(transport.payload.len() <= packet.transport.len());
             assert!(transport.payload.len() <= transport.payload_len);
         }
-        if let Some(udp) = UdpFrame::of(&frame) {
+        if let Some(udp) = UdpFrame::of(&packet) {
             udp.checksum_ok();
             parse_udp(&udp);
         }

@@ -8,14 +8,14 @@ use crate::protocol::FlowSpec;
 
 /// What a flow sends.
 #[derive(Debug, Clone)]
-pub struct Frames {
+pub struct FlowFrames {
     spec: FlowSpec,
     sizes: Sizes,
     /// By size; built when a size first comes up.
     templates: Vec<Option<Box<Template>>>,
 }
 
-impl Frames {
+impl FlowFrames {
     /// Builds the frames of a flow that come in known sizes. A trace's own are built as they come.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Frames {
     /// does not allow becomes the nearest that they do.
     ///
     /// # Errors
-    /// When the frame cannot be built; after [`Frames::new`] that would be a defect.
+    /// When the frame cannot be built; after [`FlowFrames::new`] that would be a defect.
     #[inline]
     pub fn next(&mut self, captured: Option<u32>) -> Result<&mut Template, PacketError> {
         let size = match captured {
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    fn frames(size: &str) -> Frames {
+    fn frames(size: &str) -> FlowFrames {
         let spec = FlowSpec {
             flow: 1,
             source_mac: "02:00:00:00:00:01".into(),
@@ -114,10 +114,10 @@ mod tests {
             },
             seed: 9,
         };
-        Frames::new(&spec).unwrap()
+        FlowFrames::new(&spec).unwrap()
     }
 
-    fn len(frames: &mut Frames, captured: Option<u32>) -> usize {
+    fn len(frames: &mut FlowFrames, captured: Option<u32>) -> usize {
         frames.next(captured).unwrap().stamp(0).len()
     }
 

@@ -23,7 +23,7 @@ use pnet::packet::udp::{self, MutableUdpPacket, UdpPacket};
 use pnet::util::MacAddr;
 use thiserror::Error;
 
-use crate::frame::{Dissected, ETHERNET, Frame, dissect};
+use crate::dissect::{Dissected, ETHERNET, IpPacket, dissect};
 use crate::protocol::FlowSpec;
 
 /// Destination port of every test packet.
@@ -278,8 +278,8 @@ fn fill_word(flow: u16, seq: u32, index: u64) -> u64 {
     word ^ (word >> 31)
 }
 
-/// Writes the pattern that flow and number determine.
-pub(crate) fn fill(flow: u16, seq: u32, out: &mut [u8]) {
+/// Writes the payload that flow and packet number determine, so that each end can check what the other one sent.
+pub fn fill(flow: u16, seq: u32, out: &mut [u8]) {
     for (index, chunk) in out.chunks_mut(8).enumerate() {
         let word = fill_word(flow, seq, index as u64).to_le_bytes();
         chunk.copy_from_slice(&word[..chunk.len()]);
@@ -319,27 +319,27 @@ impl<'a> UdpFrame<'a> {
     pub fn parse(frame: &'a [u8]) -> Option<Self> {
         let wire_len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
         match dissect(ETHERNET, frame, wire_len) {
-            Dissected::Ip(frame) => Self::of(&frame),
+            Dissected::Ip(packet) => Self::of(&packet),
             Dissected::NotIp | Dissected::Cut | Dissected::UnknownLink => None,
         }
     }
 
     /// Finds UDP in an IP packet. None for everything else, as for [`UdpFrame::parse`].
-    pub fn of(frame: &Frame<'a>) -> Option<Self> {
-        if frame.protocol != IpNextHeaderProtocols::Udp || frame.fragment_offset > 0 {
+    pub fn of(packet: &IpPacket<'a>) -> Option<Self> {
+        if packet.protocol != IpNextHeaderProtocols::Udp || packet.fragment_offset > 0 {
             return None;
         }
-        let transport = frame.transport()?;
+        let transport = packet.transport()?;
         let end = transport.header_len + transport.payload.len();
         Some(Self {
-            vlan: frame.vlan,
-            source: frame.source,
-            destination: frame.destination,
+            vlan: packet.vlan,
+            source: packet.source,
+            destination: packet.destination,
             source_port: transport.ports.0,
             destination_port: transport.ports.1,
             payload_len: transport.payload_len,
             payload: transport.payload,
-            udp: &frame.transport[..end],
+            udp: &packet.transport[..end],
         })
     }
 

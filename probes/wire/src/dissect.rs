@@ -30,7 +30,7 @@ const MAX_EXTENSIONS: usize = 8;
 
 /// An IP packet inside a captured frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Frame<'a> {
+pub struct IpPacket<'a> {
     /// The outermost VLAN id, where the frame is tagged.
     pub vlan: Option<u16>,
     /// Source address.
@@ -55,7 +55,7 @@ pub struct Frame<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dissected<'a> {
     /// An IP packet.
-    Ip(Frame<'a>),
+    Ip(IpPacket<'a>),
     /// Something else: ARP, LLDP, a clock frame.
     NotIp,
     /// Cut short or damaged before the end of the IP headers.
@@ -141,7 +141,7 @@ pub fn dissect(link_type: u32, bytes: &[u8], wire_len: u32) -> Dissected<'_> {
         _ => return Dissected::NotIp,
     };
     match parsed {
-        Some(frame) => Dissected::Ip(Frame { vlan, ..frame }),
+        Some(frame) => Dissected::Ip(IpPacket { vlan, ..frame }),
         None => Dissected::Cut,
     }
 }
@@ -154,7 +154,7 @@ fn by_version(first: u8) -> EtherType {
     }
 }
 
-fn ipv4(ip: &[u8], on_wire: usize) -> Option<Frame<'_>> {
+fn ipv4(ip: &[u8], on_wire: usize) -> Option<IpPacket<'_>> {
     let fixed: &[u8; 20] = ip.first_chunk()?;
     let header = usize::from(fixed[0] & 0x0f) * 4;
     let total = match be16(fixed, 2)? {
@@ -169,7 +169,7 @@ fn ipv4(ip: &[u8], on_wire: usize) -> Option<Frame<'_>> {
         let octets = [fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]];
         IpAddr::V4(Ipv4Addr::from(octets))
     };
-    Some(Frame {
+    Some(IpPacket {
         vlan: None,
         source: address(12),
         destination: address(16),
@@ -183,7 +183,7 @@ fn ipv4(ip: &[u8], on_wire: usize) -> Option<Frame<'_>> {
     })
 }
 
-fn ipv6(ip: &[u8], on_wire: usize) -> Option<Frame<'_>> {
+fn ipv6(ip: &[u8], on_wire: usize) -> Option<IpPacket<'_>> {
     let fixed: &[u8; 40] = ip.first_chunk()?;
     let total = match be16(fixed, 4)? {
         0 => on_wire,
@@ -218,7 +218,7 @@ fn ipv6(ip: &[u8], on_wire: usize) -> Option<Frame<'_>> {
             break;
         }
     }
-    Some(Frame {
+    Some(IpPacket {
         vlan: None,
         source: address(8),
         destination: address(24),
@@ -231,7 +231,7 @@ fn ipv6(ip: &[u8], on_wire: usize) -> Option<Frame<'_>> {
     })
 }
 
-impl<'a> Frame<'a> {
+impl<'a> IpPacket<'a> {
     /// Looks into the transport header; none where it is cut short or makes no sense.
     pub fn transport(&self) -> Option<Transport<'a>> {
         let bytes = self.transport;

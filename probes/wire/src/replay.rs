@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use vifbench_scenarios::timing::Captured;
 
-use crate::frame::ETHERNET;
+use crate::dissect::ETHERNET;
 use crate::packet::{FCS_LEN, MAX_SIZE};
 use crate::pcap_file::{PcapFileError, Reader, Writer};
 

@@ -1,7 +1,7 @@
 //! Files and messages from a hostile hand: mutations of a kept corpus against every reader of foreign bytes.
 //!
 //! The mutations are blind and made from a seed that is printed when something fails, so that they need nothing but the
-//! test. A run takes some seconds; `VIFBENCH_HOSTILE_SECONDS=7200` makes it hours. `probes/fuzz/run` has libFuzzer look
+//! test. A run takes some seconds; `VIFBENCH_HOSTILE_SECONDS=7200` makes it hours. `probes/wire/fuzz/run` has libFuzzer look
 //! for new paths through the same checks. What either finds goes into `tests/corpus/`, whose files are all read as they
 //! are, too.
 
