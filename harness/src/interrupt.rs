@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use thiserror::Error;
-use vifbench_provisioning::wait::Cancel;
+use vifbench_wait::Cancel;
 
 use crate::exit::Exit;
 

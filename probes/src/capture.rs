@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 
 use pcap::{Active, Capture, Direction, Precision, TimestampType};
 use thiserror::Error;
+use vifbench_wait::{Cancel, Woken, until_readable, wait_readable};
 use vifbench_wire::pcap_file::{About, FileFormat, PcapFileError, Statistics, Writer};
 use vifbench_wire::protocol::{CaptureDone, CaptureReady, CaptureSpec, Point, StampSource};
 
 use crate::clock::reading::realtime_ns;
 use crate::counters::ethtool::Ethtool;
 use crate::libpcap;
-use crate::wait::{Stop, wait_readable};
 use fanout::Fanout;
 
 /// The kernel hands over a block that is not full after this long. Longer means fewer wake-ups during the trial,
@@ -165,7 +165,7 @@ pub struct RunningCapture {
     /// Where the file is to lie.
     path: PathBuf,
     file: String,
-    stop: Stop,
+    stop: Cancel,
     rings: Vec<(PathBuf, JoinHandle<Result<Ended, CaptureError>>)>,
 }
 
@@ -222,7 +222,7 @@ impl RunningCapture {
         }
         let file = file_name(spec);
         let path = folder.join(&file);
-        let stop = Stop::new().map_err(system)?;
+        let stop = Cancel::new().map_err(system)?;
         let mut running = Self {
             ready,
             path,
@@ -280,7 +280,7 @@ impl RunningCapture {
     /// # Errors
     /// When the threads cannot be told.
     pub fn tell_to_stop(&self) -> Result<(), CaptureError> {
-        self.stop.raise().map_err(|error| CaptureError::System {
+        self.stop.cancel().map_err(|error| CaptureError::System {
             interface: self.ready.spec.interface.clone(),
             error,
         })
@@ -567,25 +567,24 @@ struct Job {
     interface: String,
     nanoseconds: bool,
     most_bytes: u64,
-    stop: Stop,
+    stop: Cancel,
     ended: Ended,
 }
 
 impl Job {
     fn run(mut self) -> Result<Ended, CaptureError> {
         loop {
-            let told = self.wait(None)?;
+            let woken = until_readable(self.capture.as_fd(), &self.stop)
+                .map_err(|error| self.system(error))?;
             self.drain()?;
-            if told {
+            if woken == Woken::Cancelled {
                 break;
             }
         }
         // The kernel still holds the block that it was filling; it hands it over at its time-out.
         let end = Instant::now() + Duration::from_millis(u64::from(BLOCK_TIMEOUT_MS) + 50);
         while let Some(left) = end.checked_duration_since(Instant::now()) {
-            let left_ms = left.as_millis() as u16;
-            wait_readable(&[self.capture.as_fd()], Some(left_ms + 1))
-                .map_err(|e| self.system(e))?;
+            wait_readable(&[self.capture.as_fd()], Some(left)).map_err(|e| self.system(e))?;
             self.drain()?;
         }
         let stats = self.capture.stats().map_err(|error| self.broken(error))?;
@@ -598,13 +597,6 @@ impl Job {
             .finish()
             .map_err(|error| write_error(&self.path, error))?;
         Ok(self.ended)
-    }
-
-    /// Sleeps until there are packets; true when told to stop.
-    fn wait(&self, timeout_ms: Option<u16>) -> Result<bool, CaptureError> {
-        let ready = wait_readable(&[self.stop.as_fd(), self.capture.as_fd()], timeout_ms)
-            .map_err(|error| self.system(error))?;
-        Ok(ready[0])
     }
 
     /// Writes every packet that the kernel has handed over.

@@ -3,13 +3,13 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::num::NonZeroU64;
 
-use nix::errno::Errno;
-use nix::sys::prctl;
-use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
+use rustix::thread::set_current_timer_slack;
 use thiserror::Error;
 use vifbench_scenarios::scenario::Arrivals;
 use vifbench_scenarios::units::Rate;
+use vifbench_wait::{Alarm, Cancel, Woken, sleep_until};
 use vifbench_wire::flow_frames::FlowFrames;
 use vifbench_wire::packet::PacketError;
 use vifbench_wire::protocol::{Generate, Pace, Sent};
@@ -19,7 +19,6 @@ use crate::clock::reading::realtime_ns;
 use crate::loops::{Loop, LoopError, Times};
 use crate::realtime;
 use crate::senders::{self, Sender, SenderError, is_fatal};
-use crate::wait::{Alarm, Stop, Woken, timespec};
 
 /// A packet that leaves later than this after it was due counts as late.
 pub const LATE_NS: u64 = 100_000;
@@ -154,7 +153,7 @@ impl<S: Sender> Generator<S> {
     ///
     /// # Errors
     /// When the interface takes no packets at all any more, a flow that waits for answers fails, or there is no timer.
-    pub fn run(&mut self, window: Window, stop: &Stop) -> Result<Sent, GeneratorError> {
+    pub fn run(&mut self, window: Window, stop: &Cancel) -> Result<Sent, GeneratorError> {
         let times = Times {
             window,
             measure_from_ns: window.start_ns.saturating_add(self.warmup_ns),
@@ -201,11 +200,12 @@ impl<S: Sender> Generator<S> {
     fn send_all(
         &mut self,
         window: Window,
-        stop: &Stop,
+        stop: &Cancel,
         tally: &mut Tally,
     ) -> Result<(), GeneratorError> {
         // Without this the kernel may end each sleep up to 50 us late, to save power.
-        prctl::set_timerslack(1).map_err(|error| GeneratorError::Timer(error.into()))?;
+        set_current_timer_slack(Some(NonZeroU64::MIN))
+            .map_err(|error| GeneratorError::Timer(error.into()))?;
         if self.pace == Pace::Spin {
             tally.in_time = realtime::prepare();
         }
@@ -218,7 +218,7 @@ impl<S: Sender> Generator<S> {
         let ahead_ns = self.sender.ahead_ns();
         loop {
             let now = realtime_ns();
-            if now >= window.give_up_ns || stop.is_raised() {
+            if now >= window.give_up_ns || stop.is_cancelled() {
                 break;
             }
             let (packet, due) = match self.next(now, ahead_ns, &mut schedule, window) {
@@ -226,7 +226,7 @@ impl<S: Sender> Generator<S> {
                 Next::Wait(until) => {
                     self.flush(&mut batch, tally)?;
                     let woken = wait_until(until, self.pace, &alarm, stop);
-                    if woken.map_err(GeneratorError::Timer)? == Woken::Stopped {
+                    if woken.map_err(GeneratorError::Timer)? == Woken::Cancelled {
                         break;
                     }
                     continue;
@@ -400,29 +400,21 @@ impl Saturating {
     }
 }
 
-fn wait_until(at_ns: u64, pace: Pace, alarm: &Alarm, stop: &Stop) -> io::Result<Woken> {
-    if stop.is_raised() {
-        return Ok(Woken::Stopped);
+fn wait_until(at_ns: u64, pace: Pace, alarm: &Alarm, stop: &Cancel) -> io::Result<Woken> {
+    if stop.is_cancelled() {
+        return Ok(Woken::Cancelled);
     }
-    let sleep_until = match pace {
+    let sleep_to_ns = match pace {
         Pace::Sleep => at_ns,
         Pace::Spin => at_ns.saturating_sub(SPIN_NS),
     };
     let now = realtime_ns();
-    if sleep_until > now.saturating_add(LONG_GAP_NS) {
-        if alarm.until(sleep_until, stop)? == Woken::Stopped {
-            return Ok(Woken::Stopped);
+    if sleep_to_ns > now.saturating_add(LONG_GAP_NS) {
+        if alarm.until(sleep_to_ns, stop)? == Woken::Cancelled {
+            return Ok(Woken::Cancelled);
         }
-    } else if sleep_until > now {
-        let at = timespec(sleep_until);
-        loop {
-            let flags = ClockNanosleepFlags::TIMER_ABSTIME;
-            match clock_nanosleep(ClockId::CLOCK_REALTIME, flags, &at) {
-                Ok(_) => break,
-                Err(Errno::EINTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+    } else if sleep_to_ns > now {
+        sleep_until(sleep_to_ns)?;
     }
     while pace == Pace::Spin && realtime_ns() < at_ns {
         std::hint::spin_loop();
@@ -546,7 +538,7 @@ mod tests {
             ..window(start, 100)
         };
         let all = schedule(&generator, start, times.stop_ns).len() as u64;
-        let sent = generator.run(times, &Stop::new().unwrap()).unwrap();
+        let sent = generator.run(times, &Cancel::new().unwrap()).unwrap();
         assert!(realtime_ns() < start + 1_000_000_000);
         assert_eq!(sent.due, all);
         assert!((1..=30).contains(&sent.sent), "{sent:?}");
@@ -561,7 +553,7 @@ mod tests {
             let stop = start + 200_000_000;
             let due = schedule(&generator, start, stop);
             let sent = generator
-                .run(window(start, 200), &Stop::new().unwrap())
+                .run(window(start, 200), &Cancel::new().unwrap())
                 .unwrap();
             assert_eq!(sent.due, due.len() as u64);
             assert_eq!(sent.sent, sent.due);
@@ -593,7 +585,7 @@ mod tests {
         let start = realtime_ns() + 500_000_000;
         let due = schedule(&generator, start, start + 200_000_000);
         let sent = generator
-            .run(window(start, 200), &Stop::new().unwrap())
+            .run(window(start, 200), &Cancel::new().unwrap())
             .unwrap();
         assert_eq!((sent.sent, sent.due), (due.len() as u64, due.len() as u64));
         for (packet, ((handed_over, frame), told)) in
@@ -622,7 +614,7 @@ mod tests {
         let mut generator = Generator::with_sender(&plan(500, Pace::Sleep), &mut recorder).unwrap();
         let start = realtime_ns();
         let sent = generator
-            .run(window(start, 100), &Stop::new().unwrap())
+            .run(window(start, 100), &Cancel::new().unwrap())
             .unwrap();
         assert_eq!(sent.refused, 2);
         assert_eq!(sent.sent + 2, sent.due);
@@ -637,7 +629,7 @@ mod tests {
         let mut generator = Generator::with_sender(&plan(500, Pace::Sleep), &mut recorder).unwrap();
         let start = realtime_ns();
         let error = generator
-            .run(window(start, 100), &Stop::new().unwrap())
+            .run(window(start, 100), &Cancel::new().unwrap())
             .unwrap_err();
         assert!(
             matches!(error, GeneratorError::Gone { sent: 1, .. }),
@@ -649,11 +641,11 @@ mod tests {
     fn stops_at_once_when_told() {
         let mut recorder = Recorder::default();
         let mut generator = Generator::with_sender(&plan(1, Pace::Sleep), &mut recorder).unwrap();
-        let stop = Stop::new().unwrap();
+        let stop = Cancel::new().unwrap();
         let far = realtime_ns() + 3_600_000_000_000;
         let sent = std::thread::scope(|scope| {
             let worker = scope.spawn(|| generator.run(window(far, 1000), &stop).unwrap());
-            stop.raise().unwrap();
+            stop.cancel().unwrap();
             worker.join().unwrap()
         });
         assert_eq!(sent.due, 0);
@@ -676,7 +668,7 @@ mod tests {
         let start = realtime_ns() + 1_000_000;
         let timed = schedule(&generator, start, start + 100_000_000).len() as u64;
         let sent = generator
-            .run(window(start, 100), &Stop::new().unwrap())
+            .run(window(start, 100), &Cancel::new().unwrap())
             .unwrap();
         assert_eq!(sent.flows[0], (1, timed));
         // Far more than the 50 of a flow at 500/s, whatever else the machine does.
@@ -700,7 +692,7 @@ mod tests {
         let mut generator = Generator::with_sender(&capped, &mut recorder).unwrap();
         let start = realtime_ns() + 1_000_000;
         let sent = generator
-            .run(window(start, 200), &Stop::new().unwrap())
+            .run(window(start, 200), &Cancel::new().unwrap())
             .unwrap();
         // One at the start, and what a wait of 1 ms may make good.
         assert!(sent.flows[1].1 <= 202, "{sent:?}");
@@ -719,7 +711,7 @@ mod tests {
         let mut generator = Generator::with_sender(&plan, &mut recorder).unwrap();
         let start = realtime_ns();
         let sent = generator
-            .run(window(start, 20), &Stop::new().unwrap())
+            .run(window(start, 20), &Cancel::new().unwrap())
             .unwrap();
         assert_eq!(sent.refused, 2);
         assert_eq!(sent.sent + 2, sent.due);

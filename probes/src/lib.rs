@@ -16,4 +16,3 @@ pub mod senders;
 pub mod service;
 mod tcp_socket;
 pub mod trial;
-pub mod wait;

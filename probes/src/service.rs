@@ -11,19 +11,19 @@ use std::thread::JoinHandle;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use nix::poll::PollFlags;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{geteuid, gethostname};
 use rand::random;
+use rustix::event::PollFlags;
 use thiserror::Error;
+use vifbench_wait::{Alarm, Cancel, Woken, wait_readable};
 use vifbench_wire::protocol::{Arm, ProbeResult, Reply, Request, State, VERSION};
 
 use crate::clock::exchange::{ClockServer, ExchangeError, exchange};
 use crate::clock::reading::{read_clocks, realtime_ns};
 use crate::counters::ruler::{self, RulerError};
 use crate::trial::{self, RESULT_FILE, Trial, TrialError};
-use crate::wait::{Alarm, Stop, Woken, wait_readable};
 
 /// Folders of the controller's and of probes themselves begin so; nothing else is ever removed.
 pub const FOLDER_PREFIX: &str = "vifbench-";
@@ -165,7 +165,7 @@ fn is_private(path: &Path) -> bool {
 /// A trial that is armed or runs, in its own thread.
 struct Live {
     trial: u32,
-    end: Stop,
+    end: Cancel,
     started: Arc<AtomicBool>,
     thread: JoinHandle<Result<ProbeResult, TrialError>>,
 }
@@ -260,7 +260,7 @@ impl Service {
     fn end(mut self, hard: bool) -> Result<(), ServiceError> {
         match std::mem::replace(&mut self.slot, Slot::Free) {
             Slot::Live(live) => {
-                if hard && let Err(error) = live.end.raise() {
+                if hard && let Err(error) = live.end.cancel() {
                     tracing::warn!("cannot end trial {}: {error}", live.trial);
                 }
                 let trial = live.trial;
@@ -470,7 +470,7 @@ impl Service {
         if let Slot::Live(live) = &self.slot
             && live.trial == trial
         {
-            live.end.raise().map_err(system("end the trial"))?;
+            live.end.cancel().map_err(system("end the trial"))?;
             self.collect();
         }
         self.is_done("finish", trial)
@@ -495,16 +495,14 @@ impl Service {
         }
         match self.sleep(until_ns).map_err(system(doing()))? {
             Woken::Ready => Err(system(doing())(io::Error::other("a signal came first"))),
-            Woken::Due | Woken::Stopped => Ok(Reply::Done),
+            Woken::Due | Woken::Cancelled => Ok(Reply::Done),
         }
     }
 
     fn sleep(&self, until_ns: u64) -> io::Result<Woken> {
-        let (alarm, never) = (Alarm::new()?, Stop::new()?);
+        let (alarm, never) = (Alarm::new()?, Cancel::new()?);
         match &self.signals {
-            Some(signals) => {
-                alarm.until_ready(until_ns, &never, (signals.as_fd(), PollFlags::POLLIN))
-            }
+            Some(signals) => alarm.until_ready(until_ns, &never, (signals.as_fd(), PollFlags::IN)),
             None => alarm.until(until_ns, &never),
         }
     }
@@ -529,7 +527,7 @@ impl Service {
         match std::mem::replace(&mut self.slot, Slot::Free) {
             Slot::Prepared(prepared) if prepared.number() == trial => prepared.discard()?,
             Slot::Live(live) if live.trial == trial => {
-                live.end.raise().map_err(system("end the trial"))?;
+                live.end.cancel().map_err(system("end the trial"))?;
                 // Whatever came of it is not wanted.
                 if let Err(why) = join(live) {
                     tracing::warn!("aborted trial {trial}: {why}");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::ScopedJoinHandle;
 
 use thiserror::Error;
+use vifbench_wait::{Alarm, Cancel, Woken};
 use vifbench_wire::protocol::{
     Arm, CaptureReady, ClockReading, ClockWatch, Counters, Exchange, Prepare, ProbeResult, Sent,
     VERSION,
@@ -19,7 +20,6 @@ use crate::domains::Sampler;
 use crate::generator::{Generator, GeneratorError, Window};
 use crate::responder::{ResponderError, RunningResponder};
 use crate::senders::Sender;
-use crate::wait::{Alarm, Stop, Woken};
 
 /// Name of the file that is written last.
 pub const RESULT_FILE: &str = "result.json";
@@ -88,7 +88,7 @@ pub struct Trial {
     responders: Vec<RunningResponder>,
     prepared: ClockReading,
     alarm: Alarm,
-    end: Stop,
+    end: Cancel,
 }
 
 impl Trial {
@@ -125,7 +125,7 @@ impl Trial {
                     generator,
                     responders,
                     Alarm::new().map_err(system)?,
-                    Stop::new().map_err(system)?,
+                    Cancel::new().map_err(system)?,
                 ))
             });
         let (captures, generator, responders, alarm, end) = match opened {
@@ -162,7 +162,7 @@ impl Trial {
     }
 
     /// The word that ends the trial early, whether it runs or not.
-    pub fn end(&self) -> Stop {
+    pub fn end(&self) -> Cancel {
         self.end.clone()
     }
 
@@ -265,7 +265,7 @@ impl Trial {
             ));
         }
         let early = "the trial was ended before its start time";
-        if self.wait(arm.start_ns.saturating_sub(LEAD_NS), sampler)? == Woken::Stopped {
+        if self.wait(arm.start_ns.saturating_sub(LEAD_NS), sampler)? == Woken::Cancelled {
             return Err(early.to_owned());
         }
         check_seal(arm)?;
@@ -297,7 +297,7 @@ impl Trial {
             let outcome = self.watch(sampler, arm, result, running);
             if outcome.is_err() {
                 // The generator would otherwise go on to its stop time.
-                if let Err(error) = self.end.raise() {
+                if let Err(error) = self.end.cancel() {
                     tracing::warn!("cannot end the generator: {error}");
                 }
             }
@@ -347,7 +347,7 @@ impl Trial {
             }
             result.clock.push(read_clocks());
         }
-        if woken == Woken::Stopped && realtime_ns() < arm.start_ns {
+        if woken == Woken::Cancelled && realtime_ns() < arm.start_ns {
             return Err("the trial was ended before its start time".to_owned());
         }
         result.after = self.counters()?;
@@ -360,7 +360,7 @@ impl Trial {
         loop {
             let next = sampler.next_ns().min(until_ns);
             match self.alarm.until(next, &self.end) {
-                Ok(Woken::Stopped) => return Ok(Woken::Stopped),
+                Ok(Woken::Cancelled) => return Ok(Woken::Cancelled),
                 Ok(_) if next == until_ns => return Ok(Woken::Due),
                 Ok(_) => sampler.sample_due(),
                 Err(error) => return Err(format!("cannot wait for the trial's times: {error}")),
@@ -378,7 +378,7 @@ fn during(
     watch: &ClockWatch,
     from_ns: u64,
     to_ns: u64,
-    end: &Stop,
+    end: &Cancel,
 ) -> Result<Vec<Exchange>, ExchangeError> {
     let system = |error| ExchangeError::System {
         doing: "wait for the next clock exchange",
@@ -608,7 +608,7 @@ mod tests {
             ..arm(realtime_ns() + 5_000_000)
         };
         let end = trial.end();
-        let result = trial.run(&far, || end.raise().unwrap()).unwrap();
+        let result = trial.run(&far, || end.cancel().unwrap()).unwrap();
         assert_eq!(result.failed, None);
         assert!(result.after.at_ns > 0);
     }

@@ -16,13 +16,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto};
 use ssh2::{BlockDirections, ErrorCode, MethodType, OpenFlags, OpenType, Session, Sftp};
 use vifbench_scenarios::lab::HostName;
+use vifbench_wait::{Limit, Over};
 
 use crate::host::{HostError, Output};
 use crate::keys::{HostKey, preference};
 use crate::lines::keep_tail;
 use crate::netns;
 use crate::shell::quote_path;
-use crate::wait::{Limit, Over};
 use crate::worker::Plug;
 
 /// Bytes of a program's stderr that are kept for a message.

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use vifbench_scenarios::lab::{HostName, HostSpec, Identity};
+use vifbench_wait::{Cancel, Limit};
 
 use crate::connection::{Connection, Target};
 use crate::host::{Host, HostError};
 use crate::keys::{self, HostKey};
 use crate::shell::quote;
-use crate::wait::{Cancel, Limit};
 use crate::worker::Plug;
 
 const DMI_SERIAL: &str = "/sys/class/dmi/id/product_serial";

@@ -111,7 +111,7 @@ pub enum HostError {
         /// What is there.
         got: String,
     },
-    /// Ctrl-C, or whoever holds the [`crate::wait::Cancel`] token, ended the step.
+    /// Ctrl-C, or whoever holds the [`vifbench_wait::Cancel`] token, ended the step.
     #[error("interrupted while {host} was about to {doing}")]
     Interrupted {
         /// Which host.

@@ -17,6 +17,5 @@ pub mod ssh;
 pub mod state;
 pub mod transcript;
 pub mod undo;
-pub mod wait;
 mod worker;
 pub mod workers;

@@ -10,12 +10,12 @@ use std::time::Duration;
 use rustix::event::PollFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use vifbench_scenarios::lab::HostName;
+use vifbench_wait::{Cancel, Limit, Over};
 
 use crate::connection::STDERR_KEPT;
 use crate::host::{Channel, Host, HostError, Output};
 use crate::lines::{Lines, keep_tail};
 use crate::netns;
-use crate::wait::{Cancel, Limit, Over};
 
 /// How long a killed process may take to go, before it is left to the kernel.
 const REAP: Duration = Duration::from_secs(2);

@@ -8,7 +8,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::time::Duration;
 
-use crate::wait::{Limit, Over};
+use vifbench_wait::{Limit, Over};
 
 /// A lock that is still held after so long is held by somebody.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vifbench_scenarios::lab::{HostName, HostSpec};
+use vifbench_wait::{Cancel, Limit};
 
 use crate::connection::{Connection, Login, Process, STDERR_KEPT, Target};
 use crate::host::{BOOT_ID, Channel, Host, HostError, HostExt as _, Output};
 use crate::keys::HostKey;
 use crate::lines::Lines;
-use crate::wait::{Cancel, Limit};
 use crate::worker::{NoAnswer, Plug, Worker};
 
 /// How to connect, besides what the lab file says.

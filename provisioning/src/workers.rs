@@ -6,9 +6,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use vifbench_scenarios::lab::HostName;
+use vifbench_wait::Limit;
 
 use crate::host::{Host, HostError};
-use crate::wait::Limit;
 
 /// What became of the work on one host.
 #[derive(Debug)]

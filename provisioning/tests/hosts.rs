@@ -14,8 +14,8 @@ use vifbench_provisioning::host::{Host, HostError, HostExt as _};
 use vifbench_provisioning::local::LocalHost;
 use vifbench_provisioning::netns;
 use vifbench_provisioning::ssh::{SshHost, SshOptions};
-use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::lab::HostName;
+use vifbench_wait::Cancel;
 
 /// A deadline that is meant to pass, and what may lie between it and the return.
 const SHORT: Duration = Duration::from_millis(500);

@@ -21,8 +21,8 @@ use std::time::Duration;
 use clap::ValueEnum as _;
 use serde_json::json;
 use vifbench_probes::counters::ruler;
-use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::progress::Progress;
+use vifbench_wait::Cancel;
 
 use crate::cli::{BenchArgs, Format, Part};
 use crate::error::Failure;

@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use vifbench_provisioning::wait::Cancel;
 use vifbench_reports::analyze_run;
 use vifbench_reports::compare::{Unit, measured};
 use vifbench_scenarios::judge::METRICS;
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Mode;
+use vifbench_wait::Cancel;
 
 use self::draws::Draws;
 use super::scenario;

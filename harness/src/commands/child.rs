@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use vifbench_provisioning::wait::Cancel;
+use vifbench_wait::Cancel;
 
 use crate::error::Failure;
 use crate::exit::Exit;

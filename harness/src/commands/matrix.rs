@@ -10,11 +10,11 @@ use std::time::Instant;
 use serde_json::json;
 use vifbench_provisioning::lab::Combination;
 use vifbench_provisioning::modules::series::SeriesError;
-use vifbench_provisioning::wait::Cancel;
 use vifbench_reports::matrix::{self, Cell, FILE, LeftOut, MatrixRecord};
 use vifbench_reports::store::FORMAT;
 use vifbench_scenarios::progress::{Progress, Task};
 use vifbench_scenarios::scenario::{Mode, Scenario};
+use vifbench_wait::Cancel;
 
 use super::child::{self, Worst};
 use super::{patches, run, scenario};

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use vifbench_provisioning::wait::Cancel;
 use vifbench_reports::history::{self, History};
 use vifbench_scenarios::lab::Lab;
 use vifbench_scenarios::night::{Night, NightRun};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::units::Span;
+use vifbench_wait::Cancel;
 
 use super::child::{self, Worst};
 use super::scenario;

@@ -8,8 +8,8 @@ use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::builder::{
     BuildError, Kernel, ModuleBuilder, PatchCheck, default_cache_dir,
 };
-use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::progress::Progress;
+use vifbench_wait::Cancel;
 
 use crate::cli::{Format, PatchesCommand};
 use crate::error::Failure;

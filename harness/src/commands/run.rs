@@ -7,12 +7,12 @@ use std::time::Duration;
 use vifbench_provisioning::lab::{Combination, UpOptions, VirtualLab};
 use vifbench_provisioning::lease::LabLock;
 use vifbench_provisioning::state;
-use vifbench_provisioning::wait::Cancel;
 use vifbench_reports::rundir;
 use vifbench_scenarios::lab::Lab;
 use vifbench_scenarios::plan::Plan;
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::{Mode, Scenario};
+use vifbench_wait::Cancel;
 
 use super::{report, scenario};
 use crate::cli::{Format, RunArgs, VersionArgs};

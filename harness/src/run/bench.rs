@@ -9,11 +9,11 @@ use vifbench_provisioning::host::{Host, HostError};
 use vifbench_provisioning::lab::{CrashWatch, SealedHost, Shared, Sighting, Turn, VirtualLab};
 use vifbench_provisioning::local::LocalHost;
 use vifbench_provisioning::ssh::{SshHost, SshOptions};
-use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::lab::{HostName, HostSpec, Identity, Lab, Role};
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Mode;
+use vifbench_wait::Cancel;
 use vifbench_wire::protocol::Request;
 
 use super::crew::Crew;

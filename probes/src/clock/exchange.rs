@@ -18,6 +18,7 @@ use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -29,10 +30,10 @@ use pnet::packet::ethernet::{EtherType, EthernetPacket, MutableEthernetPacket};
 use pnet::util::MacAddr;
 use rand::random;
 use thiserror::Error;
+use vifbench_wait::{Cancel, Woken, until_readable, wait_readable};
 use vifbench_wire::protocol::Exchange;
 
 use crate::clock::reading::realtime_ns;
-use crate::wait::{Stop, wait_readable};
 
 /// IEEE 802's first type for local experiments.
 pub const ETHERTYPE: u16 = 0x88b5;
@@ -185,7 +186,7 @@ impl Port {
         let config = Config {
             channel_type: ChannelType::Layer3(ETHERTYPE),
             promiscuous: false,
-            write_timeout: Some(std::time::Duration::from_millis(100)),
+            write_timeout: Some(Duration::from_millis(100)),
             socket_fd: Some(sending.into_raw_fd()), // pnet closes it, also when it fails
             ..Config::default()
         };
@@ -258,7 +259,7 @@ impl Port {
 /// measured either always with it or always without.
 #[derive(Debug)]
 pub struct ClockServer {
-    stop: Stop,
+    stop: Cancel,
     counts: Arc<Counts>,
     thread: Option<JoinHandle<Result<(), ExchangeError>>>,
 }
@@ -277,7 +278,7 @@ impl ClockServer {
     pub fn start(interface: &str) -> Result<Self, ExchangeError> {
         let port = Port::open(interface)?;
         let system = |error| port.failed("start to answer clock frames", error);
-        let stop = Stop::new().map_err(system)?;
+        let stop = Cancel::new().map_err(system)?;
         let counts = Arc::new(Counts::default());
         let name = format!("clock-{interface}");
         let (told, counted) = (stop.clone(), Arc::clone(&counts));
@@ -319,7 +320,7 @@ impl ClockServer {
             interface: thread.thread().name().unwrap_or("?").to_owned(),
             error,
         };
-        self.stop.raise().map_err(lost)?;
+        self.stop.cancel().map_err(lost)?;
         match thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -335,11 +336,11 @@ impl Drop for ClockServer {
     }
 }
 
-fn serve(mut port: Port, stop: &Stop, counts: &Counts) -> Result<(), ExchangeError> {
+fn serve(mut port: Port, stop: &Cancel, counts: &Counts) -> Result<(), ExchangeError> {
     loop {
-        let ready = wait_readable(&[stop.as_fd(), port.socket.as_fd()], None)
+        let woken = until_readable(port.socket.as_fd(), stop)
             .map_err(|error| port.failed("wait for clock frames", error))?;
-        if ready[0] {
+        if woken == Woken::Cancelled {
             return Ok(());
         }
         while let Some(received) = port.receive()? {
@@ -454,8 +455,8 @@ fn await_answer(
         if left_ns == 0 {
             return Ok(None);
         }
-        let left_ms = u16::try_from(left_ns.div_ceil(1_000_000)).unwrap_or(u16::MAX);
-        wait_readable(&[port.socket.as_fd()], Some(left_ms))
+        let left = Duration::from_nanos(left_ns);
+        wait_readable(&[port.socket.as_fd()], Some(left))
             .map_err(|error| port.failed("wait for an answer", error))?;
     }
 }

@@ -8,19 +8,20 @@ mod udp;
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroU64;
 use std::os::fd::AsFd;
 
-use nix::poll::PollFlags;
-use nix::sys::prctl;
+use rustix::event::PollFlags;
+use rustix::thread::set_current_timer_slack;
 use thiserror::Error;
 use vifbench_scenarios::scenario::Arrivals;
+use vifbench_wait::{Alarm, Cancel, Woken};
 use vifbench_wire::packet::{source_port, tcp_port};
 use vifbench_wire::protocol::{FlowSpec, LoopDone, Pace, TcpDone};
 
 use crate::clock::reading::realtime_ns;
 use crate::generator::{GeneratorError, Window};
 use crate::tcp_socket::{self, Info};
-use crate::wait::{Alarm, Stop, Woken};
 
 pub(crate) use self::tcp_bulk::{BLOCK, block};
 
@@ -122,9 +123,10 @@ impl Loop {
     ///
     /// # Errors
     /// When the kernel or the other end ends it.
-    pub fn run(self, times: Times, stop: &Stop) -> Result<LoopSent, GeneratorError> {
+    pub fn run(self, times: Times, stop: &Cancel) -> Result<LoopSent, GeneratorError> {
         // Without this the kernel may end each wait up to 50 us late, to save power.
-        prctl::set_timerslack(1).map_err(|error| GeneratorError::Timer(error.into()))?;
+        set_current_timer_slack(Some(NonZeroU64::MIN))
+            .map_err(|error| GeneratorError::Timer(error.into()))?;
         match self {
             Self::Udp(udp) => udp.run(times, stop),
             Self::TcpRr(requests) => Ok(requests.run(times, stop)?),
@@ -201,21 +203,21 @@ impl Peers {
         &self,
         times: Times,
         alarm: &Alarm,
-        stop: &Stop,
+        stop: &Cancel,
     ) -> Result<Option<TcpStream>, LoopError> {
         let wait = "wait for the start";
         match alarm.until(times.window.start_ns, stop) {
-            Ok(Woken::Stopped) => return Ok(None),
+            Ok(Woken::Cancelled) => return Ok(None),
             Ok(_) => {}
             Err(error) => return Err(self.failed(wait)(error)),
         }
         let doing = "connect";
         let stream = tcp_socket::begin_to_connect(self.local, self.peer, self.max_segment)
             .map_err(self.failed(doing))?;
-        let ready = (stream.as_fd(), PollFlags::POLLOUT);
+        let ready = (stream.as_fd(), PollFlags::OUT);
         match alarm.until_ready(times.window.stop_ns, stop, ready) {
             Ok(Woken::Ready) => {}
-            Ok(Woken::Stopped) => return Ok(None),
+            Ok(Woken::Cancelled) => return Ok(None),
             Ok(Woken::Due) => {
                 return Err(LoopError::NoConnection {
                     flow: self.flow,

@@ -3,14 +3,14 @@
 use std::io::{ErrorKind, Write as _};
 use std::os::fd::AsFd;
 
-use nix::poll::PollFlags;
+use rustix::event::PollFlags;
+use vifbench_wait::{Alarm, Cancel, Woken};
 use vifbench_wire::packet::fill;
 use vifbench_wire::protocol::LoopDone;
 
 use super::{Counted, LoopError, LoopSent, Peers, Times};
 use crate::clock::reading::realtime_ns;
 use crate::tcp_socket;
-use crate::wait::{Alarm, Stop, Woken};
 
 /// One write, and the length after which the data begin anew: the most that one super-packet of GSO holds.
 pub const BLOCK: usize = 1 << 16;
@@ -33,7 +33,7 @@ impl TcpBulk {
     }
 
     /// Connects, writes until the stop time, and drops the connection.
-    pub fn run(self, times: Times, stop: &Stop) -> Result<LoopSent, LoopError> {
+    pub fn run(self, times: Times, stop: &Cancel) -> Result<LoopSent, LoopError> {
         let peers = self.peers;
         let failed = |doing| peers.failed(doing);
         let alarm = Alarm::new().map_err(failed("have a timer"))?;
@@ -47,7 +47,7 @@ impl TcpBulk {
         let mut counted = Counted::not_yet();
         loop {
             let now = realtime_ns();
-            if now >= times.window.stop_ns || stop.is_raised() {
+            if now >= times.window.stop_ns || stop.is_cancelled() {
                 break;
             }
             counted.begin(times, &peers, &stream)?;
@@ -61,9 +61,9 @@ impl TcpBulk {
                         } else {
                             times.window.stop_ns
                         };
-                        let room = (stream.as_fd(), PollFlags::POLLOUT);
+                        let room = (stream.as_fd(), PollFlags::OUT);
                         let woken = alarm.until_ready(until, stop, room);
-                        if woken.map_err(failed("wait"))? == Woken::Stopped {
+                        if woken.map_err(failed("wait"))? == Woken::Cancelled {
                             break;
                         }
                     }

@@ -5,7 +5,8 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 
-use nix::poll::PollFlags;
+use rustix::event::PollFlags;
+use vifbench_wait::{Alarm, Cancel, Woken};
 use vifbench_wire::packet::fill;
 use vifbench_wire::protocol::LoopDone;
 
@@ -13,7 +14,6 @@ use super::quantiles::RoundTrips;
 use super::{Counted, LoopError, LoopSent, Peers, Times};
 use crate::clock::reading::realtime_ns;
 use crate::tcp_socket;
-use crate::wait::{Alarm, Stop, Woken};
 
 /// So much is read at a time.
 const CHUNK: usize = 1 << 16;
@@ -36,7 +36,7 @@ impl TcpRr {
     }
 
     /// Connects, asks until the stop time, and drops the connection.
-    pub fn run(self, times: Times, stop: &Stop) -> Result<LoopSent, LoopError> {
+    pub fn run(self, times: Times, stop: &Cancel) -> Result<LoopSent, LoopError> {
         let peers = self.peers;
         let failed = |doing| peers.failed(doing);
         let alarm = Alarm::new().map_err(failed("have a timer"))?;
@@ -68,7 +68,7 @@ impl TcpRr {
         }
         loop {
             let now = realtime_ns();
-            if now >= times.window.stop_ns || stop.is_raised() {
+            if now >= times.window.stop_ns || stop.is_cancelled() {
                 break;
             }
             counted.begin(times, &peers, &stream)?;
@@ -76,15 +76,15 @@ impl TcpRr {
             if state.read(&mut stream, &mut buffer, times)? {
                 continue;
             }
-            let mut what = PollFlags::POLLIN;
-            what.set(PollFlags::POLLOUT, state.written < state.out.len());
+            let mut what = PollFlags::IN;
+            what.set(PollFlags::OUT, state.written < state.out.len());
             let until = if now < times.measure_from_ns {
                 times.measure_from_ns
             } else {
                 times.window.stop_ns
             };
             let woken = alarm.until_ready(until, stop, (stream.as_fd(), what));
-            if woken.map_err(failed("wait"))? == Woken::Stopped {
+            if woken.map_err(failed("wait"))? == Woken::Cancelled {
                 break;
             }
         }

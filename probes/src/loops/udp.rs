@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 
-use nix::poll::PollFlags;
+use rustix::event::PollFlags;
 use rustix::net::{SocketType, connect};
 use vifbench_scenarios::timing::first_requests;
 use vifbench_scenarios::units::Span;
+use vifbench_wait::{Alarm, Cancel, Woken};
 use vifbench_wire::flow_frames::FlowFrames;
 use vifbench_wire::packet::{MAX_SIZE, Parsed, UDP_PORT, parse_payload, source_port};
 use vifbench_wire::protocol::{ANSWER_TIMEOUT_NS, FlowSpec, LoopDone, Pace};
@@ -20,7 +21,6 @@ use crate::clock::reading::realtime_ns;
 use crate::generator::GeneratorError;
 use crate::senders::{PnetSender, Sender, is_fatal};
 use crate::tcp_socket::bound;
-use crate::wait::{Alarm, Stop, Woken};
 
 /// What the scenario asks.
 pub struct Asked {
@@ -76,7 +76,11 @@ impl UdpLoop {
     }
 
     /// Asks until the stop time, and then waits for answers that are still under way.
-    pub fn run(mut self: Box<Self>, times: Times, stop: &Stop) -> Result<LoopSent, GeneratorError> {
+    pub fn run(
+        mut self: Box<Self>,
+        times: Times,
+        stop: &Cancel,
+    ) -> Result<LoopSent, GeneratorError> {
         let alarm = Alarm::new().map_err(GeneratorError::Timer)?;
         let window = times.window;
         let all = self.asked.samples.unwrap_or(u64::MAX);
@@ -94,7 +98,7 @@ impl UdpLoop {
             let now = realtime_ns();
             let asking = now < window.stop_ns;
             let over = (!asking && state.pending.is_empty()) || now >= window.give_up_ns;
-            if over || stop.is_raised() {
+            if over || stop.is_cancelled() {
                 break;
             }
             // Places for requests: of those that timed out, that begin, that were answered.
@@ -130,9 +134,9 @@ impl UdpLoop {
                 .min()
                 .unwrap_or(window.give_up_ns);
             if self.pace == Pace::Sleep || now < window.start_ns {
-                let answers = (self.answers.as_fd(), PollFlags::POLLIN);
+                let answers = (self.answers.as_fd(), PollFlags::IN);
                 let woken = alarm.until_ready(until, stop, answers);
-                if woken.map_err(GeneratorError::Timer)? == Woken::Stopped {
+                if woken.map_err(GeneratorError::Timer)? == Woken::Cancelled {
                     break;
                 }
             }

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use thiserror::Error;
 use vifbench_wire::protocol::{Answer, RespondSpec, Responded};
 
-use crate::wait::Stop;
+use vifbench_wait::Cancel;
 
 /// Why requests are not answered.
 #[derive(Debug, Error)]
@@ -51,13 +51,13 @@ pub enum ResponderError {
 }
 
 /// What a responder's thread does until it is told to stop.
-type Job = dyn FnOnce(&Stop) -> Result<Responded, ResponderError> + Send;
+type Job = dyn FnOnce(&Cancel) -> Result<Responded, ResponderError> + Send;
 
 /// A responder that runs in its own thread.
 #[derive(Debug)]
 pub struct RunningResponder {
     flow: u16,
-    stop: Stop,
+    stop: Cancel,
     thread: Option<JoinHandle<Result<Responded, ResponderError>>>,
 }
 
@@ -72,7 +72,7 @@ impl RunningResponder {
             local: spec.local,
             error,
         };
-        let stop = Stop::new().map_err(bind)?;
+        let stop = Cancel::new().map_err(bind)?;
         let job: Box<Job> = match spec.answer {
             Answer::UdpEcho => {
                 let echo = udp::Echo::bind(spec).map_err(bind)?;
@@ -113,7 +113,7 @@ impl RunningResponder {
         let Some(thread) = self.thread.take() else {
             return Err(died());
         };
-        if self.stop.raise().is_err() {
+        if self.stop.cancel().is_err() {
             // The flag is set all the same, but the thread may sleep for ever: do not wait for it.
             return Err(died());
         }

@@ -4,14 +4,14 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 
-use nix::poll::PollFlags;
+use rustix::event::PollFlags;
+use vifbench_wait::{Alarm, Cancel, Woken, until_readable};
 use vifbench_wire::packet::fill;
 use vifbench_wire::protocol::{Answer, RespondSpec, Responded};
 
 use super::{ResponderError, failed};
 use crate::loops::{BLOCK, block};
 use crate::tcp_socket;
-use crate::wait::{Alarm, Stop, Woken, wait_readable};
 
 /// So much is read at a time.
 const CHUNK: usize = 1 << 18;
@@ -42,15 +42,15 @@ impl Server {
     }
 
     /// Serves until told to stop.
-    pub fn run(self, stop: &Stop) -> Result<Responded, ResponderError> {
+    pub fn run(self, stop: &Cancel) -> Result<Responded, ResponderError> {
         let mut done = Responded {
             flow: self.spec.flow,
             ..Responded::default()
         };
         loop {
-            let ready = wait_readable(&[stop.as_fd(), self.listener.as_fd()], None)
+            let woken = until_readable(self.listener.as_fd(), stop)
                 .map_err(failed(&self.spec, "wait for a connection"))?;
-            if ready[0] {
+            if woken == Woken::Cancelled {
                 return Ok(done);
             }
             let (stream, from) = match self.listener.accept() {
@@ -77,7 +77,7 @@ impl Server {
     fn serve(
         &self,
         mut stream: TcpStream,
-        stop: &Stop,
+        stop: &Cancel,
         done: &mut Responded,
     ) -> Result<Over, ResponderError> {
         stream
@@ -104,12 +104,12 @@ impl Server {
         let mut written = 0;
         let over = loop {
             let out = work.out();
-            let mut what = PollFlags::POLLIN;
-            what.set(PollFlags::POLLOUT, written < out.len());
+            let mut what = PollFlags::IN;
+            what.set(PollFlags::OUT, written < out.len());
             let woken = alarm
                 .until_ready(NEVER, stop, (stream.as_fd(), what))
                 .map_err(failed(&self.spec, "wait for requests"))?;
-            if woken == Woken::Stopped {
+            if woken == Woken::Cancelled {
                 break Over::Told;
             }
             match stream.read(&mut buffer) {

@@ -6,12 +6,12 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{SocketType, connect};
+use vifbench_wait::{Cancel, Woken, until_cancelled, until_readable};
 use vifbench_wire::packet::{MAX_SIZE, Parsed, parse_payload};
 use vifbench_wire::protocol::{RespondSpec, Responded};
 
 use super::{ResponderError, failed};
 use crate::tcp_socket::bound;
-use crate::wait::{Stop, wait_readable};
 
 /// A place for what nobody reads. Without a socket the guest's stack makes an ICMP message of every packet, most of which
 /// it then does not send: a quarter of what an emulated guest executed for a packet of 64 bytes.
@@ -34,8 +34,8 @@ impl Sink {
     }
 
     /// Stays bound until told to stop.
-    pub fn run(self, stop: &Stop) -> Result<Responded, ResponderError> {
-        wait_readable(&[stop.as_fd()], None).map_err(failed(&self.spec, "wait for the end"))?;
+    pub fn run(self, stop: &Cancel) -> Result<Responded, ResponderError> {
+        until_cancelled(stop).map_err(failed(&self.spec, "wait for the end"))?;
         drop(self.socket);
         Ok(Responded {
             flow: self.spec.flow,
@@ -62,16 +62,16 @@ impl Echo {
     }
 
     /// Answers until told to stop.
-    pub fn run(self, stop: &Stop) -> Result<Responded, ResponderError> {
+    pub fn run(self, stop: &Cancel) -> Result<Responded, ResponderError> {
         let mut done = Responded {
             flow: self.spec.flow,
             ..Responded::default()
         };
         let mut buffer = vec![0; MAX_SIZE as usize];
         loop {
-            let ready = wait_readable(&[stop.as_fd(), self.socket.as_fd()], None)
+            let woken = until_readable(self.socket.as_fd(), stop)
                 .map_err(failed(&self.spec, "wait for requests"))?;
-            if ready[0] {
+            if woken == Woken::Cancelled {
                 return Ok(done);
             }
             loop {

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use vifbench_scenarios::lab::HostName;
+use vifbench_wait::Cancel;
 
 use super::machine::{MAILBOX, Machine};
 use super::{LabError, files};
 use crate::host::{Channel, Host, HostError, Output};
 use crate::shell::{quote, quote_path};
-use crate::wait::Cancel;
 
 const MAGIC: u64 = 0x315a_5644_524d_4256;
 /// Where a request's text begins, and where a reply's.

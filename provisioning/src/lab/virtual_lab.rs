@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use vifbench_instructions::counts::Counts;
 use vifbench_scenarios::lab::{Controller, HostName, HostSpec, Identity, Lab, Role};
 use vifbench_scenarios::progress::Progress;
+use vifbench_wait::Cancel;
 
 use super::console::{self, Follower};
 use super::images::need_program;
@@ -20,7 +21,6 @@ use super::machine::{self, From, HOSTS, LOOK, Machine};
 use super::rendezvous::Rendezvous;
 use super::watch::CrashWatch;
 use super::{Combination, Images, LabError, files, images, machines, network};
-use crate::wait::Cancel;
 
 /// The state in which a machine is kept after its first boot.
 const BASE: &str = "base";

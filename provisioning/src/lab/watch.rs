@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use vifbench_wait::Cancel;
+
 use super::console::{self, Follower};
 use super::machine::{HOSTS, LOOK, Machine};
 use super::{LabError, files};
-use crate::wait::Cancel;
 
 /// Watches from its making to its end; see [`super::VirtualLab::watch`].
 #[derive(Debug)]

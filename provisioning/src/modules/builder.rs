@@ -17,6 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use vifbench_scenarios::lab::HostName;
+use vifbench_wait::{Cancel, Limit, Over};
 
 use super::module_file::{ModuleFile, NotAModule};
 use super::root::Root;
@@ -26,7 +27,6 @@ use crate::host::{Host, HostError, Output};
 use crate::lab::Combination;
 use crate::local::LocalHost;
 use crate::shell::{quote, quote_path};
-use crate::wait::{Cancel, Limit, Over};
 
 /// Unpacking 130 MB of xz takes 10 s on a slow core.
 const UNPACK_DEADLINE: Duration = Duration::from_secs(600);

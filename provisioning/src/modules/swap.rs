@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use vifbench_scenarios::lab::HostName;
+use vifbench_wait::{Limit, Over};
 
 use super::builder::BuiltModules;
 use super::module_file::ModuleFile;
 use super::proof::{self, FileError, ModuleProof, ProofError};
 use super::{NETBACK, NETFRONT, file_name};
 use crate::host::{Host, HostError, HostExt as _};
-use crate::wait::{Limit, Over};
 
 /// On every machine: in memory, and root's alone. A file `spacer` in it names a module that is to be loaded before the
 /// new one, so that this one lies elsewhere.

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use vifbench_probes::clock::reading::realtime_ns;
 use vifbench_probes::generator::{Generator, GeneratorError, Window};
 use vifbench_probes::senders::SenderError;
-use vifbench_probes::wait::Stop;
 use vifbench_scenarios::scenario::{Arrivals, SendBy};
 use vifbench_scenarios::units::Size;
+use vifbench_wait::Cancel;
 use vifbench_wire::packet::Template;
 use vifbench_wire::protocol::{FlowSpec, Generate, Pace, Sent};
 
@@ -212,7 +212,7 @@ pub fn send(
             stop_ns,
             give_up_ns: stop_ns,
         };
-        let stop = Stop::new().map_err(GeneratorError::Timer)?;
+        let stop = Cancel::new().map_err(GeneratorError::Timer)?;
         // In a thread that ends with it: it is pinned and goes before others.
         std::thread::scope(|scope| {
             let sending = scope.spawn(|| generator.run(window, &stop));

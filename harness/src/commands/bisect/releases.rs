@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use vifbench_provisioning::lab::{Combination, kernel_releases};
-use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Scenario;
+use vifbench_wait::Cancel;
 
 use super::{Drawn, Outcome, number, search};
 use crate::cli::BisectArgs;

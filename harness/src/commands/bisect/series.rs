@@ -4,10 +4,10 @@ use vifbench_provisioning::lease::LabLock;
 use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::builder::{ModuleBuilder, default_cache_dir, line_of};
 use vifbench_provisioning::state;
-use vifbench_provisioning::wait::Cancel;
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::{Patches, Scenario, Variant};
+use vifbench_wait::Cancel;
 
 use super::{Drawn, Outcome, number, search};
 use crate::cli::BisectArgs;
