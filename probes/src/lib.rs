@@ -9,7 +9,6 @@ pub mod counters;
 pub mod domains;
 pub mod generator;
 mod libpcap;
-pub mod loops;
 pub mod realtime;
 pub mod responder;
 pub mod senders;

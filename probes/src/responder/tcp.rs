@@ -6,11 +6,10 @@ use std::os::fd::AsFd;
 
 use rustix::event::PollFlags;
 use vifbench_wait::{Alarm, Cancel, Woken, until_readable};
-use vifbench_wire::packet::fill;
+use vifbench_wire::packet::{BULK_BLOCK, bulk_block, fill};
 use vifbench_wire::protocol::{Answer, RespondSpec, Responded};
 
 use super::{ResponderError, failed};
-use crate::loops::{BLOCK, block};
 use crate::tcp_socket;
 
 /// So much is read at a time.
@@ -94,7 +93,7 @@ impl Server {
                 out: Vec::new(),
             }),
             Answer::TcpSink | Answer::UdpEcho | Answer::UdpSink => Box::new(Sink {
-                block: block(self.spec.flow),
+                block: bulk_block(self.spec.flow),
                 at: 0,
                 nothing: Vec::new(),
             }),
@@ -216,7 +215,7 @@ impl Work for Sink {
                     .filter(|(got, wanted)| got != wanted);
                 done.corrupt += wrong.count() as u64;
             }
-            self.at = (self.at + part.len()) % BLOCK;
+            self.at = (self.at + part.len()) % BULK_BLOCK;
             bytes = rest;
         }
     }

@@ -286,6 +286,16 @@ pub fn fill(flow: u16, seq: u32, out: &mut [u8]) {
     }
 }
 
+/// One write of a bulk flow in bytes, after which its data begin again: the most that one super-packet of GSO holds.
+pub const BULK_BLOCK: usize = 1 << 16;
+
+/// The data of a bulk flow, which are sent over and over.
+pub fn bulk_block(flow: u16) -> Vec<u8> {
+    let mut block = vec![0; BULK_BLOCK];
+    fill(flow, 0, &mut block);
+    block
+}
+
 fn fill_matches(flow: u16, seq: u32, seen: &[u8]) -> bool {
     seen.chunks(8).enumerate().all(|(index, chunk)| {
         fill_word(flow, seq, index as u64).to_le_bytes()[..chunk.len()] == *chunk

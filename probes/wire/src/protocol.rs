@@ -115,7 +115,7 @@ pub struct FlowSpec {
     pub destination: IpAddr,
     /// Frame sizes with the 4-byte FCS; of TCP the largest that segments may make.
     pub size: FrameSize,
-    /// Spacing. The file of a trace is one that [`crate::replay::write`] wrote, by its path on the host.
+    /// Spacing. The file of a trace is one that `replay::write` wrote, by its path on the host.
     pub arrivals: Arrivals,
     /// Seed of gaps and payload.
     pub seed: u64,

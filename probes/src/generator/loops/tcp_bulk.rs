@@ -5,22 +5,14 @@ use std::os::fd::AsFd;
 
 use rustix::event::PollFlags;
 use vifbench_wait::{Alarm, Cancel, Woken};
-use vifbench_wire::packet::fill;
+use vifbench_wire::packet::{BULK_BLOCK, bulk_block};
 use vifbench_wire::protocol::LoopDone;
 
-use super::{Counted, LoopError, LoopSent, Peers, Times};
+use super::{Counted, LoopSent, Peers};
 use crate::clock::reading::realtime_ns;
+use crate::generator::error::LoopError;
+use crate::generator::window::Times;
 use crate::tcp_socket;
-
-/// One write, and the length after which the data begin anew: the most that one super-packet of GSO holds.
-pub const BLOCK: usize = 1 << 16;
-
-/// The data of a flow, over and over.
-pub fn block(flow: u16) -> Vec<u8> {
-    let mut block = vec![0; BLOCK];
-    fill(flow, 0, &mut block);
-    block
-}
 
 /// As much as goes.
 pub struct TcpBulk {
@@ -42,7 +34,7 @@ impl TcpBulk {
         let Some(mut stream) = peers.connect(times, &alarm, stop)? else {
             return Ok(result);
         };
-        let data = block(peers.flow);
+        let data = bulk_block(peers.flow);
         let mut at = 0;
         let mut counted = Counted::not_yet();
         loop {
@@ -53,7 +45,7 @@ impl TcpBulk {
             counted.begin(times, &peers, &stream)?;
             match stream.write(&data[at..]) {
                 Ok(0) => return Err(peers.closed()),
-                Ok(n) => at = (at + n) % BLOCK,
+                Ok(n) => at = (at + n) % BULK_BLOCK,
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => {
                         let until = if now < times.measure_from_ns {

@@ -11,8 +11,10 @@ use vifbench_wire::packet::fill;
 use vifbench_wire::protocol::LoopDone;
 
 use super::quantiles::RoundTrips;
-use super::{Counted, LoopError, LoopSent, Peers, Times};
+use super::{Counted, LoopSent, Peers};
 use crate::clock::reading::realtime_ns;
+use crate::generator::error::LoopError;
+use crate::generator::window::Times;
 use crate::tcp_socket;
 
 /// So much is read at a time.

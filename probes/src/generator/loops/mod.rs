@@ -13,53 +13,15 @@ use std::os::fd::AsFd;
 
 use rustix::event::PollFlags;
 use rustix::thread::set_current_timer_slack;
-use thiserror::Error;
 use vifbench_scenarios::scenario::Arrivals;
 use vifbench_wait::{Alarm, Cancel, Woken};
 use vifbench_wire::packet::{source_port, tcp_port};
 use vifbench_wire::protocol::{FlowSpec, LoopDone, Pace, TcpDone};
 
+use super::error::{GeneratorError, LoopError};
+use super::window::Times;
 use crate::clock::reading::realtime_ns;
-use crate::generator::{GeneratorError, Window};
 use crate::tcp_socket::{self, Info};
-
-pub(crate) use self::tcp_bulk::{BLOCK, block};
-
-/// Why a flow that waits for answers failed.
-#[derive(Debug, Error)]
-pub enum LoopError {
-    /// The kernel refused something.
-    #[error("flow {flow} to {peer}: cannot {doing}: {error}")]
-    System {
-        /// The flow's number.
-        flow: u16,
-        /// Where it goes.
-        peer: SocketAddr,
-        /// What was attempted.
-        doing: &'static str,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// Nobody took the connection.
-    #[error(
-        "flow {flow}: {peer} did not take the connection before the trial's end; does the guest have the address, and is no \
-         firewall in the way?"
-    )]
-    NoConnection {
-        /// The flow's number.
-        flow: u16,
-        /// Where it goes.
-        peer: SocketAddr,
-    },
-    /// The other end went away.
-    #[error("flow {flow}: {peer} closed the connection in mid-trial; see the guest's probe")]
-    Closed {
-        /// The flow's number.
-        flow: u16,
-        /// Where it goes.
-        peer: SocketAddr,
-    },
-}
 
 /// What became of a flow.
 #[derive(Debug, Default)]
@@ -132,27 +94,6 @@ impl Loop {
             Self::TcpRr(requests) => Ok(requests.run(times, stop)?),
             Self::TcpBulk(bulk) => Ok(bulk.run(times, stop)?),
         }
-    }
-}
-
-/// When a loop runs, and what of it is measured.
-#[derive(Debug, Clone, Copy)]
-pub struct Times {
-    /// Start and end.
-    pub window: Window,
-    /// What happens from here to the stop time counts.
-    pub measure_from_ns: u64,
-}
-
-impl Times {
-    fn is_measured(&self, at_ns: u64) -> bool {
-        (self.measure_from_ns..self.window.stop_ns).contains(&at_ns)
-    }
-
-    fn measured_ns(&self, ended_ns: u64) -> u64 {
-        ended_ns
-            .min(self.window.stop_ns)
-            .saturating_sub(self.measure_from_ns)
     }
 }
 

@@ -15,10 +15,11 @@ use vifbench_wire::flow_frames::FlowFrames;
 use vifbench_wire::packet::{MAX_SIZE, Parsed, UDP_PORT, parse_payload, source_port};
 use vifbench_wire::protocol::{ANSWER_TIMEOUT_NS, FlowSpec, LoopDone, Pace};
 
+use super::LoopSent;
 use super::quantiles::RoundTrips;
-use super::{LoopError, LoopSent, Times};
 use crate::clock::reading::realtime_ns;
-use crate::generator::GeneratorError;
+use crate::generator::error::{GeneratorError, LoopError};
+use crate::generator::window::Times;
 use crate::senders::{PnetSender, Sender, is_fatal};
 use crate::tcp_socket::bound;
 

@@ -1,24 +1,30 @@
 //! The generator: sends every packet of a schedule at its time, whatever comes back (open loop); beside it as much as goes
-//! of flows that saturate, and the flows that wait for answers ([`crate::loops`]).
+//! of flows that saturate, and the flows that wait for answers (`loops`).
+
+mod error;
+mod loops;
+mod window;
 
 use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroU64;
 
 use rustix::thread::set_current_timer_slack;
-use thiserror::Error;
 use vifbench_scenarios::scenario::Arrivals;
 use vifbench_scenarios::units::Rate;
 use vifbench_wait::{Alarm, Cancel, Woken, sleep_until};
 use vifbench_wire::flow_frames::FlowFrames;
-use vifbench_wire::packet::PacketError;
 use vifbench_wire::protocol::{Generate, Pace, Sent};
-use vifbench_wire::schedule::{Due, Schedule, ScheduleError, Sources};
+use vifbench_wire::schedule::{Due, Schedule, Sources};
 
+use self::loops::Loop;
+use self::window::Times;
 use crate::clock::reading::realtime_ns;
-use crate::loops::{Loop, LoopError, Times};
 use crate::realtime;
-use crate::senders::{self, Sender, SenderError, is_fatal};
+use crate::senders::{self, Sender, is_fatal};
+
+pub use self::error::{GeneratorError, LoopError};
+pub use self::window::Window;
 
 /// A packet that leaves later than this after it was due counts as late.
 pub const LATE_NS: u64 = 100_000;
@@ -31,53 +37,6 @@ const SPIN_NS: u64 = 200_000;
 
 /// A capped flow makes good so much of what a slow moment cost, and no more.
 const CATCH_UP_NS: u64 = 1_000_000;
-
-/// Why nothing, or no more, was sent.
-#[derive(Debug, Error)]
-pub enum GeneratorError {
-    /// There is no sender.
-    #[error(transparent)]
-    Sender(#[from] SenderError),
-    /// The interface went away or down.
-    #[error("{interface} took no more packets after {sent}: {error}; is it up?")]
-    Gone {
-        /// Interface.
-        interface: String,
-        /// Packets sent before.
-        sent: u64,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// A flow cannot be built.
-    #[error(transparent)]
-    Packet(#[from] PacketError),
-    /// A flow has no schedule.
-    #[error(transparent)]
-    Schedule(#[from] ScheduleError),
-    /// A flow that waits for answers.
-    #[error(transparent)]
-    Loop(#[from] LoopError),
-    /// The thread of a flow ended without a result.
-    #[error("the thread of flow {flow} died: please report this as a defect of vifprobe")]
-    Died {
-        /// The flow's number.
-        flow: u16,
-    },
-    /// A timer could not be had.
-    #[error("cannot wait for send times: {0}")]
-    Timer(io::Error),
-}
-
-/// When to send, in `CLOCK_REALTIME`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// No packet is due before this.
-    pub start_ns: u64,
-    /// No packet is due at or after this.
-    pub stop_ns: u64,
-    /// A generator that fell behind gives up here.
-    pub give_up_ns: u64,
-}
 
 /// A generator that is ready: templates built, sockets open.
 pub struct Generator<S> {
