@@ -3,10 +3,14 @@
 use vifbench_scenarios::scenario::{Arrivals, SendBy};
 use vifbench_wire::protocol::{Generate, Pace};
 
-use super::{
-    GsoSender, MmsgSender, PnetSender, RawSender, RingSender, Sender, SenderError, TxtimeSender,
-    XdpSender,
-};
+use super::gso::GsoSender;
+use super::mmsg::MmsgSender;
+use super::pnet::PnetSender;
+use super::raw::RawSender;
+use super::ring::RingSender;
+use super::sender::{Sender, SenderError};
+use super::txtime::TxtimeSender;
+use super::xdp::XdpSender;
 
 /// A sender, and what is to be said of it in the report.
 pub struct Chosen {

@@ -6,8 +6,9 @@
 
 use std::os::fd::OwnedFd;
 
-use super::batch::Frames;
-use super::{Refused, SEND_TIMEOUT, Sender, SenderError, index_of, sys};
+use super::frame_queue::FrameQueue;
+use super::sender::{Refused, SEND_TIMEOUT, Sender, SenderError, index_of};
+use super::sys;
 use crate::counters::ethtool::Ethtool;
 
 /// The most packets that the kernel cuts out of one (`UDP_MAX_SEGMENTS` before Linux 6.8).
@@ -29,7 +30,7 @@ const PROTOCOL_UDP: u8 = 17;
 /// UDP GSO.
 pub struct GsoSender {
     socket: OwnedFd,
-    frames: Frames,
+    frames: FrameQueue,
     /// The super-packet that is being built.
     joined: Vec<u8>,
 }
@@ -75,7 +76,7 @@ impl GsoSender {
             .map_err(&failed)?;
         Ok(Self {
             socket,
-            frames: Frames::default(),
+            frames: FrameQueue::default(),
             joined: Vec::with_capacity(MAX_IP + ETHERNET),
         })
     }
@@ -104,7 +105,7 @@ fn belong_together(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// How many frames at the front go as one.
-fn run_length(frames: &Frames) -> usize {
+fn run_length(frames: &FrameQueue) -> usize {
     let Some(first) = frames.get(0) else { return 0 };
     let headers = udp_at(first) + UDP;
     let most = SEGMENTS.min((MAX_IP + ETHERNET - headers) / (first.len() - headers));
@@ -114,7 +115,7 @@ fn run_length(frames: &Frames) -> usize {
 }
 
 /// Builds the super-packet of the first `count` frames, and its header for the kernel.
-fn join(frames: &Frames, count: usize, joined: &mut Vec<u8>) -> [u8; VNET_LEN] {
+fn join(frames: &FrameQueue, count: usize, joined: &mut Vec<u8>) -> [u8; VNET_LEN] {
     joined.clear();
     let mut vnet = [0; VNET_LEN];
     let Some(first) = frames.get(0) else {
@@ -244,8 +245,8 @@ mod tests {
         Template::new(&spec, size).unwrap()
     }
 
-    fn frames(packets: &[(u16, u32)]) -> Frames {
-        let mut frames = Frames::default();
+    fn frames(packets: &[(u16, u32)]) -> FrameQueue {
+        let mut frames = FrameQueue::default();
         for (seq, (flow, size)) in (0..).zip(packets) {
             let mut template = template(*flow, false, *size);
             template.number(seq);
@@ -281,7 +282,7 @@ mod tests {
         #[test]
         fn what_is_joined_can_be_cut_up(v6: bool, size in 84u32..=1518, count in 2usize..=40) {
             let mut template = template(3, v6, size);
-            let mut waiting = Frames::default();
+            let mut waiting = FrameQueue::default();
             for seq in 0..count as u32 {
                 template.number(seq);
                 waiting.push(template.stamp(seq.into()));

@@ -4,16 +4,16 @@
 
 use std::os::fd::OwnedFd;
 
-use super::batch::Frames;
+use super::frame_queue::FrameQueue;
+use super::sender::{Refused, SEND_TIMEOUT, Sender, SenderError, index_of};
 use super::sys::{self, Headers};
-use super::{Refused, SEND_TIMEOUT, Sender, SenderError, index_of};
 
 const BATCH: usize = 64;
 
 /// `sendmmsg` with `PACKET_QDISC_BYPASS`.
 pub struct MmsgSender {
     socket: OwnedFd,
-    frames: Frames,
+    frames: FrameQueue,
     headers: Headers,
 }
 
@@ -31,7 +31,7 @@ impl MmsgSender {
             .map_err(&failed)?;
         Ok(Self {
             socket,
-            frames: Frames::default(),
+            frames: FrameQueue::default(),
             headers: Headers::default(),
         })
     }

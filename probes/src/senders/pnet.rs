@@ -6,7 +6,7 @@ use std::os::fd::IntoRawFd;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use pnet::datalink::{self, Channel, ChannelType, Config, DataLinkSender};
 
-use super::{Refused, SEND_TIMEOUT, Sender, SenderError};
+use super::sender::{Refused, SEND_TIMEOUT, Sender, SenderError};
 
 /// Sends one packet a call.
 pub struct PnetSender {

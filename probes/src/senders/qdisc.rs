@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn this_machine_s_loopback_is_asked() {
         // Needs no rights; `lo` has no discipline that is shown.
-        let index = super::super::index_of("lo").unwrap();
+        let index = super::super::sender::index_of("lo").unwrap();
         assert!(matches!(
             root(index).unwrap().as_deref(),
             None | Some("noqueue")

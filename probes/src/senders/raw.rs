@@ -5,13 +5,14 @@
 
 use std::os::fd::OwnedFd;
 
-use super::batch::Frames;
-use super::{Refused, SEND_TIMEOUT, Sender, SenderError, index_of, sys};
+use super::frame_queue::FrameQueue;
+use super::sender::{Refused, SEND_TIMEOUT, Sender, SenderError, index_of};
+use super::sys;
 
 /// A packet socket that waits.
 pub struct RawSender {
     socket: OwnedFd,
-    frames: Frames,
+    frames: FrameQueue,
 }
 
 impl RawSender {
@@ -25,7 +26,7 @@ impl RawSender {
         sys::set_send_timeout(&socket, SEND_TIMEOUT).map_err(&failed)?;
         Ok(Self {
             socket,
-            frames: Frames::default(),
+            frames: FrameQueue::default(),
         })
     }
 }

@@ -6,8 +6,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use super::sender::{Refused, SEND_TIMEOUT, Sender, SenderError, index_of};
 use super::sys::{self, Mapped};
-use super::{Refused, SEND_TIMEOUT, Sender, SenderError, index_of};
 
 /// Bytes of one frame's place: its header and the largest frame.
 const SLOT: usize = 2048;

@@ -5,9 +5,10 @@
 
 use std::os::fd::OwnedFd;
 
-use super::batch::Frames;
+use super::frame_queue::FrameQueue;
+use super::qdisc;
+use super::sender::{Refused, SEND_TIMEOUT, Sender, SenderError, index_of};
 use super::sys::{self, Headers};
-use super::{Refused, SEND_TIMEOUT, Sender, SenderError, index_of, qdisc};
 use crate::clock::reading::{monotonic_ns, realtime_ns};
 
 /// The only discipline that holds a packet back until its time and drops none that is late (tc-fq(8)).
@@ -21,7 +22,7 @@ const SEND_BUFFER: sys::Number = 36_000;
 /// A packet socket whose packets have times.
 pub struct TxtimeSender {
     socket: OwnedFd,
-    frames: Frames,
+    frames: FrameQueue,
     /// When each of them is to leave, in `CLOCK_MONOTONIC`.
     times: Vec<u64>,
     /// `CLOCK_REALTIME` less `CLOCK_MONOTONIC`, as the batch began.
@@ -62,7 +63,7 @@ impl TxtimeSender {
             .map_err(&failed)?;
         Ok(Self {
             socket,
-            frames: Frames::default(),
+            frames: FrameQueue::default(),
             times: Vec::new(),
             offset_ns: 0,
             headers: Headers::default(),

@@ -7,8 +7,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use super::sender::{Refused, Sender, SenderError, index_of};
 use super::sys::{self, Mapped, Memory};
-use super::{Refused, Sender, SenderError, index_of};
 
 /// Bytes of one frame's place.
 const SLOT: usize = 2048;

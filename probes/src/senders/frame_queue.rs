@@ -2,11 +2,11 @@
 
 use std::io;
 
-use super::Refused;
+use super::sender::Refused;
 
 /// A queue of frames without an allocation for each.
 #[derive(Debug, Default)]
-pub struct Frames {
+pub struct FrameQueue {
     bytes: Vec<u8>,
     /// End of each frame in `bytes`.
     ends: Vec<usize>,
@@ -14,7 +14,7 @@ pub struct Frames {
     gone: usize,
 }
 
-impl Frames {
+impl FrameQueue {
     /// Adds one.
     #[inline]
     pub fn push(&mut self, frame: &[u8]) {
@@ -91,13 +91,13 @@ mod tests {
 
     #[test]
     fn what_is_refused_is_dropped_alone() {
-        let mut frames = Frames::default();
+        let mut frames = FrameQueue::default();
         for n in 1..=4_u8 {
             frames.push(&[n]);
         }
         let answers = [Ok(1), Err(libc::EINTR), Err(libc::ENOBUFS), Ok(2)];
         let mut answers = answers.into_iter();
-        let mut send = |frames: &mut Frames| {
+        let mut send = |frames: &mut FrameQueue| {
             frames.send_all(|_| {
                 let answer = answers.next().expect("no more calls than frames need");
                 answer.map_err(io::Error::from_raw_os_error)
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn first_in_first_out() {
-        let mut frames = Frames::default();
+        let mut frames = FrameQueue::default();
         for n in 1..=3_u8 {
             frames.push(&vec![n; n.into()]);
         }
