@@ -156,7 +156,7 @@ fn one_trial(
     of: &RunRecord,
     plan: &TrialPlan,
 ) -> Result<(TrialAnalysis, TrialSummary), ReportError> {
-    let mut summary = TrialSummary::planned(plan);
+    let mut summary = TrialSummary::planned(of, plan);
     let record = match run.read_trial(plan.number) {
         Ok(Some(record)) => record,
         Ok(None) => {
@@ -207,7 +207,7 @@ fn one_trial(
                 }
             }
         }
-        match packets::read_trial(run, &record) {
+        match packets::read_trial(run, of, &record) {
             Ok(read) => {
                 let about = tables::about(&of.run, &marks(of));
                 tables::write_packets(&run.packets(plan.number), &read.packets, about)?;

@@ -117,14 +117,29 @@ pub struct Pair {
 pub enum Finding {
     /// Every pair is exactly equal.
     Equal,
-    /// Its whole interval is too small to matter.
+    /// Its whole interval, widened by the error bound, is smaller than what matters.
     Small,
+    /// Not shown to differ, and shown not to be worse by as much as matters: the worse end of the interval, widened by
+    /// the error bound, is smaller than that.
+    NotWorse,
     /// The pairs do not decide.
     CannotTell,
     /// Higher than the base: significant, large enough to matter, beyond bound and noise.
     Higher,
     /// Lower than the base, likewise.
     Lower,
+}
+
+impl Finding {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Equal,
+        Self::Small,
+        Self::NotWorse,
+        Self::CannotTell,
+        Self::Higher,
+        Self::Lower,
+    ];
 }
 
 /// What a difference that counts means for the user.
@@ -354,9 +369,9 @@ fn one(
         .into_iter()
         .try_fold(0.0_f64, |worst, b| Some(worst.max(b?)));
     let percent = (base_mean != 0.0).then(|| mean / base_mean * 100.0);
-    let mode = trials.first()?.mode;
+    let times_count = trials.iter().all(|t| t.times_count);
     let least = match judge.by {
-        JudgeBy::Differences => metric.least(judge, mode),
+        JudgeBy::Differences => metric.least(judge, times_count),
         JudgeBy::Completeness => None,
     };
     let threshold = Threshold {

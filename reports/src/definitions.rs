@@ -203,11 +203,22 @@ pub const DEFINITIONS: &[Definition] = &[
     Definition {
         id: "gap",
         name: "Gap error and time to tx",
-        text: "Gap error: the gap between two neighbours of a flow at tx less the gap that the schedule has between \
-               them; signed, free of any clock offset. Time to tx: stamp at tx less the time written into the \
-               payload right before the send call, both of the generator's clock. Late packets: sent more than \
-               100 us after they were due, as the generator saw it.",
+        text: "Gap error: the gap between two neighbours of a flow at tx minus the gap that the schedule has between \
+               them. It is signed and free of any clock offset. Time to tx: the stamp at tx minus the send time in the \
+               payload, both by the generator's clock. The sender txtime writes the time at which the packet is due; the \
+               other senders write the time at which they put the packet into its batch.",
         formula: Some("E(i) = (tx(i) - tx(i-1)) - (due(i) - due(i-1))"),
+        source: "vifbench",
+    },
+    Definition {
+        id: "late",
+        name: "Late packets",
+        text: "Left tx late: packets of the measured part whose stamp at tx is more than 100 us after the time at which the \
+               schedule wanted them to leave. What keeps them waiting may be the generator, its queueing discipline, or a \
+               CPU that the generator shares with the drivers under test, as in the virtual lab. The one-way delay begins \
+               at tx and does not contain this wait. Handed over late, and latest: what the generator itself saw when it \
+               passed packets to its kernel, over the whole trial; a packet may still wait after that.",
+        formula: Some("late(i) if tx(i) - (start + due(i)) > 100 us"),
         source: "vifbench",
     },
     Definition {
@@ -287,12 +298,19 @@ pub const DEFINITIONS: &[Definition] = &[
     Definition {
         id: "pair",
         name: "Comparison by pairs",
-        text: "Trials of one block differ in the variant only. A difference is the other variant's value less \
-               the base's, in the same block; shown are the mean over blocks, and smallest and largest. It is \
-               called higher or lower only when every pair agrees and the mean is not below the error bound. \
-               The unit of replication is the trial, not the packet; no p-value is made of a few pairs.",
+        text: "Trials of one block differ in the variant only. A difference is the other variant's value minus the base's, in \
+               the same block; the mean over the blocks is shown. Its 95 % interval is a studentised bootstrap over the \
+               blocks. Its p-value is the share of all sign assignments of the blocks that give a difference at least as \
+               clear in any judged metric of the variant (step-down maxT), times the number of variants and of planned \
+               looks. Equal: every pair is exactly equal. Too small to matter: the interval, widened on both sides by the \
+               error bound, lies within the smallest difference that matters. Not worse: no difference is shown, and the worse end \
+               of the interval, widened by the error bound, is smaller than what matters. Higher or lower: p is at most 0.05, the \
+               interval excludes zero, and the mean exceeds the smallest difference that matters, the error bound and the \
+               noise learned from runs of a variant against itself. Cannot tell: none of these. Noise and bounds thus \
+               never make two variants equal. The unit of replication is the block. All blocks that ran in one \
+               layout of memory share that layout's accident: for a claim beyond it, use as many layouts as blocks.",
         formula: None,
-        source: "vifbench",
+        source: "Westfall and Young 1993 (maxT); Efron and Tibshirani 1993 (bootstrap-t)",
     },
     Definition {
         id: "median",
@@ -304,11 +322,15 @@ pub const DEFINITIONS: &[Definition] = &[
     Definition {
         id: "verdict",
         name: "Verdict",
-        text: "PASS: all trials are complete and their numbers carry what they claim. INCONCLUSIVE: complete, but \
-               captures dropped packets, the generator fell short, nothing arrived or a delay has no bound. \
-               INFRA: the lab failed or data are missing. SETUP: a variant could not be brought up. \
-               DUT-CRASH: the device under test died. In this version the verdict does not judge whether a \
-               difference between variants matters: each comparison says that for itself.",
+        text: "The first of these that applies. DUT-CRASH: the device under test died in a trial. SETUP: a variant could not \
+               be built, loaded or brought up. INFRA: the lab failed, or trials or their data are missing. REGRESSION: a \
+               variant is worse than the base in at least one judged metric, by a difference that is called higher or \
+               lower. INCONCLUSIVE: a trial is doubtful (captures dropped packets, the generator fell short, nothing \
+               arrived, or a delay has no error bound), or at least one judged metric cannot tell. IMPROVEMENT: a variant \
+               is better in at least one judged metric, and every other judged metric is equal, too small to matter or not \
+               worse. PASS: every judged metric is equal, too small to matter or not worse. Where the scenario judges \
+               completeness only, differences are shown and not judged, and PASS means that the trials are complete. \
+               Known regressions that were acknowledged do not count until their acknowledgement expires.",
         formula: None,
         source: "vifbench",
     },
@@ -317,4 +339,42 @@ pub const DEFINITIONS: &[Definition] = &[
 /// The definition of that id.
 pub fn definition(id: &str) -> Option<&'static Definition> {
     DEFINITIONS.iter().find(|d| d.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::Finding;
+    use crate::verdict::Verdict;
+
+    #[test]
+    fn every_verdict_is_defined() {
+        let text = definition("verdict").unwrap().text;
+        for verdict in Verdict::ALL {
+            assert!(text.contains(&format!("{verdict}: ")), "{verdict}");
+        }
+    }
+
+    #[test]
+    fn every_finding_is_defined() {
+        let text = definition("pair").unwrap().text;
+        for finding in Finding::ALL {
+            // Without a wildcard: a new finding does not compile before it has a name here.
+            let name = match finding {
+                Finding::Equal => "Equal: ",
+                Finding::Small => "Too small to matter: ",
+                Finding::NotWorse => "Not worse: ",
+                Finding::CannotTell => "Cannot tell: ",
+                Finding::Higher | Finding::Lower => "Higher or lower: ",
+            };
+            assert!(text.contains(name), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn ids_are_used_once() {
+        for d in DEFINITIONS {
+            assert_eq!(DEFINITIONS.iter().filter(|o| o.id == d.id).count(), 1);
+        }
+    }
 }

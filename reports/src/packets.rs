@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use vifbench_scenarios::scenario::{Arrivals, Mode};
+use vifbench_scenarios::scenario::Arrivals;
 use vifbench_wire::protocol::{Point, ProbeResult};
 use vifbench_wire::schedule::Schedule;
 
@@ -18,7 +18,7 @@ use crate::capture::{self, Content};
 use crate::clock::{End, HostClock};
 use crate::error::ReportError;
 use crate::rundir::{RunDir, plain_name};
-use crate::store::TrialRecord;
+use crate::store::{RunRecord, TrialRecord};
 
 /// The four points in the order that a packet passes them.
 pub const PATH: [Point; 4] = [Point::Tx, Point::Nic, Point::Vif, Point::Rx];
@@ -123,6 +123,8 @@ pub struct TrialPackets {
     pub corrupt_at_rx: Vec<(Option<String>, i64)>,
     /// Start of the measured part, on the reference clock.
     pub measure_from_ns: i64,
+    /// When sending began, on the reference clock: due times count from here.
+    pub start_ns: i64,
     /// Length of the measured part in nanoseconds.
     pub window_ns: i64,
     /// What each host's probe knows, in the order of the trial's `probes`.
@@ -145,7 +147,11 @@ impl TrialPackets {
 ///
 /// # Errors
 /// A missing or damaged result or capture is an error that names the file.
-pub fn read_trial(run: &RunDir, trial: &TrialRecord) -> Result<TrialPackets, ReportError> {
+pub fn read_trial(
+    run: &RunDir,
+    of: &RunRecord,
+    trial: &TrialRecord,
+) -> Result<TrialPackets, ReportError> {
     let number = trial.plan.number;
     let mut results = Vec::new();
     let mut sources = Vec::new();
@@ -216,7 +222,7 @@ pub fn read_trial(run: &RunDir, trial: &TrialRecord) -> Result<TrialPackets, Rep
     }
     // Where the generator's clock is not tied to the reference (an open trial of a virtual lab, or too few
     // exchanges), the start of sending is taken from the packets themselves.
-    let measure_from_ns = if trial.plan.mode == Mode::Sealed && send_clock.bound_ns().is_some() {
+    let measure_from_ns = if of.times_count(&trial.plan) && send_clock.bound_ns().is_some() {
         i64::try_from(trial.measure_from_ns).unwrap_or(i64::MAX)
     } else {
         let starts = packets
@@ -247,6 +253,7 @@ pub fn read_trial(run: &RunDir, trial: &TrialRecord) -> Result<TrialPackets, Rep
         due_ns: due.into_values().flatten().collect(),
         corrupt_at_rx: joined.corrupt_at_rx,
         measure_from_ns,
+        start_ns: measure_from_ns.saturating_sub(trial.plan.warmup.nanos() as i64),
         window_ns: trial.plan.duration.nanos() as i64,
         results,
         warnings,

@@ -18,7 +18,7 @@
 use serde::{Deserialize, Serialize};
 use vifbench_scenarios::lab::Lab;
 use vifbench_scenarios::plan::{Plan, TrialPlan};
-use vifbench_scenarios::scenario::Scenario;
+use vifbench_scenarios::scenario::{Mode, Scenario};
 use vifbench_wire::protocol::Ruler;
 
 /// Format version of everything below.
@@ -41,6 +41,15 @@ pub struct RunRecord {
     pub lab: Lab,
     /// In which order.
     pub plan: Plan,
+}
+
+impl RunRecord {
+    /// Whether times of this trial mean anything. They do where packets and machines share a clock, or where clocks were
+    /// compared: in sealed trials and on hardware. In an open trial of a virtual lab packets come from outside the
+    /// machine's time.
+    pub fn times_count(&self, trial: &TrialPlan) -> bool {
+        !(self.lab.is_virtual && trial.mode == Mode::Open)
+    }
 }
 
 /// The live module pair, proved after the swap.

@@ -20,8 +20,8 @@ use crate::verdict::Judgement;
 
 /// Mark on everything that a virtual lab measured.
 pub const VIRTUAL_MARK: &str = "virtual lab: instruction time, not hardware time";
-/// Mark on everything that an open trial measured.
-pub const OPEN_MARK: &str = "open run: times mean nothing";
+/// Mark on everything that an open trial of a virtual lab measured.
+pub const OPEN_MARK: &str = "open trials of a virtual lab: times mean nothing";
 
 /// What became of a planned trial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +96,10 @@ pub struct TrialSummary {
     pub rate: Option<Rate>,
     /// Where the generator stood.
     pub mode: Mode,
+    /// Its times may be judged: it was timed by clocks that packets and machines share. Only open trials of a virtual lab
+    /// were not.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub times_count: bool,
     /// What became of it.
     pub state: TrialState,
     /// One row a flow.
@@ -119,6 +123,15 @@ pub struct TrialSummary {
     pub wall_s: Option<f64>,
 }
 
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_true(times_count: &bool) -> bool {
+    *times_count
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(layout: &u32) -> bool {
     *layout == 0
@@ -126,7 +139,7 @@ fn is_zero(layout: &u32) -> bool {
 
 impl TrialSummary {
     /// A trial of the plan, before anything is known of it.
-    pub(crate) fn planned(plan: &TrialPlan) -> Self {
+    pub(crate) fn planned(run: &RunRecord, plan: &TrialPlan) -> Self {
         Self {
             number: plan.number,
             block: plan.block,
@@ -134,6 +147,7 @@ impl TrialSummary {
             variant: plan.variant.name.clone(),
             rate: plan.rate,
             mode: plan.mode,
+            times_count: run.times_count(plan),
             state: TrialState::NotRun,
             flows: Vec::new(),
             total: None,
@@ -421,7 +435,7 @@ impl RunSummary {
                 heading = Some(this);
             }
             let mark = match c.finding {
-                Finding::Equal | Finding::Small => "=",
+                Finding::Equal | Finding::Small | Finding::NotWorse => "=",
                 Finding::CannotTell => "?",
                 Finding::Higher => "+",
                 Finding::Lower => "-",
@@ -438,7 +452,7 @@ pub fn marks(run: &RunRecord) -> Vec<String> {
     if run.lab.is_virtual {
         marks.push(VIRTUAL_MARK.to_owned());
     }
-    if run.plan.trials.iter().any(|t| t.mode == Mode::Open) {
+    if run.plan.trials.iter().any(|t| !run.times_count(t)) {
         marks.push(OPEN_MARK.to_owned());
     }
     marks

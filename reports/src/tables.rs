@@ -117,6 +117,7 @@ fn trials_frame(path: &Path, summary: &RunSummary) -> Result<DataFrame, ReportEr
     table.flow("corrupt", |m| m.counts.corrupt);
     table.flow("unstamped", |m| Some(m.counts.unstamped));
     table.flow("negative_delay", |m| Some(m.counts.negative));
+    table.flow("late", |m| m.counts.late);
 
     table.flow("offered_pps", |m| Some(m.rates.offered_pps));
     table.flow("achieved_pps", |m| Some(m.rates.achieved_pps));

@@ -171,6 +171,7 @@ fn comparison(c: &Comparison, rate: String) -> Vec<String> {
     let finding = match c.finding {
         Finding::Equal => "equal",
         Finding::Small => "too small to matter",
+        Finding::NotWorse => "not worse",
         Finding::CannotTell => "cannot tell",
         Finding::Higher => "higher",
         Finding::Lower => "lower",

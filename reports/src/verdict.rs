@@ -8,7 +8,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use vifbench_scenarios::acknowledged::{Acknowledgement, Acknowledgements};
 use vifbench_scenarios::judge::{JudgeBy, Least};
-use vifbench_scenarios::scenario::Mode;
 
 use crate::compare::{Comparison, Finding, Meaning};
 use crate::metrics::transactions::Transactions;
@@ -22,7 +21,7 @@ use crate::summary::{TrialState, TrialSummary};
 pub enum Verdict {
     /// Complete, and nothing judged differs by as much as matters.
     Pass,
-    /// A variant is better than the base, and none is worse.
+    /// A variant is better than the base in at least one judged number, none is worse, and none is undecided.
     Improvement,
     /// A variant is worse than the base in at least one judged number.
     Regression,
@@ -34,6 +33,19 @@ pub enum Verdict {
     Setup,
     /// The device under test died.
     DutCrash,
+}
+
+impl Verdict {
+    /// All of them, the gravest first: a run gets the first that applies.
+    pub const ALL: [Self; 7] = [
+        Self::DutCrash,
+        Self::Setup,
+        Self::Infra,
+        Self::Regression,
+        Self::Inconclusive,
+        Self::Improvement,
+        Self::Pass,
+    ];
 }
 
 impl fmt::Display for Verdict {
@@ -119,12 +131,11 @@ pub fn judge(
         Verdict::Infra
     } else if !told.worse.is_empty() {
         Verdict::Regression
-    } else if !doubts.is_empty() {
+    } else if !doubts.is_empty() || !told.open.is_empty() {
+        // What is better hides nothing that is undecided.
         Verdict::Inconclusive
     } else if !told.better.is_empty() {
         Verdict::Improvement
-    } else if !told.open.is_empty() {
-        Verdict::Inconclusive
     } else {
         Verdict::Pass
     };
@@ -258,23 +269,28 @@ fn pass_reason(run: &RunRecord, trials: &[TrialSummary], comparisons: &[Comparis
         1 => "the one trial is complete".to_owned(),
         n => format!("all {n} trials are complete"),
     };
-    let times = match run.scenario.mode {
-        Mode::Sealed => "delays carry their error bounds",
-        Mode::Open => "an open run shows that the path works, its times mean nothing",
+    let times = if trials.iter().all(|t| t.times_count) {
+        "delays carry their error bounds"
+    } else {
+        "open trials of a virtual lab show that the path works, their times mean nothing"
     };
     let differences = match run.scenario.judge.by {
         _ if run.scenario.variants.len() < 2 => "there is no variant to compare".to_owned(),
         JudgeBy::Completeness => "differences are shown, not judged".to_owned(),
         JudgeBy::Differences => {
             let judged = comparisons.iter().filter(|c| c.judged);
-            let (equal, small) = judged.fold((0, 0), |(e, s), c| match c.finding {
-                Finding::Equal => (e + 1, s),
-                Finding::Small => (e, s + 1),
-                _ => (e, s),
-            });
+            let (mut equal, mut small, mut not_worse) = (0, 0, 0);
+            for c in judged {
+                match c.finding {
+                    Finding::Equal => equal += 1,
+                    Finding::Small => small += 1,
+                    Finding::NotWorse => not_worse += 1,
+                    Finding::CannotTell | Finding::Higher | Finding::Lower => {}
+                }
+            }
             format!(
-                "no judged number differs by as much as matters ({equal} equal, {small} with their whole interval \
-                 below it)"
+                "no judged metric is worse by as much as matters ({equal} equal, {small} different by less than matters, \
+                 {not_worse} not worse)"
             )
         }
     };
@@ -337,7 +353,7 @@ fn doubts_about(trial: &TrialSummary, load: Load) -> Vec<String> {
         ));
     }
     for flow in &trial.flows {
-        if trial.mode == Mode::Sealed && flow.counts.matched > 0 && flow.delay_bound_ns.is_none() {
+        if trial.times_count && flow.counts.matched > 0 && flow.delay_bound_ns.is_none() {
             doubts.push(format!("delays to {} have no error bound", flow.to));
         }
         if let (Some(delay), Some(bound)) = (flow.delay, flow.delay_bound_ns)

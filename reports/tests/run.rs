@@ -413,7 +413,12 @@ fn what_is_better_is_an_improvement() {
         ..judged()
     });
     assert_eq!(find(&summary, "delay_p50").meaning, Meaning::Better);
-    assert_eq!(summary.judgement.verdict, Verdict::Improvement);
+    assert_eq!(
+        summary.judgement.verdict,
+        Verdict::Improvement,
+        "{:?}",
+        summary.judgement.findings
+    );
     assert!(!vifbench_reports::ci::junit(&summary).contains("<failure"));
 }
 
@@ -424,12 +429,15 @@ fn a_difference_within_the_bound_decides_nothing() {
         ..judged()
     });
     let delay = find(&summary, "delay_p50");
-    assert_eq!(delay.finding, Finding::Small, "{}", delay.sentence);
+    assert_eq!(delay.finding, Finding::CannotTell, "{}", delay.sentence);
     assert!(
-        delay.sentence.contains("counts above its bound of 1.20 µs"),
+        delay
+            .sentence
+            .contains("difference below the bound of 1.20 µs, and"),
         "{}",
         delay.sentence
     );
+    assert_eq!(summary.judgement.verdict, Verdict::Inconclusive);
     // Within dom0 and for variations the clocks do not matter.
     assert_eq!(find(&summary, "hop_nic_vif").finding, Finding::Equal);
     assert_eq!(find(&summary, "abs_ipdv_mean").finding, Finding::Equal);
@@ -501,7 +509,7 @@ fn a_missing_or_damaged_capture_is_named_and_the_rest_is_measured() {
         damage(&folder.path().join("trials/1/u1/rx-u1.pcap.zst"));
         let run = RunDir::new(folder.path());
         let record = run.read_trial(1).unwrap().unwrap();
-        let error = packets::read_trial(&run, &record).unwrap_err();
+        let error = packets::read_trial(&run, &run.read_run().unwrap(), &record).unwrap_err();
         assert!(matches!(error, ReportError::Capture { .. }), "{error}");
         assert!(
             error.to_string().contains("trials/1/u1/rx-u1.pcap.zst"),
@@ -559,7 +567,7 @@ fn a_capture_name_that_leaves_its_folder_is_refused() {
     .unwrap();
     let run = RunDir::new(folder.path());
     let record = run.read_trial(1).unwrap().unwrap();
-    let error = packets::read_trial(&run, &record).unwrap_err();
+    let error = packets::read_trial(&run, &run.read_run().unwrap(), &record).unwrap_err();
     assert!(matches!(error, ReportError::UnsafeName { .. }), "{error}");
 }
 
@@ -648,7 +656,7 @@ fn an_open_run_says_that_its_times_mean_nothing() {
     assert_eq!(rendered.summary.judgement.verdict, Verdict::Pass);
     let page = std::fs::read_to_string(&rendered.index).unwrap();
     for mark in [
-        "open run: times mean nothing",
+        "open trials of a virtual lab: times mean nothing",
         "virtual lab: instruction time, not hardware time",
     ] {
         // In the heading, at the tables and in every figure.
@@ -662,6 +670,21 @@ fn an_open_run_says_that_its_times_mean_nothing() {
         "{}",
         flow.counts.sent
     );
+}
+
+#[test]
+fn an_open_run_on_hardware_is_judged_on_its_times() {
+    let (_folder, summary) = analysed(&World {
+        mode: Mode::Open,
+        is_virtual: false,
+        bound: Some(1.0),
+        ..judged()
+    });
+    assert!(summary.marks.is_empty(), "{:?}", summary.marks);
+    let delay = find(&summary, "delay_p50");
+    assert!(delay.judged);
+    assert_eq!(delay.meaning, Meaning::Worse, "{}", delay.sentence);
+    assert_eq!(summary.judgement.verdict, Verdict::Regression);
 }
 
 #[test]
@@ -1055,7 +1078,7 @@ fn times_lie_on_the_reference_clock() {
     let folder = written(&World::default());
     let run = RunDir::new(folder.path());
     let record = run.read_trial(1).unwrap().unwrap();
-    let read = packets::read_trial(&run, &record).unwrap();
+    let read = packets::read_trial(&run, &run.read_run().unwrap(), &record).unwrap();
     for packet in &read.packets {
         let due = START + packet.due_ns.unwrap();
         assert_eq!(packet.at(Point::Tx), Some(due + 2000));

@@ -8,9 +8,11 @@ use vifbench_reports::compare::{Comparison, Meaning};
 use vifbench_reports::cross::{Side, across, differences};
 use vifbench_reports::rundir::RunDir;
 use vifbench_reports::store::RunRecord;
-use vifbench_reports::summary::RunSummary;
+use vifbench_reports::summary::{RunSummary, TrialState, TrialSummary};
+use vifbench_reports::verdict::Verdict;
 use vifbench_scenarios::progress::Progress;
 
+use super::report;
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -53,15 +55,15 @@ pub fn run(
             notes.join("; ")
         )));
     }
+    let failed: Vec<Failed> = [&a, &b].into_iter().filter_map(Failed::of).collect();
     let judged = || comparisons.iter().filter(|c| c.judged);
-    let exit = if judged().any(|c| c.meaning == Meaning::Worse) {
+    let exit = if let Some(exit) = Failed::exit(&failed) {
+        // What is left of a failed run shows, and decides nothing.
+        exit
+    } else if judged().any(|c| c.meaning == Meaning::Worse) {
         Exit::Regression
-    } else if !notes.is_empty() || comparisons.is_empty() {
-        // What differs may come from the ruler: it shows, and decides nothing.
-        Exit::Inconclusive
-    } else if judged().any(|c| c.meaning == Meaning::Better) {
-        Exit::Pass
-    } else if judged().any(Comparison::is_open) {
+    } else if !notes.is_empty() || comparisons.is_empty() || judged().any(Comparison::is_open) {
+        // A difference between two measurement setups shows, and decides nothing.
         Exit::Inconclusive
     } else {
         Exit::Pass
@@ -69,11 +71,56 @@ pub fn run(
     match format {
         Format::Json => println!(
             "{}",
-            json!({"differences": notes, "comparisons": comparisons, "exit_code": exit.code()})
+            json!({
+                "failed": failed.iter().map(|f| &f.sentence).collect::<Vec<_>>(),
+                "differences": notes,
+                "comparisons": comparisons,
+                "exit_code": exit.code(),
+            })
         ),
-        Format::Text => print(&notes, &comparisons),
+        Format::Text => print(&failed, &notes, &comparisons),
     }
     Ok(exit)
+}
+
+/// A run that failed as a whole, whatever some of its trials measured.
+struct Failed {
+    verdict: Verdict,
+    sentence: String,
+}
+
+impl Failed {
+    /// None where the run was carried out.
+    fn of(named: &Named) -> Option<Self> {
+        let summary = &named.summary;
+        let judgement = &summary.judgement;
+        let failed = matches!(
+            judgement.verdict,
+            Verdict::Infra | Verdict::Setup | Verdict::DutCrash
+        );
+        failed.then(|| {
+            let complete = |t: &&TrialSummary| t.state == TrialState::Complete;
+            Self {
+                verdict: judgement.verdict,
+                sentence: format!(
+                    "the run {} is {}: {} of its {} trials are complete; {}",
+                    summary.run,
+                    judgement.verdict,
+                    summary.trials.iter().filter(complete).count(),
+                    summary.trials.len(),
+                    judgement.reason
+                ),
+            }
+        })
+    }
+
+    /// The exit code of the gravest failure.
+    fn exit(failed: &[Self]) -> Option<Exit> {
+        Verdict::ALL
+            .into_iter()
+            .find(|verdict| failed.iter().any(|f| f.verdict == *verdict))
+            .map(report::exit)
+    }
 }
 
 fn read(named: &str, progress: &dyn Progress) -> Result<Named, Failure> {
@@ -147,7 +194,10 @@ fn side<'a>(named: &'a Named, variant: &'a str) -> Side<'a> {
     }
 }
 
-fn print(notes: &[String], comparisons: &[Comparison]) {
+fn print(failed: &[Failed], notes: &[String], comparisons: &[Comparison]) {
+    for run in failed {
+        println!("NOT A WHOLE RUN: {}", run.sentence);
+    }
     for note in notes {
         println!("DIFFERENT RULERS OR QUESTIONS: {note}");
     }

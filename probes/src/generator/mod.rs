@@ -14,7 +14,7 @@ use vifbench_scenarios::scenario::Arrivals;
 use vifbench_scenarios::units::Rate;
 use vifbench_wait::{Alarm, Cancel, Woken, sleep_until};
 use vifbench_wire::flow_frames::FlowFrames;
-use vifbench_wire::protocol::{Generate, Pace, Sent};
+use vifbench_wire::protocol::{Generate, LATE_NS, Pace, Sent};
 use vifbench_wire::schedule::{Due, Schedule, Sources};
 
 use self::loops::Loop;
@@ -25,9 +25,6 @@ use crate::senders::{self, Sender, is_fatal};
 
 pub use self::error::{GeneratorError, LoopError};
 pub use self::window::Window;
-
-/// A packet that leaves later than this after it was due counts as late.
-pub const LATE_NS: u64 = 100_000;
 
 /// Gaps longer than this are waited for with an ear for the word to stop.
 const LONG_GAP_NS: u64 = 20_000_000;

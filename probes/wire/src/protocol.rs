@@ -387,6 +387,9 @@ pub struct CaptureDone {
     pub dropped_application: u64,
 }
 
+/// A packet that leaves later than this after it was due counts as late, in nanoseconds.
+pub const LATE_NS: u64 = 100_000;
+
 /// What the generator did.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Sent {

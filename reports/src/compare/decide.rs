@@ -19,7 +19,8 @@ pub enum ThresholdBy {
     Noise,
 }
 
-/// What a difference must exceed to count.
+/// What a difference must exceed to be called one. Whether it is small enough to be ignored is another question, for which
+/// only `least` counts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Threshold {
     /// The largest of the three, in the number's unit.
@@ -60,7 +61,7 @@ pub(super) fn decide(question: Question<'_>, of_variant: &mut [(&Metric, Compari
     }
     for (metric, c) in of_variant {
         threshold(question, c);
-        c.finding = finding(c);
+        c.finding = finding(c, metric.better);
         c.meaning = match (c.finding, metric.better) {
             (Finding::Higher, Better::Higher) | (Finding::Lower, Better::Lower) => Meaning::Better,
             (Finding::Higher, Better::Lower) | (Finding::Lower, Better::Higher) => Meaning::Worse,
@@ -87,7 +88,7 @@ fn threshold(question: Question<'_>, c: &mut Comparison) {
     }
 }
 
-fn finding(c: &Comparison) -> Finding {
+fn finding(c: &Comparison, better: Better) -> Finding {
     if c.min == 0.0 && c.max == 0.0 {
         return Finding::Equal;
     }
@@ -101,9 +102,24 @@ fn finding(c: &Comparison) -> Finding {
             Finding::Lower
         };
     }
-    match c.interval {
-        Some(i) if i.low >= -c.threshold.size && i.high <= c.threshold.size => Finding::Small,
-        _ => Finding::CannotTell,
+    // Equality is judged against what matters alone. What the measurement may be off by widens the interval; learned noise
+    // has no say here, or a noisier lab would pass more easily.
+    let off = c.bound.unwrap_or(0.0);
+    let least = c.threshold.least;
+    let Some(i) = c.interval else {
+        return Finding::CannotTell;
+    };
+    let (low, high) = (i.low - off, i.high + off);
+    let not_worse = match better {
+        Better::Lower => high <= least,
+        Better::Higher => low >= -least,
+    };
+    if low >= -least && high <= least {
+        Finding::Small
+    } else if not_worse {
+        Finding::NotWorse
+    } else {
+        Finding::CannotTell
     }
 }
 
@@ -129,8 +145,12 @@ fn sentence(c: &Comparison, least_blocks: u32) -> String {
     match c.finding {
         Finding::Equal => String::new(),
         Finding::Small => format!(
-            "{name}: {size}, too small to matter ({evidence}; {}).",
-            threshold_words(c)
+            "{name}: {size}, too small to matter ({evidence}; matters above {}).",
+            unit.value(c.threshold.least)
+        ),
+        Finding::NotWorse => format!(
+            "{name}: {size}, not worse by as much as matters ({evidence}; matters above {}).",
+            unit.value(c.threshold.least)
         ),
         Finding::CannotTell => {
             let why = why_open(c, least_blocks);
@@ -189,8 +209,9 @@ fn why_open(c: &Comparison, least_blocks: u32) -> String {
     let n = c.pairs.len();
     if c.bound.is_some_and(|b| c.mean.abs() < b) && c.threshold.by == ThresholdBy::Bound {
         return format!(
-            "difference below the bound of {}",
-            c.unit.value(c.threshold.size)
+            "difference below the bound of {}, and {} matters",
+            c.unit.value(c.threshold.size),
+            c.unit.value(c.threshold.least)
         );
     }
     if (n as u32) < least_blocks {
@@ -225,4 +246,109 @@ fn blocks_needed(c: &Comparison) -> Option<u32> {
             .max(c.pairs.len() as u32 + 2)
             .next_multiple_of(2)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::stats::paired::Interval;
+
+    /// A comparison of which only what is decided on is set.
+    fn comparison(mean: f64, half: f64, least: f64, p: f64) -> Comparison {
+        Comparison {
+            rate: None,
+            flow: None,
+            to: "all".into(),
+            base: "stock".into(),
+            other: "v1".into(),
+            metric: "delay_p99".into(),
+            name: "p99 delay".into(),
+            definition: "delay".into(),
+            unit: Unit::Ns,
+            judged: true,
+            pairs: Vec::new(),
+            mean,
+            min: mean - half,
+            max: mean + half,
+            percent: None,
+            interval: Some(Interval {
+                low: mean - half,
+                high: mean + half,
+            }),
+            p: Some(p),
+            effect: None,
+            bound: None,
+            threshold: Threshold {
+                size: least,
+                least,
+                ..Threshold::default()
+            },
+            finding: Finding::CannotTell,
+            meaning: Meaning::Neither,
+            sentence: String::new(),
+        }
+    }
+
+    /// As [`threshold`] sets it.
+    fn with(mut c: Comparison, noise: f64, bound: f64) -> Comparison {
+        c.bound = Some(bound);
+        c.threshold.noise = Some(noise);
+        c.threshold.size = c.threshold.least.max(noise).max(bound);
+        c
+    }
+
+    fn is_green(finding: Finding, better: Better) -> bool {
+        match finding {
+            Finding::Equal | Finding::Small | Finding::NotWorse => true,
+            Finding::CannotTell => false,
+            Finding::Higher => better == Better::Higher,
+            Finding::Lower => better == Better::Lower,
+        }
+    }
+
+    #[test]
+    fn a_clear_regression_below_the_noise_is_not_small() {
+        // p99 +10 to +16 %, 2 % matters, and the lab's noise is 30 %.
+        let c = with(comparison(13.0, 3.0, 2.0, 0.008), 30.0, 0.1);
+        assert_eq!(finding(&c, Better::Lower), Finding::CannotTell);
+        let quiet = with(comparison(13.0, 3.0, 2.0, 0.008), 0.0, 0.1);
+        assert_eq!(finding(&quiet, Better::Lower), Finding::Higher);
+    }
+
+    #[test]
+    fn a_bound_widens_what_must_be_small() {
+        let c = |bound| with(comparison(0.5, 1.0, 2.0, 1.0), 0.0, bound);
+        assert_eq!(finding(&c(0.5), Better::Lower), Finding::Small);
+        assert_eq!(finding(&c(0.6), Better::Lower), Finding::CannotTell);
+        // Towards the better end there is more room.
+        let c = |bound| with(comparison(-2.5, 1.0, 2.0, 1.0), 0.0, bound);
+        assert_eq!(finding(&c(3.5), Better::Lower), Finding::NotWorse);
+        assert_eq!(finding(&c(3.6), Better::Lower), Finding::CannotTell);
+        assert_eq!(finding(&c(3.5), Better::Higher), Finding::CannotTell);
+    }
+
+    proptest! {
+        #[test]
+        fn ignorance_never_improves_a_finding(
+            mean in -30.0..30.0_f64,
+            half in 0.0..20.0_f64,
+            least in 0.0..10.0_f64,
+            p in 0.0..0.1_f64,
+            noise in 0.0..30.0_f64,
+            bound in 0.0..10.0_f64,
+            more in (0.0..30.0_f64, 0.0..10.0_f64, 0.0..20.0_f64),
+            lower in any::<bool>(),
+        ) {
+            let better = if lower { Better::Lower } else { Better::Higher };
+            let before = finding(&with(comparison(mean, half, least, p), noise, bound), better);
+            let wider = comparison(mean, half + more.2, least, p);
+            let after = finding(&with(wider, noise + more.0, bound + more.1), better);
+            prop_assert!(
+                !is_green(after, better) || is_green(before, better),
+                "{before:?} became {after:?}"
+            );
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! The numbers that are compared: how each is taken from a trial, which way is better, and what matters by default.
 
 use vifbench_scenarios::judge::{Judge, Least};
-use vifbench_scenarios::scenario::Mode;
 use vifbench_wire::protocol::Point;
 
 use super::Unit;
@@ -258,10 +257,9 @@ pub(super) const METRICS: [Metric; 19] = [
 
 impl Metric {
     /// What a difference must be to matter, if this number is judged.
-    pub fn least(&self, judge: &Judge, mode: Mode) -> Option<Least> {
-        // Nothing counts that rests on a clock when packets come from outside the machine's time.
+    pub fn least(&self, judge: &Judge, times_count: bool) -> Option<Least> {
         let timed = self.unit == Unit::Ns || self.unit == Unit::PercentOfCpu;
-        if mode == Mode::Open && timed {
+        if timed && !times_count {
             return None;
         }
         match judge.matters.get(self.id) {

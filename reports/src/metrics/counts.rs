@@ -1,7 +1,7 @@
 //! Where packets went: loss (RFC 7680), duplicates (RFC 5560) and everything else that must not vanish silently.
 
 use serde::{Deserialize, Serialize};
-use vifbench_wire::protocol::Point;
+use vifbench_wire::protocol::{LATE_NS, Point};
 
 use crate::packets::{Packet, index};
 
@@ -31,6 +31,10 @@ pub struct Counts {
     pub unstamped: u64,
     /// `rx` stamped earlier than `tx`.
     pub negative: u64,
+    /// Stamped at `tx` more than [`LATE_NS`] after they were due by the schedule; none where nothing was due at a known
+    /// time (closed loops), or where the generator has no capture.
+    #[serde(default)]
+    pub late: Option<u64>,
 }
 
 impl Counts {
@@ -72,5 +76,57 @@ impl Counts {
         self.unmatched += other.unmatched;
         self.unstamped += other.unstamped;
         self.negative += other.negative;
+        self.late = match (self.late, other.late) {
+            (None, None) => None,
+            (a, b) => Some(a.unwrap_or(0) + b.unwrap_or(0)),
+        };
+    }
+
+    /// Measured packets that left `tx` late. `start_ns` is when sending began, on the same clock as the stamps.
+    ///
+    /// The generator's own count is of the hand-over to the kernel, and a packet may wait long behind that: for its
+    /// queueing discipline, or for a CPU that the generator shares with what it measures.
+    pub fn late(packets: &[Packet], start_ns: i64) -> Option<u64> {
+        let mut known = false;
+        let mut late = 0;
+        for packet in packets.iter().filter(|p| p.measured) {
+            if let (Some(tx), Some(due)) = (packet.at(Point::Tx), packet.due_ns) {
+                known = true;
+                let behind = tx.saturating_sub(start_ns.saturating_add(due));
+                late += u64::from(behind > LATE_NS as i64);
+            }
+        }
+        known.then_some(late)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(due_ns: Option<i64>, tx: i64) -> Packet {
+        Packet {
+            flow: 1,
+            seq: 0,
+            size: 64,
+            payload: 18,
+            send_ns: due_ns.unwrap_or(tx),
+            due_ns,
+            at_ns: [Some(tx), None, None, None],
+            copies: [0; 4],
+            arrival: None,
+            measured: true,
+        }
+    }
+
+    #[test]
+    fn what_waits_behind_the_hand_over_is_late() {
+        let packets = [
+            packet(Some(0), 1_000_100_000),
+            packet(Some(500_000), 1_000_600_001),
+            packet(Some(900_000), 1_000_890_000),
+        ];
+        assert_eq!(Counts::late(&packets, 1_000_000_000), Some(1));
+        assert_eq!(Counts::late(&[packet(None, 1_500_000)], 0), None);
     }
 }

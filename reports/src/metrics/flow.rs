@@ -97,6 +97,7 @@ pub fn of_flow(
     let order: Vec<_> = arrived.iter().map(|p| (p.seq, p.measured)).collect();
     let reordering = rfc4737(&order);
     counts.corrupt = only_flow.then(|| corrupt(trial, Some(guest)));
+    counts.late = Counts::late(packets, trial.start_ns);
     counts.reordered = reordering.reordered;
     counts.reorder_extent = reordering.max_extent;
 

@@ -183,6 +183,7 @@ fn waited(formed: Formed) -> &'static str {
 fn class(finding: Finding) -> &'static str {
     match finding {
         Finding::Equal | Finding::Small => "equal",
+        Finding::NotWorse => "not-worse",
         Finding::CannotTell => "cannot-tell",
         Finding::Higher => "higher",
         Finding::Lower => "lower",
@@ -250,6 +251,7 @@ fn comparison_row(c: &Comparison) -> Markup {
                 @match c.finding {
                     Finding::Equal => { "equal" }
                     Finding::Small => { "too small to matter" }
+                    Finding::NotWorse => { "not worse" }
                     Finding::CannotTell => { "cannot tell" }
                     Finding::Higher => { "higher" }
                     Finding::Lower => { "lower" }

@@ -163,13 +163,14 @@ fn generators(trials: &[TrialSummary]) -> Markup {
                 div.scroll { table {
                     thead { tr {
                         th scope="col" { "trial" } (head("rate", "due")) (head("rate", "sent"))
-                        (head("rate", "refused")) (head("gap", "late")) (head("gap", "latest"))
-                        (head("gap", "time to tx p50 / p99")) (head("sender", "sender"))
+                        (head("rate", "refused")) (head("late", "handed over late")) (head("late", "latest"))
+                        (head("late", "left tx late")) (head("gap", "time to tx p50 / p99")) (head("sender", "sender"))
                     } }
                     tbody { @for (trial, sent) in with { tr {
                         td.n { (trial.number) } td.n { (count(sent.due)) } td.n { (count(sent.sent)) }
                         td.n { (count(sent.refused)) } td.n { (count(sent.late)) }
                         td.n { (time(sent.latest_ns as f64)) }
+                        td.n { (left_late(trial)) }
                         td.n {
                             @match trial.total.as_ref().and_then(|t| t.send_to_tx) {
                                 Some(s) => { (time(s.p50 as f64)) " / " (time(s.p99 as f64)) }
@@ -182,6 +183,19 @@ fn generators(trials: &[TrialSummary]) -> Markup {
             }
         }
     }
+}
+
+/// Packets that left late, and their share of those that left: `84 (4.2 %)`.
+fn left_late(trial: &TrialSummary) -> String {
+    let Some((late, sent)) = trial
+        .total
+        .as_ref()
+        .and_then(|t| Some((t.counts.late?, t.counts.sent)))
+    else {
+        return "–".to_owned();
+    };
+    let percent = late as f64 / sent.max(1) as f64 * 100.0;
+    format!("{} ({} %)", count(late), three_digits(percent))
 }
 
 fn containers(trials: &[TrialSummary]) -> Markup {
