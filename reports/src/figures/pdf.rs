@@ -1,6 +1,6 @@
 //! A scene as PDF: vectors, text as text in an embedded subset of the font, and what the figure says of itself.
 //!
-//! Written from the scene, not converted from its SVG: `svg2pdf` would have `polars` compiled again (`ARCHITECTURE.md`).
+//! Written from the scene, not converted from its SVG: `svg2pdf` would have `polars` compiled again (docs/decisions/0034).
 //! No date and no random number goes in: the same scene is the same file.
 
 use miniz_oxide::deflate::compress_to_vec_zlib;
