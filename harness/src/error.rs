@@ -20,6 +20,7 @@ use vifbench_wire::replay::ReplayError;
 use crate::commands::bench::BenchError;
 use crate::exit::Exit;
 use crate::interrupt::InterruptError;
+use crate::output::OutputError;
 use crate::store::StoreError;
 
 /// Why a command failed.
@@ -47,6 +48,12 @@ pub enum Failure {
     /// A command was given something it does not know.
     #[error("{0}")]
     Usage(String),
+    /// Something that cannot be, whatever the user does: one sentence that says what.
+    #[error("{0}")]
+    Internal(String),
+    /// Results could not be printed.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// A host.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -161,6 +168,11 @@ pub fn room_hint(source: &io::Error) -> &'static str {
 }
 
 impl Failure {
+    /// Of a panic, whose own message is out already.
+    pub fn panicked() -> Self {
+        Self::Internal("vifbench stopped where it must not".to_owned())
+    }
+
     /// For `map_err` after an operation on a file of this machine.
     pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
@@ -218,9 +230,11 @@ impl Failure {
             | Self::NoTrial { .. }
             | Self::Bench(_)
             | Self::Io { .. } => Exit::Infra,
-            Self::Report(_) | Self::ServiceFit(ServiceFitError::Run(_)) | Self::Signals(_) => {
-                Exit::Internal
-            }
+            Self::Output(error) => error.exit(),
+            Self::Report(_)
+            | Self::ServiceFit(ServiceFitError::Run(_))
+            | Self::Signals(_)
+            | Self::Internal(_) => Exit::Internal,
         }
     }
 }

@@ -11,6 +11,8 @@ pub enum Exit {
     Internal,
     /// Bad usage, or a bad scenario or lab file.
     Usage,
+    /// Results could not be written to standard output.
+    Output,
     /// A variant is worse than the baseline.
     Regression,
     /// The evidence does not decide.
@@ -32,6 +34,7 @@ impl Exit {
             Self::Pass => 0,
             Self::Internal => 1,
             Self::Usage => 2,
+            Self::Output => 3,
             Self::Regression => 10,
             Self::Inconclusive => 11,
             Self::Infra => 12,
@@ -52,6 +55,7 @@ impl Exit {
             Self::Pass => "PASS",
             Self::Internal => "INTERNAL ERROR",
             Self::Usage => "USAGE",
+            Self::Output => "OUTPUT",
             Self::Regression => "REGRESSION",
             Self::Inconclusive => "INCONCLUSIVE",
             Self::Infra => "INFRA",
@@ -62,10 +66,11 @@ impl Exit {
     }
 }
 
-const ALL: [Exit; 9] = [
+const ALL: [Exit; 10] = [
     Exit::Pass,
     Exit::Internal,
     Exit::Usage,
+    Exit::Output,
     Exit::Regression,
     Exit::Inconclusive,
     Exit::Infra,
@@ -84,14 +89,16 @@ impl From<Exit> for ExitCode {
 pub const TABLE: &str = "\
 Exit codes:
     0  done; for a run: PASS or IMPROVEMENT
-    1  internal error
-    2  bad usage, or a bad scenario or lab file
+    1  a fault of vifbench itself: please report it
+    2  bad usage; a bad, missing or unreadable input file
+    3  the results could not be written to standard output
    10  REGRESSION
    11  INCONCLUSIVE
    12  INFRA: the lab failed, not the patch
    13  SETUP: a variant could not be built, loaded or brought up
    14  DUT-CRASH: the device under test died
-  130  interrupted, and everything undone";
+  130  interrupted, and everything undone
+A reader that closes the pipe early (as `head` does) ends the printing only: the exit code stays that of the command.";
 
 #[cfg(test)]
 mod tests {

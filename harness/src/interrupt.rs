@@ -7,6 +7,7 @@ use thiserror::Error;
 use vifbench_wait::Cancel;
 
 use crate::exit::Exit;
+use crate::output::stderr;
 
 /// The handler could not be installed.
 #[derive(Debug, Error)]
@@ -27,14 +28,16 @@ pub fn install() -> Result<Cancel, InterruptError> {
     ctrlc::set_handler(move || {
         if count.fetch_add(1, Ordering::SeqCst) > 0 {
             // The user insists. The undo stacks are on disk.
-            eprintln!(
+            writeln!(
+                stderr(),
                 "interrupted again: ending at once; `vifbench undo HOST` restores what is left"
             );
             std::process::exit(i32::from(Exit::Interrupted.code()));
         }
-        eprintln!("interrupted: restoring the hosts");
+        writeln!(stderr(), "interrupted: restoring the hosts");
         if let Err(error) = token.cancel() {
-            eprintln!(
+            writeln!(
+                stderr(),
                 "interrupted, but the waits could not be woken ({error}); press Ctrl-C again to end at once"
             );
         }

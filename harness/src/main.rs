@@ -1,17 +1,21 @@
 //! `vifbench`: benchmarks Xen's network path with real hosts in the loop.
 //!
 //! Thin: it reads the command line, joins the rooms, and ends with one of the documented exit codes. Results go to
-//! stdout, progress and errors to stderr.
+//! stdout, progress and errors to stderr, both through `output` alone.
+
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod cli;
 mod commands;
 mod error;
 mod exit;
 mod interrupt;
+mod output;
 mod progress;
 mod run;
 mod store;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -20,25 +24,62 @@ use tracing_subscriber::EnvFilter;
 use cli::{Cli, Command, LabCommand};
 use error::Failure;
 use exit::Exit;
+use output::{print_help, stderr};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::units::Span;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    // A panic has printed where it happened, but would end with a code that no table names.
+    let exit = std::panic::catch_unwind(run).unwrap_or_else(|_| ended(&Err(Failure::panicked())));
+    exit.into()
+}
+
+fn run() -> Exit {
+    match Cli::try_parse() {
+        Ok(cli) => {
+            log();
+            ended(&dispatch(&cli))
+        }
+        Err(said) if said.use_stderr() => {
+            // Nobody is left to hear of a failure.
+            let _: io::Result<()> = said.print();
+            Exit::Usage
+        }
+        // `--help` and `--version`.
+        Err(said) => ended(
+            &print_help(&said)
+                .map(|()| Exit::Pass)
+                .map_err(Failure::from),
+        ),
+    }
+}
+
+/// The exit code, after an error was told.
+fn ended(result: &Result<Exit, Failure>) -> Exit {
+    match result {
+        Ok(exit) => *exit,
+        Err(failure) => {
+            writeln!(stderr(), "error: {failure}");
+            let exit = failure.exit();
+            if exit == Exit::Internal {
+                writeln!(
+                    stderr(),
+                    "This is a fault of vifbench: please report it, with the command and all that it printed."
+                );
+            }
+            exit
+        }
+    }
+}
+
+fn log() {
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(stderr)
         .with_env_filter(
             EnvFilter::try_from_env("VIFBENCH_LOG").unwrap_or_else(|_| EnvFilter::new("warn")),
         )
         .without_time()
         .init();
-    match dispatch(&cli) {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            eprintln!("error: {failure}");
-            failure.exit().into()
-        }
-    }
 }
 
 fn dispatch(cli: &Cli) -> Result<Exit, Failure> {

@@ -6,6 +6,8 @@ use std::time::Instant;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use vifbench_scenarios::progress::{Progress, Task};
 
+use crate::output::stderr;
+
 /// Bars for a person at a terminal.
 pub struct Bars {
     all: MultiProgress,
@@ -85,14 +87,14 @@ impl Task for Bar {
 
 impl Progress for Lines {
     fn start(&self, label: &str, _length: Option<u64>) -> Box<dyn Task> {
-        eprintln!("{label} ...");
+        writeln!(stderr(), "{label} ...");
         Box::new(Line {
             label: label.to_owned(),
             since: Instant::now(),
         })
     }
     fn note(&self, line: &str) {
-        eprintln!("{line}");
+        writeln!(stderr(), "{line}");
     }
 }
 
@@ -104,10 +106,11 @@ struct Line {
 impl Task for Line {
     fn set(&self, _done: u64) {}
     fn message(&self, text: &str) {
-        eprintln!("  {}: {text}", self.label);
+        writeln!(stderr(), "  {}: {text}", self.label);
     }
     fn finish(self: Box<Self>, summary: &str) {
-        eprintln!(
+        writeln!(
+            stderr(),
             "{}: {summary} ({:.1} s)",
             self.label,
             self.since.elapsed().as_secs_f64()

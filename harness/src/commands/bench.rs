@@ -27,6 +27,7 @@ use vifbench_wait::Cancel;
 use crate::cli::{BenchArgs, Format, Part};
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::{OutputError, stdout};
 use answer::Answer;
 pub use error::BenchError;
 
@@ -94,7 +95,7 @@ pub fn run(
     };
     let machine = Machine::read()?;
     if format == Format::Text {
-        machine.print();
+        machine.print()?;
     }
     let mut answers = Vec::new();
     for part in parts {
@@ -110,7 +111,7 @@ pub fn run(
             "measured"
         });
         if format == Format::Text {
-            answer.print(part);
+            answer.print(part)?;
         }
         answers.push((part, answer));
     }
@@ -120,10 +121,7 @@ pub fn run(
             .iter()
             .map(|(part, answer)| (part.name().to_owned(), json!(answer)))
             .collect();
-        println!(
-            "{}",
-            json!({"machine": machine, "quick": args.quick, "parts": parts})
-        );
+        stdout().json(&json!({"machine": machine, "quick": args.quick, "parts": parts}))?;
     }
     Ok(if failed { Exit::Infra } else { Exit::Pass })
 }
@@ -154,12 +152,16 @@ impl Machine {
         })
     }
 
-    fn print(&self) {
-        println!("vifbench {} on {}", self.vifbench, self.cpu);
-        println!(
+    fn print(&self) -> Result<(), OutputError> {
+        writeln!(stdout(), "vifbench {} on {}", self.vifbench, self.cpu)?;
+        writeln!(
+            stdout(),
             "{}, clocksource {}, {}, load {}",
-            self.kernel, self.clocksource, self.libpcap, self.load
-        );
+            self.kernel,
+            self.clocksource,
+            self.libpcap,
+            self.load
+        )
     }
 }
 

@@ -22,6 +22,7 @@ use super::scenario;
 use crate::cli::{BisectArgs, Format};
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::stdout;
 
 /// Two exact values that differ by less than this share of the first are the same to a reader.
 const NOTHING: f64 = 1e-9;
@@ -52,8 +53,8 @@ pub fn run(
         None => series::bisect(args, asked, progress, cancel)?,
     };
     match format {
-        Format::Text => print!("{}", outcome.to_text()),
-        Format::Json => println!("{}", outcome.to_json()),
+        Format::Text => write!(stdout(), "{}", outcome.to_text())?,
+        Format::Json => stdout().json(&outcome.to_json())?,
     }
     Ok(Exit::Pass)
 }
@@ -111,7 +112,7 @@ impl Outcome {
         }
         json!({
             "metric": self.metric,
-            "run": self.folder,
+            "run": self.folder.display().to_string(),
             "steps": steps,
             "found": found,
         })

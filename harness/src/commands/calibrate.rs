@@ -10,6 +10,7 @@ use vifbench_scenarios::progress::Progress;
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::stdout;
 use crate::store::write_json;
 
 /// Carries out the command.
@@ -34,29 +35,37 @@ pub fn run(
         },
     );
     match format {
-        Format::Json => println!("{}", serde_json::json!(model)),
+        Format::Json => stdout().json(&model)?,
         Format::Text => {
-            println!("{:<52} {:>20} {:>20}", "cost, ns", "before", "calibrated");
+            writeln!(
+                stdout(),
+                "{:<52} {:>20} {:>20}",
+                "cost, ns",
+                "before",
+                "calibrated"
+            )?;
             for ((name, old), (_, new)) in before.costs().iter().zip(model.costs()) {
-                println!("{name:<52} {:>20} {:>20}", text(*old), text(new));
+                writeln!(stdout(), "{name:<52} {:>20} {:>20}", text(*old), text(new))?;
             }
-            println!(
+            writeln!(
+                stdout(),
                 "by {} variants and rates that both runs have; times of a packet on hardware and in the model:",
                 points.len()
-            );
+            )?;
             for point in &points {
-                println!(
+                writeln!(
+                    stdout(),
                     "  {:>10.0} ns measured, {:>20} ns modelled",
                     point.ns,
                     text(model.time(&point.amounts))
-                );
+                )?;
             }
         }
     }
     if let Some(keep) = keep {
         write_json(keep, &model)?;
         if format == Format::Text {
-            println!("kept in {}", keep.display());
+            writeln!(stdout(), "kept in {}", keep.display())?;
         }
     }
     Ok(Exit::Pass)

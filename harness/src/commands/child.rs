@@ -146,10 +146,11 @@ pub struct Worst(Option<Exit>);
 
 impl Worst {
     /// From the least to the worst. A lab that failed is no news of the patch, so a regression outweighs that.
-    const ORDER: [Exit; 8] = [
+    const ORDER: [Exit; 9] = [
         Exit::Pass,
         Exit::Inconclusive,
         Exit::Infra,
+        Exit::Output,
         Exit::Usage,
         Exit::Internal,
         Exit::Setup,

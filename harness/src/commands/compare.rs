@@ -16,6 +16,7 @@ use super::report;
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::{OutputError, stdout};
 
 /// A run that was named, and perhaps one of its variants.
 struct Named {
@@ -69,16 +70,13 @@ pub fn run(
         Exit::Pass
     };
     match format {
-        Format::Json => println!(
-            "{}",
-            json!({
-                "failed": failed.iter().map(|f| &f.sentence).collect::<Vec<_>>(),
-                "differences": notes,
-                "comparisons": comparisons,
-                "exit_code": exit.code(),
-            })
-        ),
-        Format::Text => print(&failed, &notes, &comparisons),
+        Format::Json => stdout().json(&json!({
+            "failed": failed.iter().map(|f| &f.sentence).collect::<Vec<_>>(),
+            "differences": notes,
+            "comparisons": comparisons,
+            "exit_code": exit.code(),
+        }))?,
+        Format::Text => print(&failed, &notes, &comparisons)?,
     }
     Ok(exit)
 }
@@ -194,19 +192,29 @@ fn side<'a>(named: &'a Named, variant: &'a str) -> Side<'a> {
     }
 }
 
-fn print(failed: &[Failed], notes: &[String], comparisons: &[Comparison]) {
+fn print(
+    failed: &[Failed],
+    notes: &[String],
+    comparisons: &[Comparison],
+) -> Result<(), OutputError> {
     for run in failed {
-        println!("NOT A WHOLE RUN: {}", run.sentence);
+        writeln!(stdout(), "NOT A WHOLE RUN: {}", run.sentence)?;
     }
     for note in notes {
-        println!("DIFFERENT RULERS OR QUESTIONS: {note}");
+        writeln!(stdout(), "DIFFERENT RULERS OR QUESTIONS: {note}")?;
     }
     let mut heading = None;
     for c in comparisons.iter().filter(|c| c.judged) {
         let this = (&c.base, &c.other, c.rate, &c.to);
         if heading != Some(this) {
             let rate = c.rate.map(|r| format!(" at {r}")).unwrap_or_default();
-            println!("\n{} against {}{rate}, to {}:", c.other, c.base, c.to);
+            writeln!(
+                stdout(),
+                "\n{} against {}{rate}, to {}:",
+                c.other,
+                c.base,
+                c.to
+            )?;
             heading = Some(this);
         }
         let mark = match c.meaning {
@@ -215,9 +223,13 @@ fn print(failed: &[Failed], notes: &[String], comparisons: &[Comparison]) {
             Meaning::Neither if c.is_open() => "?",
             Meaning::Neither => "=",
         };
-        println!("  {mark} {}", c.sentence);
+        writeln!(stdout(), "  {mark} {}", c.sentence)?;
     }
     if comparisons.is_empty() {
-        println!("nothing to compare: the two have no measured point in common");
+        writeln!(
+            stdout(),
+            "nothing to compare: the two have no measured point in common"
+        )?;
     }
+    Ok(())
 }

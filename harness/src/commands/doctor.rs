@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use serde_json::json;
 use vifbench_provisioning::doctor::{self, Health};
 use vifbench_provisioning::modules::builder::default_cache_dir;
 use vifbench_provisioning::ssh::{SshHost, SshOptions};
@@ -12,6 +11,7 @@ use vifbench_scenarios::lab::Lab;
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::stdout;
 use crate::run::machines::STEP;
 
 /// Carries out the command. Something missing is exit code 12.
@@ -35,7 +35,7 @@ pub fn run(lab: Option<&Path>, format: Format) -> Result<Exit, Failure> {
     }
     let missing = checks.iter().any(|check| check.health == Health::Missing);
     match format {
-        Format::Json => println!("{}", json!(checks)),
+        Format::Json => stdout().json(&checks)?,
         Format::Text => {
             for check in &checks {
                 let mark = match check.health {
@@ -43,9 +43,9 @@ pub fn run(lab: Option<&Path>, format: Format) -> Result<Exit, Failure> {
                     Health::Doubtful => "doubtful",
                     Health::Missing => "MISSING",
                 };
-                println!("{mark:<9} {}: {}", check.what, check.found);
+                writeln!(stdout(), "{mark:<9} {}: {}", check.what, check.found)?;
                 if let Some(mend) = &check.mend {
-                    println!("          {mend}");
+                    writeln!(stdout(), "          {mend}")?;
                 }
             }
         }

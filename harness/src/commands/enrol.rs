@@ -9,6 +9,7 @@ use vifbench_scenarios::lab::HostName;
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::stdout;
 use crate::run::machines::STEP;
 
 /// Carries out the command. Nothing is sent to the host beyond SSH's own greeting.
@@ -27,20 +28,20 @@ pub fn run(address: &str, netns: Option<&str>, format: Format) -> Result<Exit, F
     let key = fetch_host_key(&HostName(address.to_owned()), socket, netns, STEP, None)?;
     match format {
         Format::Text => {
-            println!(
+            writeln!(
+                stdout(),
                 "# compare with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the host's own console"
-            );
-            println!("# {}", key.fingerprint());
-            println!("host_key: {key}");
-            println!(
+            )?;
+            writeln!(stdout(), "# {}", key.fingerprint())?;
+            writeln!(stdout(), "host_key: {key}")?;
+            writeln!(
+                stdout(),
                 "# identity: the MAC address of its interface ({{mac: '...'}}) or its DMI serial ({{dmi-serial: '...'}})"
-            );
+            )?;
         }
         Format::Json => {
-            println!(
-                "{}",
-                json!({"host_key": key.to_string(), "fingerprint": key.fingerprint()})
-            );
+            stdout()
+                .json(&json!({"host_key": key.to_string(), "fingerprint": key.fingerprint()}))?;
         }
     }
     Ok(Exit::Pass)

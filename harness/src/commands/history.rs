@@ -9,6 +9,7 @@ use vifbench_scenarios::progress::Progress;
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::stdout;
 
 /// Carries out the command.
 pub fn run(
@@ -35,8 +36,8 @@ pub fn run(
         progress.note(&format!("page: {}", index.display()));
     }
     match format {
-        Format::Json => println!("{}", serde_json::json!(history)),
-        Format::Text => print!("{}", history.to_text()),
+        Format::Json => stdout().json(&history)?,
+        Format::Text => write!(stdout(), "{}", history.to_text())?,
     }
     Ok(Exit::Pass)
 }

@@ -11,6 +11,7 @@ use vifbench_scenarios::progress::Progress;
 use crate::cli::{Format, LabCommand};
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::stdout;
 
 /// Carries out the command.
 pub fn run(
@@ -24,8 +25,8 @@ pub fn run(
         LabCommand::Down => {
             VirtualLab::take_down(name)?;
             match format {
-                Format::Text => println!("{} is down", called(name)),
-                Format::Json => println!("{}", json!({"lab": name, "machine": "gone"})),
+                Format::Text => writeln!(stdout(), "{} is down", called(name))?,
+                Format::Json => stdout().json(&json!({"lab": name, "machine": "gone"}))?,
             }
             Ok(Exit::Pass)
         }
@@ -40,10 +41,10 @@ pub fn run(
             match format {
                 Format::Text => {
                     for line in tail {
-                        println!("{line}");
+                        writeln!(stdout(), "{line}")?;
                     }
                 }
-                Format::Json => println!("{}", json!(tail)),
+                Format::Json => stdout().json(&tail)?,
             }
             Ok(Exit::Pass)
         }
@@ -71,18 +72,23 @@ fn up(
             } else {
                 "restored from its snapshot"
             };
-            println!("the virtual lab is up: {how} in {:.1} s", times.total_s);
-            println!("  dom0 answered on SSH after {:.1} s", times.dom0_s);
+            writeln!(
+                stdout(),
+                "the virtual lab is up: {how} in {:.1} s",
+                times.total_s
+            )?;
+            writeln!(
+                stdout(),
+                "  dom0 answered on SSH after {:.1} s",
+                times.dom0_s
+            )?;
             for (guest, seconds) in &times.guests_s {
-                println!("  {guest} answered on SSH after {seconds:.1} s");
+                writeln!(stdout(), "  {guest} answered on SSH after {seconds:.1} s")?;
             }
-            println!("  lab file: {}", lab.lab_file().display());
+            writeln!(stdout(), "  lab file: {}", lab.lab_file().display())?;
         }
         Format::Json => {
-            println!(
-                "{}",
-                json!({"lab": name, "lab_file": lab.lab_file(), "times": times})
-            );
+            stdout().json(&json!({"lab": name, "lab_file": lab.lab_file().display().to_string(), "times": times}))?;
         }
     }
     Ok(Exit::Pass)
@@ -93,28 +99,32 @@ fn status(name: &str, format: Format) -> Result<Exit, Failure> {
         .map(|lab| lab.status())
         .transpose()?;
     match (format, status) {
-        (Format::Text, None) => println!("{}", down(name)),
-        (Format::Json, None) => println!("{}", json!({"name": name, "machine": "gone"})),
-        (Format::Json, Some(status)) => println!("{}", json!(status)),
+        (Format::Text, None) => writeln!(stdout(), "{}", down(name))?,
+        (Format::Json, None) => stdout().json(&json!({"name": name, "machine": "gone"}))?,
+        (Format::Json, Some(status)) => stdout().json(&status)?,
         (Format::Text, Some(status)) => {
-            println!(
+            writeln!(
+                stdout(),
                 "{}: {}, kernel {}",
-                status.name, status.machine, status.kernel
-            );
-            println!("  network namespace {}", status.netns);
-            println!("  saved states: {}", status.states.join(", "));
+                status.name,
+                status.machine,
+                status.kernel
+            )?;
+            writeln!(stdout(), "  network namespace {}", status.netns)?;
+            writeln!(stdout(), "  saved states: {}", status.states.join(", "))?;
             for host in status.hosts {
                 let ssh = if host.ssh {
                     "answers on SSH"
                 } else {
                     "does not answer"
                 };
-                println!(
+                writeln!(
+                    stdout(),
                     "  {:<6} {:<16} {ssh:<16} console {}",
                     host.name,
                     host.address,
                     host.console.display()
-                );
+                )?;
             }
         }
     }

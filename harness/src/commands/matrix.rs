@@ -21,6 +21,7 @@ use super::{patches, run, scenario};
 use crate::cli::{Format, MatrixArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::stdout;
 use crate::run::traffic::Replays;
 use crate::store::write_json;
 
@@ -106,13 +107,10 @@ pub fn report(folder: &Path, format: Format, progress: &dyn Progress) -> Result<
     let rendered = matrix::render(folder, progress)?;
     match format {
         Format::Text => {
-            print!("{}", rendered.matrix.to_text());
-            println!("report: {}", rendered.index.display());
+            write!(stdout(), "{}", rendered.matrix.to_text())?;
+            writeln!(stdout(), "report: {}", rendered.index.display())?;
         }
-        Format::Json => println!(
-            "{}",
-            json!({"matrix": rendered.matrix.record, "report": rendered.index})
-        ),
+        Format::Json => stdout().json(&json!({"matrix": rendered.matrix.record, "report": rendered.index.display().to_string()}))?,
     }
     Ok(())
 }

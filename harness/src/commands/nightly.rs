@@ -22,6 +22,7 @@ use super::scenario;
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::stdout;
 use crate::run::traffic::Replays;
 use crate::store::write_json;
 
@@ -125,8 +126,8 @@ pub fn run(
     fs::write(&path, &text).map_err(Failure::io("write", &path))?;
     write_json(&folder.join(format!("{name}.json")), &told)?;
     match format {
-        Format::Text => print!("{text}"),
-        Format::Json => println!("{}", serde_json::json!(told)),
+        Format::Text => write!(stdout(), "{text}")?,
+        Format::Json => stdout().json(&told)?,
     }
     if cancel.is_cancelled() {
         return Err(Failure::Interrupted);

@@ -14,6 +14,7 @@ use vifbench_wait::Cancel;
 use crate::cli::{Format, PatchesCommand};
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::stdout;
 
 /// The patch series: `$VIFBENCH_PATCHES`, or the source tree that this program was built from.
 pub fn folder() -> PathBuf {
@@ -55,13 +56,13 @@ fn list(builder: &ModuleBuilder, line: &str, format: Format) -> Result<Exit, Fai
     match format {
         Format::Text => {
             for (index, patch) in series.patches.iter().enumerate() {
-                println!("{} {}", patch.name, patch.subject);
+                writeln!(stdout(), "{} {}", patch.name, patch.subject)?;
                 for variant in series
                     .variants
                     .iter()
                     .filter(|variant| variant.patches == index + 1)
                 {
-                    println!("    so far: variant {}", variant.name);
+                    writeln!(stdout(), "    so far: variant {}", variant.name)?;
                 }
             }
         }
@@ -76,10 +77,8 @@ fn list(builder: &ModuleBuilder, line: &str, format: Format) -> Result<Exit, Fai
                 .iter()
                 .map(|variant| json!({"name": variant.name, "patches": variant.patches}))
                 .collect();
-            println!(
-                "{}",
-                json!({"kernel": series.line, "patches": patches, "variants": variants})
-            );
+            stdout()
+                .json(&json!({"kernel": series.line, "patches": patches, "variants": variants}))?;
         }
     }
     Ok(Exit::Pass)
@@ -102,9 +101,9 @@ fn check(
         Format::Text => {
             for check in &checks {
                 let mark = if check.passes() { "good" } else { "FAULTS" };
-                println!("{mark:<7} {}", check.patch.name);
+                writeln!(stdout(), "{mark:<7} {}", check.patch.name)?;
                 for finding in check.style.findings.iter().chain(&check.warnings) {
-                    println!("        {finding}");
+                    writeln!(stdout(), "        {finding}")?;
                 }
             }
         }
@@ -118,7 +117,7 @@ fn check(
                     })
                 })
                 .collect();
-            println!("{}", json!({"kernel": kernel.release, "patches": rows}));
+            stdout().json(&json!({"kernel": kernel.release, "patches": rows}))?;
         }
     }
     Ok(if good { Exit::Pass } else { Exit::Setup })
@@ -170,23 +169,20 @@ fn build(
         });
         match format {
             Format::Text => {
-                println!("{} for {}", variant.name, built.release);
+                writeln!(stdout(), "{} for {}", variant.name, built.release)?;
                 for module in [&built.netback, &built.netfront] {
-                    println!(
+                    writeln!(stdout(),
                         "  {} build-id {}",
                         module.path.display(),
                         module.file.build_id
-                    );
+                    )?;
                 }
             }
-            Format::Json => println!(
-                "{}",
-                json!({
+            Format::Json => stdout().json(&json!({
                     "variant": variant.name, "kernel": built.release,
-                    "netback": {"path": built.netback.path, "build_id": built.netback.file.build_id},
-                    "netfront": {"path": built.netfront.path, "build_id": built.netfront.file.build_id},
-                })
-            ),
+                    "netback": {"path": built.netback.path.display().to_string(), "build_id": built.netback.file.build_id},
+                    "netfront": {"path": built.netfront.path.display().to_string(), "build_id": built.netfront.file.build_id},
+                }))?,
         }
     }
     Ok(Exit::Pass)

@@ -15,6 +15,7 @@ use super::matrix;
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::{OutputError, stdout};
 use crate::store;
 
 /// Makes the report and prints the summary.
@@ -28,7 +29,7 @@ pub fn make(run: &Path, format: Format, progress: &dyn Progress) -> Result<Exit,
     if let Some(out) = out.filter(|out| history::folder(out).is_dir()) {
         history::record(&out, &rendered.summary)?;
     }
-    print(&rendered, format);
+    print(&rendered, format)?;
     Ok(exit(rendered.summary.judgement.verdict))
 }
 
@@ -57,19 +58,17 @@ pub fn run(
     make(run, format, progress)
 }
 
-fn print(rendered: &Rendered, format: Format) {
+fn print(rendered: &Rendered, format: Format) -> Result<(), OutputError> {
     match format {
         Format::Text => {
-            print!("{}", rendered.summary.to_text());
-            println!("report: {}", rendered.index.display());
+            write!(stdout(), "{}", rendered.summary.to_text())?;
+            writeln!(stdout(), "report: {}", rendered.index.display())?;
         }
         Format::Json => {
-            println!(
-                "{}",
-                json!({"summary": rendered.summary, "report": rendered.index})
-            );
+            stdout().json(&json!({"summary": rendered.summary, "report": rendered.index.display().to_string()}))?;
         }
     }
+    Ok(())
 }
 
 /// The exit code of a verdict.

@@ -10,6 +10,7 @@ use vifbench_scenarios::scenario::Scenario;
 use crate::cli::{Format, ScenarioCommand};
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::stdout;
 
 /// Carries out the command.
 pub fn run(command: &ScenarioCommand, format: Format) -> Result<Exit, Failure> {
@@ -22,8 +23,8 @@ pub fn run(command: &ScenarioCommand, format: Format) -> Result<Exit, Failure> {
                 fits(&found, &Lab::load(lab)?)?;
             }
             match format {
-                Format::Text => println!("{}: good", found.name),
-                Format::Json => println!("{}", json!({"scenario": found.name, "valid": true})),
+                Format::Text => writeln!(stdout(), "{}: good", found.name)?,
+                Format::Json => stdout().json(&json!({"scenario": found.name, "valid": true}))?,
             }
         }
     }
@@ -38,7 +39,7 @@ fn list(format: Format) -> Result<(), Failure> {
     match format {
         Format::Text => {
             for (name, about) in rows {
-                println!("{name:<16} {about}");
+                writeln!(stdout(), "{name:<16} {about}")?;
             }
         }
         Format::Json => {
@@ -46,7 +47,7 @@ fn list(format: Format) -> Result<(), Failure> {
                 .into_iter()
                 .map(|(name, about)| json!({"name": name, "about": about}))
                 .collect();
-            println!("{}", json!(rows));
+            stdout().json(&rows)?;
         }
     }
     Ok(())
@@ -56,11 +57,11 @@ fn show(name: &str, format: Format) -> Result<(), Failure> {
     match format {
         Format::Json => {
             let scenario = find(name)?;
-            println!("{}", json!(scenario));
+            stdout().json(&scenario)?;
         }
         Format::Text => match library::find(name) {
-            Some(entry) => print!("{}", entry.text),
-            None => print!("{}", find(name)?.to_yaml()?),
+            Some(entry) => write!(stdout(), "{}", entry.text)?,
+            None => write!(stdout(), "{}", find(name)?.to_yaml()?)?,
         },
     }
     Ok(())

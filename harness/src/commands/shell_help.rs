@@ -1,21 +1,19 @@
 //! `vifbench man` and `vifbench completions`: both made from the command line's own definition.
 
-use std::io::Write;
-use std::path::PathBuf;
-
 use clap::CommandFactory as _;
 
 use crate::cli::Cli;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::stdout;
 
 /// Prints the man page, then one section a command.
 pub fn man() -> Result<Exit, Failure> {
     let mut page = Vec::new();
-    let written = clap_mangen::Man::new(Cli::command()).render(&mut page);
-    written
-        .and_then(|()| std::io::stdout().write_all(&page))
-        .map_err(stdout)?;
+    clap_mangen::Man::new(Cli::command())
+        .render(&mut page)
+        .map_err(|error| Failure::Internal(format!("the man page cannot be made: {error}")))?;
+    stdout().write_all(&page)?;
     Ok(Exit::Pass)
 }
 
@@ -23,14 +21,6 @@ pub fn man() -> Result<Exit, Failure> {
 pub fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "vifbench", &mut script);
-    std::io::stdout().write_all(&script).map_err(stdout)?;
+    stdout().write_all(&script)?;
     Ok(Exit::Pass)
-}
-
-fn stdout(source: std::io::Error) -> Failure {
-    Failure::Io {
-        doing: "write to",
-        path: PathBuf::from("standard output"),
-        source,
-    }
 }

@@ -5,7 +5,6 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use serde_json::json;
 use vifbench_model::arrivals::Captured;
 use vifbench_model::experiment::{
     self, CaptureError, Captures, Frames, Outcome, Question, Row, Traced,
@@ -21,6 +20,7 @@ use super::scenario;
 use crate::cli::{Format, SimulateArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::{OutputError, stdout};
 
 /// Carries out the command.
 pub fn run(args: &SimulateArgs, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
@@ -66,8 +66,8 @@ pub fn run(args: &SimulateArgs, format: Format, progress: &dyn Progress) -> Resu
     };
     let rows: Vec<Row> = outcomes.iter().map(Outcome::row).collect();
     match format {
-        Format::Json => println!("{}", json!(rows)),
-        Format::Text => print(&asked, &rows, &choices),
+        Format::Json => stdout().json(&rows)?,
+        Format::Text => print(&asked, &rows, &choices)?,
     }
     if args.no_report {
         return Ok(Exit::Pass);
@@ -86,7 +86,7 @@ pub fn run(args: &SimulateArgs, format: Format, progress: &dyn Progress) -> Resu
     };
     let rendered = render(&simulation, &report, progress)?;
     if format == Format::Text {
-        println!("report: {}", rendered.index.display());
+        writeln!(stdout(), "report: {}", rendered.index.display())?;
     }
     Ok(Exit::Pass)
 }
@@ -214,15 +214,17 @@ fn traced(
     Ok(outcomes)
 }
 
-fn print(asked: &Scenario, rows: &[Row], choices: &[Choice]) {
-    println!(
+fn print(asked: &Scenario, rows: &[Row], choices: &[Choice]) -> Result<(), OutputError> {
+    writeln!(
+        stdout(),
         "{}, simulated: what the model says, nothing was measured",
         asked.name
-    );
+    )?;
     let us = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |us| time(us * 1000.0));
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), three_digits);
     let samples = rows.iter().any(|r| r.samples_per_s.is_some());
-    println!(
+    writeln!(
+        stdout(),
         "{:<10} {:>8} {:<16} {:>10} {:>10} {:>9} {:>9} {:>9} {:>9} {:>11} {:>9}{}",
         "rate",
         "hold",
@@ -236,56 +238,70 @@ fn print(asked: &Scenario, rows: &[Row], choices: &[Choice]) {
         "packets/ct.",
         "time-outs",
         if samples { "  samples/s" } else { "" }
-    );
+    )?;
     for row in rows {
         let rate = row.rate.map_or_else(|| "-".to_owned(), |r| r.to_string());
-        print!(
+        write!(
+            stdout(),
             "{rate:<10} {:>8} {:<16} {:>10} ",
             us(row.hold_us),
             row.variant,
             row.packets
-        );
+        )?;
         if row.overloaded {
-            print!("{:>50} ", "overloaded: dom0 cannot keep up");
+            write!(stdout(), "{:>50} ", "overloaded: dom0 cannot keep up")?;
         } else {
-            print!(
+            write!(
+                stdout(),
                 "{:>10} {:>9} {:>9} {:>9} {:>9} ",
                 us(row.mean_wait_us),
                 us(row.mean_wait_se_us),
                 us(row.p50_wait_us),
                 us(row.p99_wait_us),
                 us(row.mean_abs_ipdv_us)
-            );
+            )?;
         }
         let share = row.timeout_fraction.map_or_else(
             || "-".to_owned(),
             |f| format!("{} %", three_digits(f * 100.0)),
         );
-        print!("{:>11} {share:>9}", number(row.packets_per_container));
+        write!(
+            stdout(),
+            "{:>11} {share:>9}",
+            number(row.packets_per_container)
+        )?;
         if samples {
-            print!("  {:>9}", number(row.samples_per_s));
+            write!(stdout(), "  {:>9}", number(row.samples_per_s))?;
         }
-        println!();
+        writeln!(stdout())?;
     }
     let front: Vec<&Choice> = choices.iter().filter(|c| c.on_front).collect();
     if !front.is_empty() {
-        println!(
+        writeln!(
+            stdout(),
             "\nwhat nothing beats, of {} choices of regulator and hold:",
             choices.len()
-        );
-        println!(
+        )?;
+        writeln!(
+            stdout(),
             "{:<10} {:<10} {:>8} {:>10} {:>20}",
-            "rate", "regulator", "hold", "wait mean", "transfers a packet"
-        );
+            "rate",
+            "regulator",
+            "hold",
+            "wait mean",
+            "transfers a packet"
+        )?;
         for c in front {
-            println!(
+            writeln!(
+                stdout(),
                 "{:<10} {:<10} {:>8} {:>10} {:>20}",
                 c.rate.map_or_else(|| "-".to_owned(), |r| r.to_string()),
                 c.regulator.name(),
                 c.hold.map_or_else(|| "-".to_owned(), |h| h.to_string()),
                 us(Some(c.mean_wait_us)),
                 three_digits(c.transfers_per_packet)
-            );
+            )?;
         }
     }
+    Ok(())
 }

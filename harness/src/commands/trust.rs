@@ -16,6 +16,7 @@ use vifbench_scenarios::units::Span;
 use crate::cli::{Format, TrustArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::{OutputError, stdout};
 use crate::store::write_json;
 
 /// The noise of a lab whose trials are armed over SSH, as hardware's are, by metric: `docs/trust.md` says of which runs. A
@@ -103,8 +104,8 @@ pub fn run(args: &TrustArgs, format: Format, progress: &dyn Progress) -> Result<
         needed,
     };
     match format {
-        Format::Json => println!("{}", serde_json::json!(answer)),
-        Format::Text => print(&answer),
+        Format::Json => stdout().json(&answer)?,
+        Format::Text => print(&answer)?,
     }
     Ok(Exit::Pass)
 }
@@ -213,62 +214,70 @@ fn learn(args: &TrustArgs, progress: &dyn Progress) -> Result<Source, Failure> {
     })
 }
 
-fn print(answer: &Answer) {
+fn print(answer: &Answer) -> Result<(), OutputError> {
     let t = &answer.trust;
     let share = |n: u32| f64::from(n) / f64::from(t.nights) * 100.0;
     let looks: Vec<String> = answer.looks.iter().map(u32::to_string).collect();
-    println!("noise: {}", answer.noise);
-    println!(
+    writeln!(stdout(), "noise: {}", answer.noise)?;
+    writeln!(
+        stdout(),
         "{} nights of {} judged numbers, looked at after {} blocks",
         t.nights,
         answer.numbers,
         looks.join(", ")
-    );
-    println!(
+    )?;
+    writeln!(
+        stdout(),
         "false alarms: {} of {} nights ({:.1} %), {} ({:.1} %) by significance alone",
         t.false_alarms,
         t.nights,
         share(t.false_alarms),
         t.false_alarms_by_significance,
         share(t.false_alarms_by_significance)
-    );
-    println!("a true shift of {} % is found:", t.shift_percent);
+    )?;
+    writeln!(stdout(), "a true shift of {} % is found:", t.shift_percent)?;
     for power in &t.power {
-        println!(
+        writeln!(
+            stdout(),
             "  {:<22}in {:>5.1} % of nights, after {:.1} blocks (noise of a block {:.2} %, counts above {:.2} %)",
             power.metric,
             share(power.found),
             power.mean_blocks,
             power.deviation_percent,
             power.least_percent
-        );
+        )?;
     }
-    println!(
+    writeln!(
+        stdout(),
         "95 % intervals hold the truth in {:.1} %",
         t.coverage * 100.0
-    );
-    print_needed(answer);
+    )?;
+    print_needed(answer)?;
     if let Some(noise) = &answer.learned {
         for (metric, floor) in &noise.metrics {
-            println!(
+            writeln!(
+                stdout(),
                 "  {metric}: a block differs by {:.3} % (root mean square), 95 % of the means by at most {:.3} %",
-                floor.deviation_percent, floor.percent
-            );
+                floor.deviation_percent,
+                floor.percent
+            )?;
         }
     }
+    Ok(())
 }
 
 /// A line a metric, a column a number of blocks.
-fn print_needed(answer: &Answer) {
+fn print_needed(answer: &Answer) -> Result<(), OutputError> {
     if answer.needed.is_empty() {
-        return;
+        return Ok(());
     }
-    println!(
+    writeln!(
+        stdout(),
         "trials must be so long to find it in {:.0} % of nights, if noise falls with the square root of the length:",
         ENOUGH * 100.0
-    );
+    )?;
     let blocks: Vec<String> = NEEDED_BLOCKS.iter().map(|b| format!("{b:>8}")).collect();
-    println!("  {:<22}{}  blocks", "", blocks.join(" "));
+    writeln!(stdout(), "  {:<22}{}  blocks", "", blocks.join(" "))?;
     for of_metric in answer
         .needed
         .iter()
@@ -289,6 +298,7 @@ fn print_needed(answer: &Answer) {
                 format!("{text:>8}")
             })
             .collect();
-        println!("  {:<22}{}", of_metric.metric, cells.join(" "));
+        writeln!(stdout(), "  {:<22}{}", of_metric.metric, cells.join(" "))?;
     }
+    Ok(())
 }

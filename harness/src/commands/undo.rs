@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use serde_json::json;
 use vifbench_provisioning::host::Host;
 use vifbench_provisioning::lab::VirtualLab;
 use vifbench_provisioning::lease::LabLock;
@@ -14,6 +13,7 @@ use vifbench_scenarios::progress::Progress;
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::stdout;
 use crate::run::crew::Crew;
 use crate::run::machines::STEP;
 
@@ -54,15 +54,15 @@ pub fn run(
     }
     let reports = crew.undo(progress)?;
     match format {
-        Format::Json => println!("{}", json!(reports)),
+        Format::Json => stdout().json(&reports)?,
         Format::Text => {
             for report in reports
                 .iter()
                 .filter(|report| !report.undone.is_empty() || !report.void.is_empty())
             {
-                println!("{report}");
+                writeln!(stdout(), "{report}")?;
             }
-            println!("{}: restored", lab.name);
+            writeln!(stdout(), "{}: restored", lab.name)?;
         }
     }
     Ok(Exit::Pass)

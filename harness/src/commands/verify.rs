@@ -19,6 +19,7 @@ use super::{run, scenario};
 use crate::cli::{Format, VerifyArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::{OutputError, stdout};
 use crate::run::bench::{Bench, Repeat};
 use crate::run::traffic::Replays;
 use crate::run::variant::Variants;
@@ -89,7 +90,7 @@ pub fn run(
         asked.push(ask(&args.scenario, args)?);
     }
     for one in &told {
-        one.print(format);
+        one.print(format)?;
     }
     let (lab, virtual_lab, was_up) = run::bring_up(None, name, progress, cancel)?;
     for one in &asked {
@@ -109,7 +110,7 @@ pub fn run(
             runs,
             without: failure.as_ref().map(ToString::to_string),
         };
-        done.print(format);
+        done.print(format)?;
         told.push(done);
         if bench.interrupted() {
             broken = Some(failure.unwrap_or(Failure::Interrupted));
@@ -120,7 +121,7 @@ pub fn run(
     }
     bench.restore(was_up, progress)?;
     if format == Format::Json {
-        println!("{}", serde_json::json!(told));
+        stdout().json(&told)?;
     }
     let all: Vec<(&str, &Verified)> = told
         .iter()
@@ -139,11 +140,12 @@ pub fn run(
     }
     if format == Format::Text {
         let chosen = told.iter().map(|one| one.chosen).sum();
-        println!(
+        writeln!(
+            stdout(),
             "exact: {} of {} gave every packet, counter and clock reading again, byte for byte",
             plural(all.len(), "run"),
             plural(chosen, "trial")
-        );
+        )?;
     }
     Ok(Exit::Pass)
 }
@@ -204,9 +206,9 @@ impl Told {
     }
 
     /// As text at once, since the next scenario takes minutes; as JSON all together at the end.
-    fn print(&self, format: Format) {
+    fn print(&self, format: Format) -> Result<(), OutputError> {
         if format == Format::Json {
-            return;
+            return Ok(());
         }
         let Self {
             scenario,
@@ -215,12 +217,16 @@ impl Told {
             ..
         } = self;
         if *trials == 0 {
-            println!("{scenario}: not sealed");
+            writeln!(stdout(), "{scenario}: not sealed")?;
         } else {
-            println!("{scenario}: {chosen} of the {trials} trials of its first block");
+            writeln!(
+                stdout(),
+                "{scenario}: {chosen} of the {trials} trials of its first block"
+            )?;
         }
         for one in &self.runs {
-            println!(
+            writeln!(
+                stdout(),
                 "  {:<16} {:<10} {:<16} {:<18} {:>5.1} s  {}",
                 one.variant,
                 one.rate.as_deref().unwrap_or("-"),
@@ -231,11 +237,12 @@ impl Told {
                     None => "exact".to_owned(),
                     Some(what) => format!("DIFFERS in {what}"),
                 }
-            );
+            )?;
         }
         if let Some(why) = &self.without {
-            println!("  {why}");
+            writeln!(stdout(), "  {why}")?;
         }
+        Ok(())
     }
 }
 

@@ -1,6 +1,8 @@
 //! `vifprobe`: the one binary that is sent to hosts. It answers requests on stdin until that closes.
 
-use std::io;
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use vifbench_probes::service::{Folder, Service};
@@ -21,25 +23,19 @@ usage: vifprobe             answer requests on stdin
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(|| Log)
         .with_max_level(tracing::Level::WARN)
         .init();
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match arguments.iter().map(|a| a.to_str()).collect::<Vec<_>>()[..] {
         [] => serve(),
         [Some("--version" | "-V")] => {
-            println!(
-                "vifprobe {} (protocol {VERSION})",
-                env!("CARGO_PKG_VERSION")
-            );
-            ExitCode::SUCCESS
+            let version = env!("CARGO_PKG_VERSION");
+            told(&format!("vifprobe {version} (protocol {VERSION})\n"))
         }
-        [Some("--help" | "-h")] => {
-            print!("{HELP}");
-            ExitCode::SUCCESS
-        }
+        [Some("--help" | "-h")] => told(HELP),
         _ => {
-            eprint!("vifprobe takes no such arguments\n\n{HELP}");
+            complain(&format!("vifprobe takes no such arguments\n\n{HELP}"));
             ExitCode::from(2)
         }
     }
@@ -51,8 +47,41 @@ fn serve() -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("vifprobe: {error}");
+            complain(&format!("vifprobe: {error}\n"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints what a person asked for. A reader that closes its pipe early has read enough.
+fn told(text: &str) -> ExitCode {
+    let mut to = io::stdout();
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!(
+                "vifprobe: cannot write to standard output: {error}\n"
+            ));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Prints to standard error. If that is closed, nobody is left to hear of it.
+fn complain(text: &str) {
+    let _: io::Result<()> = io::stderr().write_all(text.as_bytes());
+}
+
+/// Standard error for the log, which a closed one must not end.
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _: io::Result<()> = io::stderr().write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

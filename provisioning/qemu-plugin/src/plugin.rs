@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::fs::File;
+use std::io::{self, Write as _};
 use std::sync::OnceLock;
 
 use memmap2::MmapRaw;
@@ -130,8 +131,8 @@ pub unsafe extern "C" fn qemu_plugin_install(
     match result {
         Ok(()) => 0,
         Err(why) => {
-            // QEMU's standard error, which the controller tells on.
-            eprintln!("vifbench's plugin: {why}");
+            // QEMU's standard error, which the controller reads. The return value tells QEMU in any case.
+            let _: io::Result<()> = writeln!(io::stderr(), "vifbench's plugin: {why}");
             -1
         }
     }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::tools::Tool;
 use crate::cli::Part;
+use crate::output::{OutputError, stdout};
 
 /// What one part found.
 #[derive(Debug, Default, Serialize)]
@@ -65,31 +66,33 @@ impl Answer {
     }
 
     /// For people.
-    pub fn print(&self, part: Part) {
-        println!("\n{}: {}", part.name(), self.setting);
+    pub fn print(&self, part: Part) -> Result<(), OutputError> {
+        writeln!(stdout(), "\n{}: {}", part.name(), self.setting)?;
         let width = |of: fn(&Row) -> &str| {
             let widths = self.rows.iter().map(|row| of(row).chars().count());
             widths.max().unwrap_or(0)
         };
         let (what, by) = (width(|r| &r.what), width(|r| &r.by));
         for row in &self.rows {
-            println!(
+            writeln!(
+                stdout(),
                 "  {:<what$}  {:<by$}  {:>14} {}",
                 row.what,
                 row.by,
                 number(row.value),
                 row.unit
-            );
+            )?;
         }
         for tool in &self.tools {
-            println!("  {tool}");
+            writeln!(stdout(), "  {tool}")?;
         }
         for note in &self.notes {
-            println!("  note: {note}");
+            writeln!(stdout(), "  note: {note}")?;
         }
         if let Some(why) = &self.failed {
-            println!("  failed: {why}");
+            writeln!(stdout(), "  failed: {why}")?;
         }
+        Ok(())
     }
 }
 
