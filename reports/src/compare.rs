@@ -18,6 +18,7 @@ use crate::summary::TrialSummary;
 use crate::text;
 
 pub use self::decide::{Threshold, ThresholdBy};
+pub(crate) use self::metrics::{Better, better};
 
 /// The chance of even one false alarm in a run that the verdict may have.
 pub const LEVEL: f64 = 0.05;

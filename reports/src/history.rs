@@ -15,7 +15,7 @@ use polars::prelude::*;
 use serde::Serialize;
 
 pub use self::page::write_page;
-use crate::compare::{self, Unit};
+use crate::compare::{self, Better, Unit};
 use crate::error::ReportError;
 use crate::stats::changes::{Change, changes};
 use crate::stats::median;
@@ -325,8 +325,12 @@ impl History {
                  metrics:\n"
             );
             for s in series {
-                // Otava's direction: 1 where more is better.
-                let direction = if s.key.metric == "throughput" { 1 } else { -1 };
+                let direction = match compare::better(&s.key.metric) {
+                    Some(Better::Higher) => 1,
+                    Some(Better::Lower) => -1,
+                    // Of another version: Otava then reports its changes, and calls none a regression.
+                    None => 0,
+                };
                 let _ = writeln!(
                     config,
                     "      {m}: {{column: {m}, direction: {direction}}}",
@@ -389,5 +393,47 @@ impl History {
             );
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn otava_learns_which_way_every_number_gets_better() {
+        let names = vifbench_scenarios::judge::METRICS;
+        let series = names
+            .into_iter()
+            .chain(["of_another_version"])
+            .map(|metric| Series {
+                key: Key {
+                    scenario: "s".into(),
+                    lab: "l".into(),
+                    variant: "v".into(),
+                    rate: String::new(),
+                    to: "all".into(),
+                    metric: metric.into(),
+                    unit: "ns".into(),
+                },
+                nights: Vec::new(),
+                changes: Vec::new(),
+                ruler_changes: Vec::new(),
+            })
+            .collect();
+        let files = History { runs: 0, series }.otava();
+        let (name, config) = files.last().expect("the configuration");
+        assert_eq!(name, "otava.yaml");
+        let with = |direction: i32| -> Vec<&str> {
+            let end = format!(", direction: {direction}}}");
+            config
+                .lines()
+                .filter(|line| line.ends_with(&end))
+                .filter_map(|line| line.trim().split(':').next())
+                .collect()
+        };
+        assert_eq!(with(1), ["throughput", "transactions", "tcp_goodput"]);
+        assert_eq!(with(-1).len(), names.len() - 3);
+        assert_eq!(with(0), ["of_another_version"]);
     }
 }

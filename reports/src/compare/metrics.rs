@@ -11,9 +11,17 @@ use crate::summary::TrialSummary;
 
 /// Which way a number gets better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Better {
+pub(crate) enum Better {
     Lower,
     Higher,
+}
+
+/// Which way the number of this name gets better; none where this version has no such number.
+pub(crate) fn better(id: &str) -> Option<Better> {
+    METRICS
+        .iter()
+        .find(|metric| metric.id == id)
+        .map(|metric| metric.better)
 }
 
 /// A number that is compared.
