@@ -9,6 +9,7 @@ use vifbench_provisioning::host::HostError;
 use vifbench_provisioning::lab::LabError;
 use vifbench_provisioning::lease::LeaseError;
 use vifbench_provisioning::modules::ModuleError;
+use vifbench_provisioning::modules::builder::BuildError;
 use vifbench_provisioning::state::StateError;
 use vifbench_provisioning::undo::UndoError;
 use vifbench_reports::cost_model::CalibrationError;
@@ -100,31 +101,29 @@ pub enum Failure {
         /// Its answer.
         why: String,
     },
+    /// A host's answer to a command means nothing.
+    #[error("{host} gave no usable answer to `{command}`: {why}")]
+    Answer {
+        /// Where.
+        host: String,
+        /// What was asked.
+        command: String,
+        /// What is wrong with the answer.
+        why: String,
+    },
     /// A sealed trial gave two different results.
     #[error(
-        "trial {trial}, of the variant {variant}, is not exact: it came out different from {against}, first in {what}; something from outside reached the lab (where only this variant is so: through its modules), or the lab is not the one it is taken for"
+        "{what}, of the variant {variant}, is not exact: it came out different from {against}, first in {first}; something from outside reached the lab (where only this variant is so: through its modules), or the lab is not the one it is taken for"
     )]
     NotExact {
         /// Which trial.
-        trial: u32,
+        what: String,
         /// Its variant.
         variant: String,
-        /// Where the results differ first.
-        what: String,
         /// What it was compared with.
         against: String,
-    },
-    /// Runs of one trial, made for comparison, came out different.
-    #[error(
-        "the variant {variant} of {scenario} is not exact: two of its runs differ first in {what}; something from outside reached the lab"
-    )]
-    Inexact {
-        /// Which scenario.
-        scenario: String,
-        /// Which variant of it.
-        variant: String,
-        /// Where they differ first.
-        what: String,
+        /// Where the results differ first.
+        first: String,
     },
     /// A run of a bisection, in a process of its own.
     #[error("no trial on Linux {release}: {reason}; what it said is in {}", log.display())]
@@ -139,6 +138,16 @@ pub enum Failure {
     /// A file of this machine.
     #[error("cannot {doing} {}: {source}{}", path.display(), room_hint(source))]
     Io {
+        /// What was attempted.
+        doing: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file or folder that the user named.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Named {
         /// What was attempted.
         doing: &'static str,
         /// On which file.
@@ -183,6 +192,16 @@ impl Failure {
         }
     }
 
+    /// As [`Self::io`], for a file or folder that the user named.
+    pub fn named(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Named {
+            doing,
+            path,
+            source,
+        }
+    }
+
     /// Is a disk of this machine full?
     pub fn is_out_of_room(&self) -> bool {
         match self {
@@ -202,6 +221,15 @@ impl Failure {
         }
     }
 
+    /// Was it the set-up of a variant that failed?
+    pub fn is_setup(&self) -> bool {
+        self.host_error().is_none_or(|error| !error.is_outage())
+            && matches!(
+                self,
+                Self::Host(HostError::Failed { .. }) | Self::Modules(_)
+            )
+    }
+
     /// Which exit code says it.
     pub fn exit(&self) -> Exit {
         if self.host_error().is_some_and(HostError::is_outage) {
@@ -213,28 +241,145 @@ impl Failure {
             | Self::OnlySimulated { .. }
             | Self::Simulation(_)
             | Self::Calibration(_)
-            | Self::Replay(_)
             | Self::ServiceFit(ServiceFitError::Fit { .. })
+            | Self::State(_)
+            | Self::Host(HostError::BadHostKey { .. })
             | Self::Usage(_) => Exit::Usage,
+            Self::Output(error) => error.exit(),
+            Self::Named { source, .. } => of_place(source),
+            Self::Replay(error) => of_replay(error),
+            Self::Store(error) => of_store(error),
+            Self::Report(error) | Self::ServiceFit(ServiceFitError::Run(error)) => of_report(error),
+            Self::Lab(error) => of_lab(error),
+            Self::Modules(error) => of_modules(error),
             Self::Host(HostError::Interrupted { .. }) | Self::Interrupted => Exit::Interrupted,
-            Self::Host(HostError::Failed { .. }) | Self::Modules(_) => Exit::Setup,
+            Self::Host(HostError::Failed { .. }) => Exit::Setup,
             Self::Host(_)
-            | Self::Lab(_)
-            | Self::Store(_)
             | Self::Undo(_)
             | Self::Lease(_)
-            | Self::State(_)
             | Self::Probe { .. }
+            | Self::Answer { .. }
             | Self::NotExact { .. }
-            | Self::Inexact { .. }
             | Self::NoTrial { .. }
             | Self::Bench(_)
+            | Self::Signals(InterruptError::Token(_))
             | Self::Io { .. } => Exit::Infra,
-            Self::Output(error) => error.exit(),
-            Self::Report(_)
-            | Self::ServiceFit(ServiceFitError::Run(_))
-            | Self::Signals(_)
-            | Self::Internal(_) => Exit::Internal,
+            Self::Signals(InterruptError::Handler(_)) | Self::Internal(_) => Exit::Internal,
         }
+    }
+}
+
+/// A capture that cannot be replayed is bad input; the reduced copy is written by vifbench.
+fn of_replay(error: &ReplayError) -> Exit {
+    match error {
+        ReplayError::Write { .. } => Exit::Infra,
+        _ => Exit::Usage,
+    }
+}
+
+/// A run that is not there, or not readable, was named by the user.
+fn of_store(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Io { source, .. } => of_place(source),
+        StoreError::Json { .. } | StoreError::Format { .. } => Exit::Usage,
+        StoreError::Busy { .. } => Exit::Infra,
+    }
+}
+
+/// What is read was named by the user; what is written, the disk and the fonts are this machine's.
+fn of_report(error: &ReportError) -> Exit {
+    match error {
+        ReportError::Read { .. }
+        | ReportError::Json { .. }
+        | ReportError::Format { .. }
+        | ReportError::UnsafeName { .. }
+        | ReportError::Capture { .. }
+        | ReportError::History { .. }
+        | ReportError::File(_) => Exit::Usage,
+        ReportError::Write { source, .. } => of_place(source),
+        ReportError::Table { .. } | ReportError::Font { .. } => Exit::Infra,
+        ReportError::NotWritten { .. } | ReportError::Draw { .. } => Exit::Internal,
+    }
+}
+
+/// A place that the user named: a wrong one is a mistake, a full or failing disk is not.
+fn of_place(source: &io::Error) -> Exit {
+    match source.kind() {
+        io::ErrorKind::NotFound
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::PermissionDenied
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::InvalidFilename
+        | io::ErrorKind::AlreadyExists => Exit::Usage,
+        _ => Exit::Infra,
+    }
+}
+
+fn of_lab(error: &LabError) -> Exit {
+    match error {
+        LabError::UnknownVersion { .. }
+        | LabError::BadName { .. }
+        | LabError::BadImages { .. }
+        | LabError::NoSuchHost { .. } => Exit::Usage,
+        _ => Exit::Infra,
+    }
+}
+
+/// A series that is missing, or is none, was named by the user; a patch in it that does not build is what is tested.
+fn of_modules(error: &ModuleError) -> Exit {
+    match error {
+        ModuleError::Series(_)
+        | ModuleError::Build(BuildError::Series(_) | BuildError::BadRelease { .. }) => Exit::Usage,
+        _ => Exit::Setup,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_vifbench_is_no_mistake_of_the_user() {
+        assert_eq!(Failure::panicked().exit(), Exit::Internal);
+        assert_eq!(Failure::Usage(String::new()).exit(), Exit::Usage);
+        let json = || serde_json::from_str::<u32>("{").expect_err("no number");
+        let path = PathBuf::from("summary.json");
+        // The same error of the same crate: once of a file that was given, once of one that vifbench makes.
+        let damaged = ReportError::Json {
+            path: path.clone(),
+            source: json(),
+        };
+        let not_made = ReportError::NotWritten {
+            path,
+            source: json(),
+        };
+        assert_eq!(Failure::Report(damaged).exit(), Exit::Usage);
+        assert_eq!(Failure::Report(not_made).exit(), Exit::Internal);
+    }
+
+    #[test]
+    fn a_wrong_place_is_a_mistake_and_a_full_disk_is_not() {
+        let at = |kind: io::ErrorKind| {
+            let path = Path::new("results");
+            Failure::named("create the folder", path)(kind.into()).exit()
+        };
+        assert_eq!(at(io::ErrorKind::PermissionDenied), Exit::Usage);
+        assert_eq!(at(io::ErrorKind::NotFound), Exit::Usage);
+        assert_eq!(at(io::ErrorKind::StorageFull), Exit::Infra);
+        assert_eq!(at(io::ErrorKind::Other), Exit::Infra);
+    }
+
+    #[test]
+    fn a_series_that_is_missing_is_no_variant_that_fails() {
+        let series = vifbench_provisioning::modules::series::SeriesError::NoVariant {
+            line: "6.1".into(),
+            variant: "mine".into(),
+            known: "stock".into(),
+        };
+        let failure = Failure::Modules(ModuleError::Series(series));
+        assert_eq!(failure.exit(), Exit::Usage);
+        // Within a run the trial says which variant could not be set up.
+        assert!(failure.is_setup());
     }
 }

@@ -9,7 +9,7 @@ pub enum Exit {
     Pass,
     /// A fault of vifbench itself.
     Internal,
-    /// Bad usage, or a bad scenario or lab file.
+    /// Bad usage; a bad, missing or unreadable input file; a place where nothing can be written.
     Usage,
     /// Results could not be written to standard output.
     Output,
@@ -17,7 +17,7 @@ pub enum Exit {
     Regression,
     /// The evidence does not decide.
     Inconclusive,
-    /// The lab failed, not the patch.
+    /// The lab, or this machine, failed, not the patch.
     Infra,
     /// A variant could not be built, loaded or brought up.
     Setup,
@@ -90,11 +90,11 @@ pub const TABLE: &str = "\
 Exit codes:
     0  done; for a run: PASS or IMPROVEMENT
     1  a fault of vifbench itself: please report it
-    2  bad usage; a bad, missing or unreadable input file
+    2  bad usage; a bad, missing or unreadable input file; a place where no file can be written
     3  the results could not be written to standard output
    10  REGRESSION
    11  INCONCLUSIVE
-   12  INFRA: the lab failed, not the patch
+   12  INFRA: the lab, or this machine, failed, not the patch
    13  SETUP: a variant could not be built, loaded or brought up
    14  DUT-CRASH: the device under test died
   130  interrupted, and everything undone

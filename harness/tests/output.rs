@@ -1,4 +1,4 @@
-//! What `vifbench` does when its output has nowhere to go, and with which code it ends then.
+//! What `vifbench` does when its output has nowhere to go, and with which code it ends when an input is missing.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -115,7 +115,8 @@ fn progress_and_errors_that_nobody_reads_end_nothing() {
         let rows: serde_json::Value = serde_json::from_slice(&ended.stdout).expect("JSON");
         assert_eq!(rows.as_array().map(Vec::len), Some(1));
         for (args, code) in [
-            (&["scenario", "validate", "nosuch.yaml"][..], 2),
+            (&["report", "nosuch"][..], 2),
+            (&["scenario", "validate", "nosuch.yaml"], 2),
             (&["no-such-command"], 2),
             (&["simulate"], 2),
         ] {
@@ -150,6 +151,117 @@ fn closed_descriptors_end_nothing() {
     }
 }
 
+/// Every command that reads a file or a run which the user names.
+const READ: [&[&str]; 20] = [
+    &["report", "nosuch"],
+    &["report", "nosuch", "--acknowledged", "nosuch.yaml"],
+    &["resume", "nosuch"],
+    &["compare", "nosuch", "nosuch"],
+    &["compare", "nosuch:stock", "nosuch:shadow"],
+    &["calibrate", "nosuch", "nosuch"],
+    &["trust", "nosuch"],
+    &["simulate", "nosuch.yaml"],
+    &["simulate", "model.yaml", "--fit", "nosuch"],
+    &["run", "nosuch.yaml"],
+    &["run", "open-path", "--lab", "nosuch.yaml"],
+    &["matrix", "nosuch.yaml"],
+    &["nightly", "nosuch.yaml"],
+    &["doctor", "--lab", "nosuch.yaml"],
+    &["undo", "dom0", "--lab", "nosuch.yaml"],
+    &["scenario", "show", "nosuch.yaml"],
+    &["scenario", "validate", "nosuch.yaml"],
+    &["scenario", "validate", "quickstart", "--lab", "nosuch.yaml"],
+    &["analyze", "--tx", "nosuch.pcap", "--rx", "nosuch.pcap"],
+    &["lab", "verify", "nosuch.yaml"],
+];
+
+fn is_refused(command: &mut Command, args: &[&str], names: &str) {
+    let ended = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output()
+        .expect("it starts");
+    let said = stderr(&ended);
+    assert_eq!(ended.status.code(), Some(2), "{args:?}: {said}");
+    assert!(said.contains("error: "), "{args:?}: {said}");
+    assert!(said.contains(names), "{args:?} does not name it: {said}");
+    assert!(!said.contains("fault of vifbench"), "{args:?}: {said}");
+    assert!(ended.stdout.is_empty(), "{args:?}");
+}
+
+#[test]
+fn a_missing_input_is_the_users_mistake_and_is_named() {
+    let folder = folder();
+    for args in READ {
+        is_refused(vifbench(args).current_dir(&folder), args, "nosuch");
+    }
+}
+
+#[test]
+fn an_input_of_the_wrong_kind_is_the_users_mistake_and_is_named() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    // A folder where a file is expected, a file where a folder is, and files that hold something else.
+    for name in ["folder.yaml", "folder.pcap", "without"] {
+        fs::create_dir(at(name)).expect("a folder");
+    }
+    for run in ["torn", "later", "closed"] {
+        fs::create_dir(at(run)).expect("a folder");
+    }
+    fs::write(at("torn/run.json"), "{\"format\": 1, ").expect("a file");
+    fs::write(at("later/run.json"), "{\"format\": 4000000000}").expect("a file");
+    fs::create_dir(at("closed/run.json")).expect("a folder");
+    fs::write(at("text.pcap"), "this is no capture").expect("a file");
+    for (args, names) in [
+        (&["scenario", "validate", "folder.yaml"][..], "folder.yaml"),
+        (
+            &["analyze", "--tx", "folder.pcap", "--rx", "folder.pcap"],
+            "folder.pcap",
+        ),
+        (
+            &["analyze", "--tx", "text.pcap", "--rx", "text.pcap"],
+            "text.pcap",
+        ),
+        (&["report", "model.yaml"], "model.yaml"),
+        (&["report", "without"], "without/run.json"),
+        (&["report", "torn"], "torn/run.json"),
+        (&["report", "later"], "later/run.json"),
+        (&["report", "closed"], "closed/run.json"),
+        (&["resume", "model.yaml"], "model.yaml"),
+        (&["resume", "torn"], "torn/run.json"),
+        (&["resume", "later"], "later/run.json"),
+        (&["compare", "torn", "torn"], "torn/run.json"),
+    ] {
+        is_refused(vifbench(args).current_dir(&folder), args, names);
+    }
+}
+
+#[test]
+fn a_place_where_nothing_can_be_written_is_the_users_mistake_and_is_named() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("history")).expect("a folder");
+    for args in [
+        &["simulate", "model.yaml", "--out", "/proc/nosuch"][..],
+        &[
+            "simulate",
+            "model.yaml",
+            "--no-report",
+            "--trace",
+            "/proc/nosuch",
+        ],
+        &["simulate", "model.yaml", "--out", "model.yaml/nosuch"],
+        &["history", "--out", ".", "--otava", "/proc/nosuch"],
+    ] {
+        let ended = vifbench(args)
+            .current_dir(&folder)
+            .output()
+            .expect("it starts");
+        let said = stderr(&ended);
+        assert_eq!(ended.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains("nosuch"), "{args:?}: {said}");
+    }
+}
+
 /// `vifbench` without the rights of root, who may read and write everything.
 fn as_ordinary_user(folder: &Path, args: &[&str]) -> Command {
     if !rustix::process::geteuid().is_root() {
@@ -174,8 +286,29 @@ fn as_ordinary_user(folder: &Path, args: &[&str]) -> Command {
 }
 
 #[test]
-fn an_ordinary_user_meets_no_panic_either() {
+fn an_ordinary_user_is_told_what_cannot_be_read_or_written() {
     let folder = folder();
+    let closed = folder.path().join("closed.yaml");
+    fs::write(&closed, SIMULATION).expect("a file");
+    fs::set_permissions(&closed, Permissions::from_mode(0o000)).expect("closed");
+    let kept = folder.path().join("kept");
+    fs::create_dir(&kept).expect("a folder");
+    fs::set_permissions(&kept, Permissions::from_mode(0o555)).expect("closed");
+    for (args, names) in [
+        (&["scenario", "validate", "closed.yaml"][..], "closed.yaml"),
+        (
+            &["analyze", "--tx", "closed.yaml", "--rx", "closed.yaml"],
+            "closed.yaml",
+        ),
+        (&["simulate", "model.yaml", "--out", "kept"], "kept/model"),
+    ] {
+        let ended = as_ordinary_user(folder.path(), args)
+            .output()
+            .expect("it starts");
+        let said = stderr(&ended);
+        assert_eq!(ended.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(names), "{args:?}: {said}");
+    }
     for (args, stdout, code) in [
         (&["scenario", "list"][..], unread as fn() -> Stdio, 0),
         (&["man"], unread, 0),

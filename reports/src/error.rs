@@ -31,6 +31,14 @@ pub enum ReportError {
         /// Where and why.
         source: serde_json::Error,
     },
+    /// A result has no form in JSON.
+    #[error("cannot write {} as JSON: {source}", path.display())]
+    NotWritten {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: serde_json::Error,
+    },
     /// The run was written by another version of the store.
     #[error("{} has format {found}, this vifbench reads format {known}; use the vifbench that wrote it", path.display())]
     Format {

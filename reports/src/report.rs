@@ -50,7 +50,7 @@ pub fn render(run_dir: &Path, progress: &dyn Progress) -> Result<Rendered, Repor
     tables::write_comparisons_csv(&comparisons_csv, &analysis.summary)?;
     let summary_json = report.join("summary.json");
     let json =
-        serde_json::to_vec_pretty(&analysis.summary).map_err(|source| ReportError::Json {
+        serde_json::to_vec_pretty(&analysis.summary).map_err(|source| ReportError::NotWritten {
             path: summary_json.clone(),
             source,
         })?;

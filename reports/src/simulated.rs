@@ -102,7 +102,7 @@ pub fn render(
         rows: &rows,
         choices: simulation.choices,
     })
-    .map_err(|source| ReportError::Json {
+    .map_err(|source| ReportError::NotWritten {
         path: summary.clone(),
         source,
     })?;

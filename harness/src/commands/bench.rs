@@ -173,24 +173,16 @@ enum Folder {
 
 impl Folder {
     fn new(keep: Option<&Path>) -> Result<Self, Failure> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Failure::Io {
-                doing: "create the folder",
-                path,
-                source,
-            }
-        };
         match keep {
             Some(path) => {
-                std::fs::create_dir_all(path).map_err(failed(path))?;
+                std::fs::create_dir_all(path).map_err(Failure::named("create the folder", path))?;
                 Ok(Self::Kept(path.to_owned()))
             }
             None => tempfile::Builder::new()
                 .prefix("vifbench-bench-")
                 .tempdir()
                 .map(Self::Temporary)
-                .map_err(failed(&std::env::temp_dir())),
+                .map_err(Failure::io("create a folder in", &std::env::temp_dir())),
         }
     }
 

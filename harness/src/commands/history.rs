@@ -25,10 +25,10 @@ pub fn run(
         history.series.retain(|s| s.key.title().contains(only));
     }
     if let Some(folder) = otava {
-        fs::create_dir_all(folder).map_err(Failure::io("create the folder", folder))?;
+        fs::create_dir_all(folder).map_err(Failure::named("create the folder", folder))?;
         for (name, text) in history.otava() {
             let path = folder.join(name);
-            fs::write(&path, text).map_err(Failure::io("write", &path))?;
+            fs::write(&path, text).map_err(Failure::named("write", &path))?;
         }
     }
     if page {

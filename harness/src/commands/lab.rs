@@ -32,7 +32,9 @@ pub fn run(
         }
         LabCommand::Status => status(name, format),
         // It needs Ctrl-C: main hands it to `verify`.
-        LabCommand::Verify(_) => Err(Failure::Usage("verify is a command of its own".to_owned())),
+        LabCommand::Verify(_) => Err(Failure::Internal(
+            "`lab verify` was taken for another command".to_owned(),
+        )),
         LabCommand::Ssh { host, command } => ssh(name, host, command),
         LabCommand::Console { host, lines } => {
             let lab = attached(name)?;

@@ -57,7 +57,7 @@ pub fn run(
     let began = jiff::Timestamp::now();
     let name = format!("{}-matrix-{}", began.strftime("%Y%m%d-%H%M%S"), asked.name);
     let folder = args.out.join(&name);
-    fs::create_dir_all(&args.out).map_err(Failure::io("create the folder", &args.out))?;
+    fs::create_dir_all(&args.out).map_err(Failure::named("create the folder", &args.out))?;
     fs::create_dir(&folder).map_err(Failure::io("create the folder", &folder))?;
 
     let task = Mutex::new(progress.start("matrix", Some(combinations.len() as u64)));

@@ -75,7 +75,7 @@ pub fn run(
             scenario::fits(&asked, &Lab::load(lab)?)?;
         }
     }
-    fs::create_dir_all(out).map_err(Failure::io("create the folder", out))?;
+    fs::create_dir_all(out).map_err(Failure::named("create the folder", out))?;
     let began = jiff::Timestamp::now();
     let clock = Clock {
         began: Instant::now(),

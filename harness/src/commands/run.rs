@@ -156,8 +156,8 @@ pub fn bring_up(
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             Err(mpsc::RecvTimeoutError::Disconnected) => {
-                return Err(Failure::Usage(
-                    "the thread that boots the lab died: please report it".to_owned(),
+                return Err(Failure::Internal(
+                    "the thread that boots the lab died".to_owned(),
                 ));
             }
         }

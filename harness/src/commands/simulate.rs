@@ -180,7 +180,7 @@ fn traced(
     path: &Path,
     mut also: impl FnMut(Traced<'_>),
 ) -> Result<Vec<Outcome>, Failure> {
-    let failed = |source| Failure::Io {
+    let failed = |source| Failure::Named {
         doing: "write the trace",
         path: path.to_owned(),
         source,

@@ -126,7 +126,7 @@ const NEEDED_BLOCKS: [u32; 5] = [6, 8, 12, 16, 24];
 
 fn recorded() -> Result<Source, Failure> {
     let noise: Noise = serde_json::from_str(RECORDED)
-        .map_err(|error| Failure::Usage(format!("the recorded noise is damaged: {error}")))?;
+        .map_err(|error| Failure::Internal(format!("the recorded noise is damaged: {error}")))?;
     let judged: Vec<_> = noise
         .metrics
         .iter()

@@ -129,10 +129,11 @@ pub fn run(
         .collect();
     let differs = all.iter().find(|(_, run)| run.differs.is_some());
     if let Some((scenario, run)) = differs {
-        return Err(Failure::Inexact {
-            scenario: (*scenario).to_owned(),
+        return Err(Failure::NotExact {
+            what: format!("a trial of {scenario}"),
             variant: run.variant.clone(),
-            what: run.differs.clone().unwrap_or_default(),
+            against: "its first run".to_owned(),
+            first: run.differs.clone().unwrap_or_default(),
         });
     }
     if let Some(failure) = broken {

@@ -231,7 +231,7 @@ impl Bench {
     /// The lab's dom0.
     pub fn dom0(&self) -> Result<&HostSpec, Failure> {
         let dom0 = self.lab.of_role(Role::Dom0).next();
-        dom0.ok_or_else(|| Failure::Usage(format!("the lab {} has no dom0", self.lab.name)))
+        dom0.ok_or_else(|| Failure::Internal(format!("the lab {} has no dom0", self.lab.name)))
     }
 
     /// Reads what the sealed state that was just loaded tells of itself.
@@ -262,7 +262,7 @@ impl Bench {
     /// A machine of the sealed lab.
     pub fn sealed(&self, spec: &HostSpec) -> Result<SealedHost, Failure> {
         let agent = self.agent.as_ref().ok_or_else(|| {
-            Failure::Usage(format!("the lab {} is not sealed now", self.lab.name))
+            Failure::Internal(format!("the lab {} is not sealed now", self.lab.name))
         })?;
         Ok(if spec.role == Role::Dom0 {
             SealedHost::dom0(spec.name.clone(), agent.clone())
@@ -372,8 +372,8 @@ impl Bench {
                     in_turn: false,
                 })
             }
-            _ => Err(Failure::Usage(format!(
-                "the lab {} has nobody who could send in this mode: add a generator",
+            _ => Err(Failure::Internal(format!(
+                "the lab {} has no sender for this mode, although it was checked for one",
                 self.lab.name
             ))),
         }
@@ -448,10 +448,7 @@ impl Bench {
             .find(|machine| machine.spec.role == Role::Dom0)
             .filter(|_| self.agent.is_some())
             .ok_or_else(|| {
-                Failure::Usage(
-                    "a sealed trial needs the virtual lab: set `mode: open` for machines"
-                        .to_owned(),
-                )
+                Failure::Internal("a sealed trial began on a lab that is not sealed".to_owned())
             })?;
         let mut wait = |until_ns| dom0.await_done(&Request::Wait { until_ns }, length);
         wait(counted.start)?;

@@ -123,8 +123,8 @@ impl Crew {
     /// As [`Self::record`], in a state that tells the boots itself.
     pub fn record_kept(&mut self, boots: Vec<String>, probe_folder: &Path) -> Result<(), Failure> {
         if boots.len() != 1 + self.guests.len() {
-            return Err(Failure::Usage(format!(
-                "the saved machine names {} boots for {} machines: please report it",
+            return Err(Failure::Internal(format!(
+                "the saved machine names {} boots for {} machines",
                 boots.len(),
                 1 + self.guests.len()
             )));

@@ -144,7 +144,7 @@ impl Maps {
 }
 
 fn no_dom0() -> Failure {
-    Failure::Usage("the lab has no dom0".to_owned())
+    Failure::Internal("a trial runs, but the lab has no dom0".to_owned())
 }
 
 /// Asks the machines what lies where. A guest that takes no part in the trial has modules that nobody asked for: they stay
@@ -168,11 +168,13 @@ fn ask(lab: &Lab, machines: &mut [Machine]) -> Result<Known, Failure> {
                 let command =
                     format!("/usr/lib/xen-*/bin/xen-mfndump dump-p2m $(xl domid '{guest}')");
                 let told: Result<String, Failure> = text(&command);
-                owners.add(index + 1, &told?).map_err(|why| {
-                    Failure::Usage(format!(
-                        "dom0 cannot tell which memory {guest} owns (`{command}`): {why}"
-                    ))
-                })?;
+                owners
+                    .add(index + 1, &told?)
+                    .map_err(|why| Failure::Answer {
+                        host: "dom0".to_owned(),
+                        command,
+                        why,
+                    })?;
             }
             dom0 = Some((machine.name(), kernel, xen));
         } else {
@@ -213,9 +215,12 @@ fn read(
 ) -> Result<String, Failure> {
     let told = text(&format!("grep -i ' [tw] ' {table}"))?;
     if Symbols::parse(&told).is_empty() {
-        return Err(Failure::Usage(format!(
-            "{table} of dom0 hides its addresses: kernel.kptr_restrict must allow root to see them"
-        )));
+        return Err(Failure::Answer {
+            host: "dom0".to_owned(),
+            command: format!("cat {table}"),
+            why: "its addresses are hidden; kernel.kptr_restrict must allow root to see them"
+                .to_owned(),
+        });
     }
     Ok(told)
 }

@@ -66,8 +66,8 @@ impl Kept {
 
     fn parse(text: &[u8]) -> Result<Self, Failure> {
         serde_json::from_slice(text).map_err(|error| {
-            Failure::Usage(format!(
-                "{FILE} of the saved machine cannot be read ({error}): please report it"
+            Failure::Internal(format!(
+                "{FILE} of the saved machine cannot be read: {error}"
             ))
         })
     }

@@ -32,7 +32,6 @@ use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Mode;
 
 use crate::error::Failure;
-use crate::exit::Exit;
 use crate::store::RunDir;
 use bench::{Bench, Repeat};
 use crew::Crew;
@@ -148,6 +147,8 @@ pub fn execute_with(
             }
             // Nothing can be kept on a full disk: the trial is not recorded, so that `resume` runs it.
             Err(failure) if failure.is_out_of_room() => return Err(failure),
+            // No later trial can be trusted either.
+            Err(failure @ Failure::Internal(_)) if bench.crash().is_none() => return Err(failure),
             Err(failure) => {
                 progress.note(&format!("trial {}: {failure}", plan.number));
                 failed(plan, &failure, bench)
@@ -265,11 +266,11 @@ fn same(
 ) -> Result<(), Failure> {
     match again::difference(first, second)? {
         None => Ok(()),
-        Some(what) => Err(Failure::NotExact {
-            trial: plan.number,
+        Some(first) => Err(Failure::NotExact {
+            what: format!("trial {}", plan.number),
             variant: plan.variant.name.clone(),
-            what,
             against: against.to_owned(),
+            first,
         }),
     }
 }
@@ -333,7 +334,7 @@ fn failed(plan: &TrialPlan, failure: &Failure, bench: &Bench) -> TrialRecord {
             reason,
             console: tail.clone(),
         },
-        (None, other) if other.exit() == Exit::Setup => Outcome::Setup { reason },
+        (None, other) if other.is_setup() => Outcome::Setup { reason },
         (None, _) => Outcome::Infra { reason },
     };
     TrialRecord {

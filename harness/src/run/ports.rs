@@ -61,9 +61,7 @@ impl Ports {
     pub fn vif(&self, domain: &HostName) -> Result<String, Failure> {
         let found = self.vifs.iter().find(|(name, _)| name == domain);
         found.map(|(_, vif)| vif.clone()).ok_or_else(|| {
-            Failure::Usage(format!(
-                "dom0 was not asked for the vif of {domain}: is it a domain of the lab file?"
-            ))
+            Failure::Internal(format!("the vif of {domain} was not looked up on dom0"))
         })
     }
 

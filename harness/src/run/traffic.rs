@@ -25,8 +25,8 @@ pub fn flow(
 ) -> Result<FlowSpec, Failure> {
     let address = |host: &HostSpec| {
         host.address_for(plan.protocol).ok_or_else(|| {
-            Failure::Usage(format!(
-                "{} has no address for {} in the lab file",
+            Failure::Internal(format!(
+                "{} has no address for {}, although the lab was checked for it",
                 host.name,
                 plan.protocol.words()
             ))

@@ -391,14 +391,18 @@ impl Wires {
             .iter()
             .find(|machine| machine.spec.role == Role::Generator)
             .map(|machine| machine.spec.clone())
-            .ok_or_else(|| Failure::Usage("the lab has no generator".to_owned()))?;
+            .ok_or_else(|| {
+                Failure::Internal("a trial began on a lab without a generator".to_owned())
+            })?;
         let mut guests: Vec<HostSpec> = Vec::new();
         let mut flows = Vec::new();
         for flow in &plan.flows {
-            let guest = bench
-                .lab()
-                .host(&flow.to)
-                .ok_or_else(|| Failure::Usage(format!("the lab has no guest {}", flow.to)))?;
+            let guest = bench.lab().host(&flow.to).ok_or_else(|| {
+                Failure::Internal(format!(
+                    "a trial began on a lab without the guest {}",
+                    flow.to
+                ))
+            })?;
             flows.push(traffic::flow(
                 flow,
                 &generator,
@@ -529,7 +533,7 @@ fn dom0_index(machines: &[Machine]) -> Result<usize, Failure> {
     machines
         .iter()
         .position(|machine| machine.spec.role == Role::Dom0)
-        .ok_or_else(|| Failure::Usage("the lab has no dom0".to_owned()))
+        .ok_or_else(|| Failure::Internal("a trial began on a lab without a dom0".to_owned()))
 }
 
 fn on_dom0(machines: &mut [Machine]) -> Result<&mut Machine, Failure> {

@@ -84,7 +84,7 @@ impl<'a> Variants<'a> {
         let folder = bench.probe_folder();
         let Some(lab) = bench.virtual_lab() else {
             let crew = crew.ok_or_else(|| {
-                Failure::Usage("the lab's machines were not connected".to_owned())
+                Failure::Internal("the lab's machines were not connected".to_owned())
             })?;
             crew.verify()?;
             let release = crew.dom0().check("uname -r", STEP)?.text();
@@ -161,9 +161,9 @@ impl<'a> Variants<'a> {
         };
         kept.write(crew.dom0(), &bench.probe_folder())?;
         task.message("saving the machine");
-        let lab = bench.virtual_lab().ok_or_else(|| {
-            Failure::Usage("only a virtual lab's machine can be saved".to_owned())
-        })?;
+        let lab = bench
+            .virtual_lab()
+            .ok_or_else(|| Failure::Internal("a machine of hardware was to be saved".to_owned()))?;
         lab.save(tag)?;
         lab.keep_state(tag)?;
         forget_old(lab, tag)?;
@@ -180,8 +180,8 @@ impl<'a> Variants<'a> {
         progress: &dyn Progress,
     ) -> Result<Name, Failure> {
         let Some(lab) = bench.virtual_lab() else {
-            return Err(Failure::Usage(
-                "only a virtual lab can be sealed".to_owned(),
+            return Err(Failure::Internal(
+                "a lab on hardware was to be sealed".to_owned(),
             ));
         };
         let pair = self.pair(
@@ -202,7 +202,7 @@ impl<'a> Variants<'a> {
         let tag = self.tag(&pair, plan.mode);
         let pair = format!("{tag} {:?}", self.settings(&plan.variant));
         Name::new(&machine, &pair, program, plan).map_err(|error| {
-            Failure::Usage(format!(
+            Failure::Internal(format!(
                 "the plan of trial {} has no name: {error}",
                 plan.number
             ))
@@ -234,7 +234,7 @@ impl<'a> Variants<'a> {
     ) -> Result<Pair, Failure> {
         if let Some((builder, steps)) = &self.steps {
             let count = *steps.get(&variant.name).ok_or_else(|| {
-                Failure::Usage(format!("{} is no step of the series", variant.name))
+                Failure::Internal(format!("{} is no step of the series", variant.name))
             })?;
             let task = progress.start(&format!("modules of {}", variant.name), None);
             let kernel = builder
@@ -331,8 +331,8 @@ fn start_probes(bench: &Bench) -> Result<Vec<KeptProbe>, Failure> {
     }
     match probes.first() {
         Some(first) if first.channel == OF_DOM0 => Ok(probes),
-        _ => Err(Failure::Usage(format!(
-            "dom0's probe is not at channel {OF_DOM0} of its agent: please report it"
+        _ => Err(Failure::Internal(format!(
+            "dom0's probe is not at channel {OF_DOM0} of its agent"
         ))),
     }
 }

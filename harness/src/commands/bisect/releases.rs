@@ -33,7 +33,7 @@ pub(super) fn bisect(
 
     let began = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
     let folder = args.out.join(format!("{began}-bisect-{}", asked.name));
-    fs::create_dir_all(&folder).map_err(Failure::io("create the folder", &folder))?;
+    fs::create_dir_all(&folder).map_err(Failure::named("create the folder", &folder))?;
     let trial = Trial {
         args,
         variant,

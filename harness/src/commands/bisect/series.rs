@@ -30,13 +30,16 @@ pub(super) fn bisect(
         run_command::bring_up(None, &run_command::virtual_lab(), progress, cancel)?;
     scenario::fits(&asked, &lab)?;
     let Some(up) = &virtual_lab else {
-        return Err(Failure::Usage(
-            "only the virtual lab can be sealed".to_owned(),
+        return Err(Failure::Internal(
+            "a lab on hardware was to be sealed".to_owned(),
         ));
     };
     let release = up.images().kernel()?;
-    let line = line_of(&release)
-        .ok_or_else(|| Failure::Usage(format!("{release} is no kernel's release")))?;
+    let line = line_of(&release).ok_or_else(|| {
+        Failure::Internal(format!(
+            "the lab's kernel has the release {release}, which names no line"
+        ))
+    })?;
     let series = builder.series(&line).map_err(ModuleError::from)?;
     if series.patches.is_empty() {
         return Err(Failure::Usage(format!(
