@@ -69,7 +69,7 @@ fn run(flows: Vec<FlowSpec>, respond: Vec<RespondSpec>) -> (ProbeResult, ProbeRe
     let temp = tempfile::tempdir().unwrap();
     let wire = Wire::new();
     let (mut tx, mut rx) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
-    let (tx_is, rx_is) = (tx.hello().unwrap(), rx.hello().unwrap());
+    let (tx_folder, rx_folder) = (tx.hello().unwrap(), rx.hello().unwrap());
     let mut sending = generate(flows);
     sending.warmup_ns = 100 * MS;
     let mut answering = plan(vec![capture(Point::Rx, RX)], None);
@@ -81,8 +81,8 @@ fn run(flows: Vec<FlowSpec>, respond: Vec<RespondSpec>) -> (ProbeResult, ProbeRe
     let arm = arm(realtime_ns() + 3000 * MS, 500);
     tx.arm(arm.clone()).unwrap();
     rx.arm(arm).unwrap();
-    let sent = result(&mut tx, &tx_is.folder);
-    let answered = result(&mut rx, &rx_is.folder);
+    let sent = result(&mut tx, &tx_folder);
+    let answered = result(&mut rx, &rx_folder);
     // Nothing of a trial stays open.
     for side in [TX, RX] {
         let open = wire

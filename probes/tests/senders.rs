@@ -95,7 +95,7 @@ fn sent_by(sender: SendBy, flows: &[FlowSpec]) {
         return;
     }
     let (mut tx, mut rx) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
-    let (tx_is, rx_is) = (tx.hello().unwrap(), rx.hello().unwrap());
+    let (tx_folder, rx_folder) = (tx.hello().unwrap(), rx.hello().unwrap());
     let mut sending = generate(flows.to_vec());
     sending.sender = sender;
     sending.pace = Pace::Spin;
@@ -115,8 +115,8 @@ fn sent_by(sender: SendBy, flows: &[FlowSpec]) {
     let before = arrived(&wire);
     tx.arm(arm.clone()).unwrap();
     rx.arm(arm).unwrap();
-    let sent = result(&mut tx, &tx_is.folder);
-    let seen = result(&mut rx, &rx_is.folder);
+    let sent = result(&mut tx, &tx_folder);
+    let seen = result(&mut rx, &rx_folder);
     assert_eq!((&sent.failed, &seen.failed), (&None, &None), "{sender:?}");
     let counts = sent.sent.unwrap();
     assert!(counts.sender.starts_with(sender.word()), "{counts:?}");
@@ -131,7 +131,7 @@ fn sent_by(sender: SendBy, flows: &[FlowSpec]) {
     );
     assert_eq!(seen.captures[0].dropped_kernel, 0);
     assert_eq!(seen.captures[0].written, counts.sent, "{sender:?}");
-    let mut reader = Reader::open(&rx_is.folder.join("trial-1/rx-u1.pcap.zst")).unwrap();
+    let mut reader = Reader::open(&rx_folder.join("trial-1/rx-u1.pcap.zst")).unwrap();
     let mut next = vec![0; flows.len()];
     while let Some(record) = reader.read().unwrap() {
         let Parsed::Test(stamp) = parse(record.bytes) else {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::{
     INTERFACE, MAC, Pipes, RX, TX, Wire, capture, cbr, flow, generate, plan, poisson, run,
 };
-use vifbench_probes::client::{ClientError, Exchanged, ProbeClient};
+use vifbench_probes::client::{ClientError, ClockExchanges, ProbeClient, Refusal};
 use vifbench_probes::clock::reading::realtime_ns;
 use vifbench_wire::clock_estimate::{Assumptions, Interval, Method, judge, track, two_way};
 use vifbench_wire::packet::{Parsed, Stamp, UdpFrame, parse};
@@ -78,10 +78,10 @@ fn every_packet_is_sent_captured_and_matched() {
     let temp = tempfile::tempdir().unwrap();
     let wire = Wire::new();
     let (mut tx, mut rx) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
-    let (tx_is, rx_is) = (tx.hello().unwrap(), rx.hello().unwrap());
-    assert_ne!(tx_is.folder, rx_is.folder);
+    let (tx_folder, rx_folder) = (tx.hello().unwrap(), rx.hello().unwrap());
+    assert_ne!(tx_folder, rx_folder);
     assert_eq!(
-        fs::metadata(&tx_is.folder).unwrap().permissions().mode() & 0o777,
+        fs::metadata(&tx_folder).unwrap().permissions().mode() & 0o777,
         0o700
     );
 
@@ -112,8 +112,8 @@ fn every_packet_is_sent_captured_and_matched() {
     assert!(rx.arm(arm.clone()).unwrap() > 0);
     assert_eq!(tx.status(1).unwrap(), State::Armed);
 
-    let sent = result(&mut tx, &tx_is.folder);
-    let seen = result(&mut rx, &rx_is.folder);
+    let sent = result(&mut tx, &tx_folder);
+    let seen = result(&mut rx, &rx_folder);
     for result in [&sent, &seen] {
         assert_eq!(result.failed, None);
         assert_eq!(result.warnings, [""; 0]);
@@ -140,8 +140,8 @@ fn every_packet_is_sent_captured_and_matched() {
         ("tx.pcap.zst", 0)
     );
 
-    let at_tx = packets(&tx_is.folder.join("trial-1/tx.pcap.zst"));
-    let at_rx = packets(&rx_is.folder.join("trial-1/rx-u1.pcap.zst"));
+    let at_tx = packets(&tx_folder.join("trial-1/tx.pcap.zst"));
+    let at_rx = packets(&rx_folder.join("trial-1/rx-u1.pcap.zst"));
     assert_eq!(at_tx.len(), due.len());
     let mut fine = 0;
     for packet in &due {
@@ -186,7 +186,7 @@ fn captured_with(options: CaptureOptions, rate: u64) -> (u64, ProbeResult, Packe
     let temp = tempfile::tempdir().unwrap();
     let wire = Wire::new();
     let (mut tx, mut rx) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
-    let (tx_is, rx_is) = (tx.hello().unwrap(), rx.hello().unwrap());
+    let (tx_folder, rx_folder) = (tx.hello().unwrap(), rx.hello().unwrap());
     let flows = vec![flow(1, false, 64, cbr(rate))];
     tx.prepare(plan(vec![], Some(generate(flows)))).unwrap();
     let spec = CaptureSpec {
@@ -197,10 +197,10 @@ fn captured_with(options: CaptureOptions, rate: u64) -> (u64, ProbeResult, Packe
     let arm = arm(realtime_ns() + 500 * MS, 1000);
     tx.arm(arm.clone()).unwrap();
     rx.arm(arm).unwrap();
-    let sent = result(&mut tx, &tx_is.folder).sent.unwrap().sent;
-    let seen = result(&mut rx, &rx_is.folder);
+    let sent = result(&mut tx, &tx_folder).sent.unwrap().sent;
+    let seen = result(&mut rx, &rx_folder);
     assert_eq!(seen.failed, None);
-    let folder = rx_is.folder.join("trial-1");
+    let folder = rx_folder.join("trial-1");
     let read = packets(&folder.join(&seen.captures[0].file));
     // The file, and the result: what single rings wrote is gone.
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
@@ -289,7 +289,7 @@ fn clocks_are_watched_while_a_trial_runs() {
     let temp = tempfile::tempdir().unwrap();
     let wire = Wire::new();
     let (mut tx, mut rx) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
-    let folder = tx.hello().unwrap().folder;
+    let folder = tx.hello().unwrap();
     rx.hello().unwrap();
     rx.serve_clock(INTERFACE[RX]).unwrap();
     let mut watched = plan(vec![], Some(generate(vec![flow(1, false, 64, cbr(1000))])));
@@ -380,7 +380,7 @@ fn the_clock_of_one_machine_has_no_offset_to_itself() {
     println!("two-way {estimate:?}\nbest {:?}", judged.best);
 
     // Nobody answers any more: requests are lost, and the deadline is kept.
-    reference.stop_clock().unwrap();
+    assert!(reference.bye().unwrap().close().success());
     let began = Instant::now();
     let silence = asker
         .exchange_clock(INTERFACE[TX], MAC[RX], 5, Duration::from_millis(200))
@@ -418,7 +418,7 @@ fn hostile_clock_frames_are_ignored_and_counted() {
     // An exchange takes a few milliseconds, in which a busy machine may not let the attacker run at all.
     let end = Instant::now() + Duration::from_secs(60);
     let mut all = Vec::new();
-    while all.iter().all(|e: &Exchanged| e.ignored == 0) && Instant::now() < end {
+    while all.iter().all(|e: &ClockExchanges| e.ignored == 0) && Instant::now() < end {
         let once = asker.exchange_clock(INTERFACE[TX], MAC[RX], 20, Duration::from_secs(20));
         all.push(once.unwrap());
     }
@@ -463,7 +463,7 @@ fn a_full_disk_voids_the_trial_and_says_so() {
     let disk = TinyDisk::new();
     let wire = Wire::new();
     let mut probe = wire.probe(TX, disk.0.path());
-    let folder = probe.hello().unwrap().folder;
+    let folder = probe.hello().unwrap();
     let mut whole = capture(Point::Tx, TX);
     whole.snaplen = 1600;
     // 2000 packets a second of 1 kB that do not compress.
@@ -494,7 +494,7 @@ fn an_interface_that_is_taken_away_voids_the_trial() {
     let temp = tempfile::tempdir().unwrap();
     let wire = Wire::new();
     let mut probe = wire.probe(TX, temp.path());
-    let folder = probe.hello().unwrap().folder;
+    let folder = probe.hello().unwrap();
     let flows = vec![flow(1, false, 64, cbr(1000))];
     probe
         .prepare(plan(vec![capture(Point::Tx, TX)], Some(generate(flows))))
@@ -581,7 +581,7 @@ fn deployed(temp: &Path) -> (PathBuf, ProbeClient<Pipes>) {
 fn at_the_end_of_input_a_deployed_probe_removes_itself() {
     let temp = tempfile::tempdir().unwrap();
     let (folder, mut probe) = deployed(temp.path());
-    assert_eq!(probe.hello().unwrap().folder, folder);
+    assert_eq!(probe.hello().unwrap(), folder);
     probe.prepare(lonely_plan()).unwrap();
     assert!(probe.into_channel().close().success());
     assert!(!folder.exists());
@@ -604,7 +604,7 @@ fn a_sealed_trial_outlives_its_connection() {
         ],
     );
     let mut probe = wire.probe(TX, temp.path());
-    let folder = probe.hello().unwrap().folder;
+    let folder = probe.hello().unwrap();
     let told = temp.path().join("kmsg");
     let sealed = Arm {
         sealed_by: Some(INTERFACE[TX].into()),
@@ -665,12 +665,17 @@ fn what_cannot_be_prepared_is_told_and_leaves_nothing() {
     let temp = tempfile::tempdir().unwrap();
     let wire = Wire::new();
     let mut probe = wire.probe(TX, temp.path());
-    let folder = probe.hello().unwrap().folder;
+    let folder = probe.hello().unwrap();
     let mut wrong = capture(Point::Tx, TX);
     wrong.filter = "udp dst prot 5".into();
     let captures = vec![capture(Point::Nic, TX), wrong];
-    let Err(ClientError::Failed { error, .. }) = probe.prepare(plan(captures, None)) else {
-        panic!("a wrong filter was taken")
+    let refused = probe.prepare(plan(captures, None));
+    let Err(ClientError::Probe {
+        why: Refusal::Failed { error, .. },
+        ..
+    }) = refused
+    else {
+        panic!("a wrong filter was taken: {refused:?}")
     };
     assert!(
         error.contains("udp dst prot 5") && error.contains("tx0"),

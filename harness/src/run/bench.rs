@@ -14,7 +14,6 @@ use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Mode;
 use vifbench_wait::Cancel;
-use vifbench_wire::protocol::Request;
 
 use super::crew::Crew;
 use super::instructions::{self, Before, Executed, Maps};
@@ -427,8 +426,7 @@ impl Bench {
                 if machine.sends_from_outside() {
                     return Ok(());
                 }
-                let finish = Request::Finish { trial: plan.number };
-                machine.ask(&finish).map(drop)
+                machine.ask(|client| client.finish(plan.number))
             })?;
         }
         Ok(())
@@ -450,7 +448,7 @@ impl Bench {
             .ok_or_else(|| {
                 Failure::Internal("a sealed trial began on a lab that is not sealed".to_owned())
             })?;
-        let mut wait = |until_ns| dom0.await_done(&Request::Wait { until_ns }, length);
+        let mut wait = |until_ns| dom0.ask(|client| client.wait(until_ns, length));
         wait(counted.start)?;
         let before = match &self.virtual_lab {
             Some(lab) if self.counts => Some(Before::look(lab.counts()?)?),
@@ -459,7 +457,7 @@ impl Bench {
         wait(counted.end)?;
         self.executed = before.map(Before::until_now).transpose()?;
         on_all(machines, |machine| {
-            machine.await_done(&Request::Await { trial }, length)
+            machine.ask(|client| client.await_end(trial, length))
         })?;
         Ok(())
     }

@@ -55,7 +55,7 @@ impl Kept {
 
     /// Reads it by way of the probe that waits in dom0.
     pub fn ask(probe: &mut Probe) -> Result<Self, Failure> {
-        let text = probe.read(Path::new(FILE))?;
+        let text = probe.ask(|client| client.read(Path::new(FILE)))?;
         Self::parse(&text)
     }
 

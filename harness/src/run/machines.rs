@@ -4,23 +4,39 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use flate2::Compression;
 use flate2::read::GzEncoder;
-use vifbench_provisioning::host::{Channel, Host, HostExt as _};
+use vifbench_probes::client::{ClientError, LineChannel, ProbeClient};
+use vifbench_provisioning::host::{Channel, Host, HostError, HostExt as _};
 use vifbench_scenarios::lab::{HostSpec, Role};
-use vifbench_wire::protocol::{Reply, Request, VERSION};
 
 use crate::error::Failure;
 
 /// One remote step may take this long: a machine under emulation is slow, a dead one must not hold up a night.
 pub const STEP: Duration = Duration::from_secs(60);
 
-/// A probe at the end of a channel.
+/// A host's channel, as the client of its probe needs it.
+pub struct ProbeChannel(Box<dyn Channel>);
+
+impl LineChannel for ProbeChannel {
+    type Error = HostError;
+
+    fn send(&mut self, line: &str, deadline: Duration) -> Result<(), HostError> {
+        self.0.send(line, deadline)
+    }
+
+    fn receive(&mut self, deadline: Duration) -> Result<String, HostError> {
+        self.0.receive(deadline)
+    }
+}
+
+/// Speaks to the probe of a host.
+pub type Client = ProbeClient<ProbeChannel>;
+
+/// A probe that was started on a host.
 pub struct Probe {
     host: String,
-    channel: Box<dyn Channel>,
+    client: Client,
     /// Its private folder on the host.
     pub folder: PathBuf,
 }
@@ -36,103 +52,45 @@ impl Probe {
     /// Checks that the probe at the end of a channel speaks our version.
     pub fn hello(host: String, channel: Box<dyn Channel>) -> Result<Self, Failure> {
         let mut probe = Self::waiting(host, channel, PathBuf::new());
-        match probe.ask(&Request::Hello { version: VERSION })? {
-            Reply::Hello {
-                version, folder, ..
-            } if version == VERSION => {
-                probe.folder = folder;
-                Ok(probe)
-            }
-            other => Err(probe.odd("say hello", &other)),
-        }
+        probe.folder = probe.ask(Client::hello)?;
+        Ok(probe)
     }
 
     /// A probe that said hello before its machine was saved.
     pub fn waiting(host: String, channel: Box<dyn Channel>, folder: PathBuf) -> Self {
         Self {
             host,
-            channel,
+            client: ProbeClient::new(ProbeChannel(channel), STEP),
             folder,
         }
     }
 
-    /// The content of a file in its folder.
-    pub fn read(&mut self, file: &Path) -> Result<Vec<u8>, Failure> {
-        let file = file.to_owned();
-        match self.ask(&Request::Read { file })? {
-            Reply::Content { base64 } => BASE64.decode(base64).map_err(|error| Failure::Probe {
-                host: self.host.clone(),
-                doing: "read a file".to_owned(),
-                why: format!("its answer is no base64: {error}"),
-            }),
-            other => Err(self.odd("read a file", &other)),
-        }
-    }
-
-    /// Sends one request and waits for its reply; a refusal is an error.
-    pub fn ask(&mut self, request: &Request) -> Result<Reply, Failure> {
-        self.ask_within(request, STEP)
-    }
-
-    fn ask_within(&mut self, request: &Request, deadline: Duration) -> Result<Reply, Failure> {
-        let doing = doing(request);
-        let fail = |host: &str, why: String| Failure::Probe {
-            host: host.to_owned(),
-            doing: doing.to_owned(),
-            why,
-        };
-        let line = serde_json::to_string(request).map_err(|e| fail(&self.host, e.to_string()))?;
-        self.channel.send(&line, STEP)?;
-        let answer = self.channel.receive(deadline)?;
-        let reply: Reply = serde_json::from_str(&answer).map_err(|e| {
-            fail(
-                &self.host,
-                format!("its answer cannot be read ({e}): {answer}"),
-            )
-        })?;
-        match reply {
-            Reply::Failed { error, hint } => {
-                let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-                Err(fail(&self.host, format!("{error}{hint}")))
-            }
-            reply => Ok(reply),
-        }
-    }
-
-    /// An answer that does not belong to the question.
-    pub fn odd(&self, doing: &str, reply: &Reply) -> Failure {
-        Failure::Probe {
-            host: self.host.clone(),
-            doing: doing.to_owned(),
-            why: format!("it answered something else: {reply:?}"),
-        }
+    /// Asks it for something.
+    pub fn ask<T>(
+        &mut self,
+        request: impl FnOnce(&mut Client) -> Result<T, ClientError<HostError>>,
+    ) -> Result<T, Failure> {
+        request(&mut self.client).map_err(|error| of_probe(&self.host, error))
     }
 
     /// Lets it remove itself.
-    pub fn bye(mut self) -> Result<(), Failure> {
-        self.ask(&Request::Bye)?;
-        self.channel.close(STEP)?;
+    pub fn bye(self) -> Result<(), Failure> {
+        let channel = self.client.bye();
+        let ProbeChannel(channel) = channel.map_err(|error| of_probe(&self.host, error))?;
+        channel.close(STEP)?;
         Ok(())
     }
 }
 
-fn doing(request: &Request) -> &'static str {
-    match request {
-        Request::Hello { .. } => "say hello",
-        Request::Describe { .. } => "describe its host",
-        Request::ReadClock => "read its clocks",
-        Request::ServeClock { .. } => "answer clock exchanges",
-        Request::StopClock => "stop answering clock exchanges",
-        Request::ExchangeClock { .. } => "exchange clock readings",
-        Request::Prepare(_) => "prepare the trial",
-        Request::Arm(_) => "arm the trial",
-        Request::Wait { .. } => "wait",
-        Request::Await { .. } => "await the end of the trial",
-        Request::Status { .. } => "tell its state",
-        Request::Finish { .. } => "finish the trial",
-        Request::Abort { .. } => "drop the trial",
-        Request::Read { .. } => "read a file",
-        Request::Bye => "end",
+/// What came of a request that was not carried out. A lost channel is the host's failure, not the probe's.
+fn of_probe(host: &str, error: ClientError<HostError>) -> Failure {
+    match error {
+        ClientError::Channel { error, .. } => Failure::Host(error),
+        ClientError::Probe { asked, why } => Failure::Probe {
+            host: host.to_owned(),
+            doing: asked.to_owned(),
+            why: why.to_string(),
+        },
     }
 }
 
@@ -159,38 +117,31 @@ impl Machine {
         self.spec.role == Role::Generator && self.spec.on.is_none()
     }
 
-    /// Asks the machine's probe.
-    pub fn ask(&mut self, request: &Request) -> Result<Reply, Failure> {
-        self.its_probe(doing(request))?.ask(request)
-    }
-
-    /// Asks for something that takes so long by the machine's own clock.
-    pub fn await_done(&mut self, request: &Request, takes: Duration) -> Result<(), Failure> {
-        let doing = doing(request);
-        let probe = self.its_probe(doing)?;
-        match probe.ask_within(request, STEP + takes)? {
-            Reply::Done => Ok(()),
-            other => Err(probe.odd(doing, &other)),
-        }
+    /// Asks the machine's probe for something.
+    pub fn ask<T>(
+        &mut self,
+        request: impl FnOnce(&mut Client) -> Result<T, ClientError<HostError>>,
+    ) -> Result<T, Failure> {
+        self.started()?.ask(request)
     }
 
     /// The content of a file in the probe's folder.
     pub fn read(&mut self, file: &Path) -> Result<Vec<u8>, Failure> {
         let sealed = self.in_turn;
-        let probe = self.its_probe("read a file")?;
+        let probe = self.started()?;
         if sealed {
-            return probe.read(file);
+            return probe.ask(|client| client.read(file));
         }
         // Captures may be gigabytes: not by the channel.
         let path = probe.folder.join(file);
         Ok(self.host.fetch(&path, STEP)?)
     }
 
-    fn its_probe(&mut self, doing: &str) -> Result<&mut Probe, Failure> {
+    fn started(&mut self) -> Result<&mut Probe, Failure> {
         let name = &self.spec.name;
         self.probe.as_mut().ok_or_else(|| Failure::Probe {
             host: name.to_string(),
-            doing: doing.to_owned(),
+            doing: "answer".to_owned(),
             why: "it was not started".to_owned(),
         })
     }

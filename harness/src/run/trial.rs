@@ -14,14 +14,14 @@ use vifbench_wire::clock_estimate::Interval;
 use vifbench_wire::packet::FILTER;
 use vifbench_wire::protocol::{
     Arm, CaptureOptions, CaptureSpec, ClockReading, ClockWatch, Exchange, FlowSpec, Generate, Pace,
-    Point, Prepare, ProbeResult, Reply, Request, RespondSpec, Ruler, State,
+    Point, Prepare, ProbeResult, RespondSpec, Ruler, State,
 };
 
 use super::again;
 use super::bench::{Bench, PROBE, Timing};
 use super::clocks::{self, Seen};
 use super::instructions;
-use super::machines::{Machine, Probe, STEP, on_all, on_all_with};
+use super::machines::{Client, Machine, Probe, STEP, on_all, on_all_with};
 use super::ports::Ports;
 use super::rings;
 use super::traffic;
@@ -36,6 +36,8 @@ const COUNTED_NS: u64 = 100_000_000;
 const SNAPLEN: u32 = 128;
 /// Two-way exchanges before and after.
 const EXCHANGES: u32 = 20;
+/// They may take this long by the host's clock.
+const EXCHANGE_TIME: Duration = Duration::from_secs(20);
 /// A trial from this length on has its clocks watched while it runs: a round of a few frames of 60 bytes each second, which
 /// no load of a measurement notices.
 const LONG_NS: u64 = 10_000_000_000;
@@ -99,17 +101,12 @@ pub fn run(bench: &mut Bench, plan: &TrialPlan, need: Need<'_>) -> Result<TrialR
 
     let peer = wires.reference_mac.clone();
     let reference = wires.reference_interface.clone();
-    on_dom0(&mut machines)?.ask(&Request::ServeClock {
-        interface: reference,
-    })?;
+    on_dom0(&mut machines)?.ask(|client| client.serve_clock(&reference))?;
     let before = on_all(&mut machines, |machine| exchange(machine, &peer))?;
 
     on_all(&mut machines, |machine| {
         let prepare = wires.prepare(machine, number);
-        match machine.ask(&Request::Prepare(prepare))? {
-            Reply::Prepared { .. } => Ok(()),
-            other => Err(odd(machine, "prepare the trial", &other)),
-        }
+        machine.ask(|client| client.prepare(prepare)).map(drop)
     })?;
 
     let times = arm_and_run(bench, &mut machines, plan, &before, need.attempt)?;
@@ -342,10 +339,7 @@ fn arm_and_run(
 }
 
 fn arm(machine: &mut Machine, arm: Arm) -> Result<(), Failure> {
-    match machine.ask(&Request::Arm(arm))? {
-        Reply::Armed { .. } => Ok(()),
-        other => Err(odd(machine, "arm the trial", &other)),
-    }
+    machine.ask(|client| client.arm(arm)).map(drop)
 }
 
 /// Local minus reference by the exchange with the least round trip.
@@ -541,38 +535,27 @@ fn on_dom0(machines: &mut [Machine]) -> Result<&mut Machine, Failure> {
     Ok(&mut machines[index])
 }
 
-fn odd(machine: &Machine, doing: &str, reply: &Reply) -> Failure {
-    Failure::Probe {
-        host: machine.name(),
-        doing: doing.to_owned(),
-        why: format!("it answered something else: {reply:?}"),
-    }
-}
-
 fn describe(machine: &mut Machine, wires: &Wires) -> Result<Ruler, Failure> {
     let interfaces = wires.interfaces(machine);
-    match machine.ask(&Request::Describe { interfaces })? {
-        Reply::Ruler(ruler) => Ok(ruler),
-        other => Err(odd(machine, "describe its host", &other)),
-    }
+    machine.ask(|client| client.describe(interfaces))
 }
 
 /// Times are reckoned from what this returns: a reading that leaves no room for them is refused here.
 fn read_clock(machine: &mut Machine) -> Result<ClockReading, Failure> {
     /// The year 2262, in which also times with a sign end.
     const LATEST: u64 = i64::MAX as u64;
-    match machine.ask(&Request::ReadClock)? {
-        Reply::Clock(reading) if reading.realtime_ns > LATEST => Err(Failure::Probe {
+    let reading = machine.ask(Client::read_clock)?;
+    if reading.realtime_ns > LATEST {
+        return Err(Failure::Probe {
             host: machine.name(),
             doing: "read its clocks".to_owned(),
             why: format!(
                 "its time of day is {} ns since 1970, which is after the year 2262: set its clock",
                 reading.realtime_ns
             ),
-        }),
-        Reply::Clock(reading) => Ok(reading),
-        other => Err(odd(machine, "read its clocks", &other)),
+        });
     }
+    Ok(reading)
 }
 
 /// Exchanges with the reference; the reference itself only reads its clocks.
@@ -584,21 +567,13 @@ fn exchange(machine: &mut Machine, peer_mac: &str) -> Result<Seen, Failure> {
             readings: vec![reading],
         });
     }
-    let request = Request::ExchangeClock {
-        interface: machine.spec.interface.clone(),
-        peer_mac: peer_mac.to_owned(),
-        count: EXCHANGES,
-        deadline_ns: 20_000_000_000,
-    };
-    match machine.ask(&request)? {
-        Reply::Exchanges {
-            exchanges, reading, ..
-        } => Ok(Seen {
-            exchanges,
-            readings: vec![reading],
-        }),
-        other => Err(odd(machine, "exchange clock readings", &other)),
-    }
+    let interface = machine.spec.interface.clone();
+    let seen = machine
+        .ask(|client| client.exchange_clock(&interface, peer_mac, EXCHANGES, EXCHANGE_TIME))?;
+    Ok(Seen {
+        exchanges: seen.exchanges,
+        readings: vec![seen.reading],
+    })
 }
 
 /// Asks until the trial is in that state, or has ended.
@@ -612,21 +587,19 @@ fn await_state(
     const PAUSE: Duration = Duration::from_millis(200);
     let patience = Instant::now() + STEP;
     loop {
-        match machine.ask(&Request::Status { trial })? {
-            Reply::Status { state } if state == wanted || state == State::Done => return Ok(()),
-            Reply::Status { state } if Instant::now() > patience => {
-                return Err(Failure::Probe {
-                    host: machine.name(),
-                    doing: format!("bring trial {trial} to the state {wanted:?} within {STEP:?}"),
-                    why: format!("it is {state:?}"),
-                });
-            }
-            Reply::Status { .. } => {
-                if cancel.wait(PAUSE) {
-                    return Err(Failure::Interrupted);
-                }
-            }
-            other => return Err(odd(machine, "tell its state", &other)),
+        let state = machine.ask(|client| client.status(trial))?;
+        if state == wanted || state == State::Done {
+            return Ok(());
+        }
+        if Instant::now() > patience {
+            return Err(Failure::Probe {
+                host: machine.name(),
+                doing: format!("bring trial {trial} to the state {wanted:?} within {STEP:?}"),
+                why: format!("it is {state:?}"),
+            });
+        }
+        if cancel.wait(PAUSE) {
+            return Err(Failure::Interrupted);
         }
     }
 }
