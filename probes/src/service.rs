@@ -327,12 +327,6 @@ impl Service {
                 }
                 Reply::Done
             }
-            Request::StopClock => {
-                for (_, server) in self.clocks.drain(..) {
-                    server.stop()?;
-                }
-                Reply::Done
-            }
             Request::ExchangeClock {
                 interface,
                 peer_mac,
@@ -380,7 +374,6 @@ impl Service {
                 state: self.state(trial)?,
             },
             Request::Finish { trial } => self.finish(trial)?,
-            Request::Abort { trial } => self.abort(trial)?,
             Request::Read { file } => self.read(&file)?,
             Request::Bye => Reply::Done,
         })
@@ -521,23 +514,6 @@ impl Service {
         Ok(Reply::Content {
             base64: BASE64.encode(content),
         })
-    }
-
-    fn abort(&mut self, trial: u32) -> Result<Reply, ServiceError> {
-        match std::mem::replace(&mut self.slot, Slot::Free) {
-            Slot::Prepared(prepared) if prepared.number() == trial => prepared.discard()?,
-            Slot::Live(live) if live.trial == trial => {
-                live.end.cancel().map_err(system("end the trial"))?;
-                // Whatever came of it is not wanted.
-                if let Err(why) = join(live) {
-                    tracing::warn!("aborted trial {trial}: {why}");
-                }
-            }
-            other => self.slot = other,
-        }
-        let folder = trial::folder(self.folder.path(), trial);
-        trial::remove_folder(&folder).map_err(system(format!("remove {}", folder.display())))?;
-        Ok(Reply::Done)
     }
 }
 
@@ -750,10 +726,6 @@ mod tests {
             ask(&mut service, r#"{"ask":"status","trial":1}"#),
             Reply::Status { state: State::Idle }
         );
-        assert_eq!(
-            ask(&mut service, r#"{"ask":"abort","trial":1}"#),
-            Reply::Done
-        );
     }
 
     #[test]
@@ -793,14 +765,6 @@ mod tests {
         assert_eq!(
             ask(&mut service, status),
             Reply::Status { state: State::Done }
-        );
-        assert_eq!(
-            ask(&mut service, r#"{"ask":"abort","trial":7}"#),
-            Reply::Done
-        );
-        assert_eq!(
-            ask(&mut service, status),
-            Reply::Status { state: State::Idle }
         );
     }
 

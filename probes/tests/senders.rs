@@ -202,8 +202,6 @@ fn what_cannot_send_says_why() {
         let error = refused(sender, "no-such-nic");
         assert!(error.contains("no-such-nic"), "{sender:?}: {error}");
     }
-    let error = refused(SendBy::Pktgen, "tx0");
-    assert!(error.contains("packets of its own"), "{error}");
     let error = refused(SendBy::Txtime, "tx0");
     assert!(
         error.contains("tc qdisc replace dev tx0 root fq"),

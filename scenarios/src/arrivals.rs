@@ -164,14 +164,6 @@ impl Arrivals {
         }
     }
 
-    /// Whether packets wait for answers: the guest has to have somebody who gives them.
-    pub fn is_answered(&self) -> bool {
-        matches!(
-            self,
-            Self::ClosedLoop { .. } | Self::TcpRr { .. } | Self::TcpBulk {}
-        )
-    }
-
     /// Whether the kernel's TCP makes the packets.
     pub fn is_tcp(&self) -> bool {
         matches!(self, Self::TcpRr { .. } | Self::TcpBulk {})

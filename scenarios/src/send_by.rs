@@ -23,8 +23,6 @@ pub enum SendBy {
     Gso,
     /// From memory shared with the driver: `AF_XDP`.
     Xdp,
-    /// The kernel's own generator, whose packets vifbench cannot match: refused by a lab.
-    Pktgen,
 }
 
 impl SendBy {
@@ -39,7 +37,6 @@ impl SendBy {
             Self::Ring => "ring",
             Self::Gso => "gso",
             Self::Xdp => "xdp",
-            Self::Pktgen => "pktgen",
         }
     }
 

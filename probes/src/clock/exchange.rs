@@ -11,12 +11,10 @@
 //! delays inside a host are: they only widen the bound.
 //!
 //! A frame counts only if it comes from the peer's MAC and carries the session's random token and the number
-//! that was asked last. All others are ignored and counted.
+//! that was asked last. All others are ignored; the asker counts them.
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -253,21 +251,15 @@ impl Port {
     }
 }
 
-/// Answers clock exchanges on one interface, in a thread of its own, until it is stopped or dropped.
+/// Answers clock exchanges on one interface, in a thread of its own, until it is dropped. Frames that are no requests to this
+/// host are ignored.
 ///
 /// While it runs the kernel stamps every packet that the host receives, which costs a little: a trial is to be
 /// measured either always with it or always without.
 #[derive(Debug)]
 pub struct ClockServer {
     stop: Cancel,
-    counts: Arc<Counts>,
     thread: Option<JoinHandle<Result<(), ExchangeError>>>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    answered: AtomicU64,
-    ignored: AtomicU64,
 }
 
 impl ClockServer {
@@ -279,12 +271,11 @@ impl ClockServer {
         let port = Port::open(interface)?;
         let system = |error| port.failed("start to answer clock frames", error);
         let stop = Cancel::new().map_err(system)?;
-        let counts = Arc::new(Counts::default());
         let name = format!("clock-{interface}");
-        let (told, counted) = (stop.clone(), Arc::clone(&counts));
+        let told = stop.clone();
         let spawned = std::thread::Builder::new()
             .name(name)
-            .spawn(move || serve(port, &told, &counted));
+            .spawn(move || serve(port, &told));
         let thread = spawned.map_err(|error| ExchangeError::System {
             doing: "start to answer clock frames",
             interface: interface.to_owned(),
@@ -292,23 +283,8 @@ impl ClockServer {
         })?;
         Ok(Self {
             stop,
-            counts,
             thread: Some(thread),
         })
-    }
-
-    /// Requests answered so far, and frames ignored because they were no requests for us.
-    pub fn counts(&self) -> (u64, u64) {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        (read(&self.counts.answered), read(&self.counts.ignored))
-    }
-
-    /// Stops answering.
-    ///
-    /// # Errors
-    /// When answering had broken off before, with the reason.
-    pub fn stop(mut self) -> Result<(), ExchangeError> {
-        self.end()
     }
 
     fn end(&mut self) -> Result<(), ExchangeError> {
@@ -336,7 +312,7 @@ impl Drop for ClockServer {
     }
 }
 
-fn serve(mut port: Port, stop: &Cancel, counts: &Counts) -> Result<(), ExchangeError> {
+fn serve(mut port: Port, stop: &Cancel) -> Result<(), ExchangeError> {
     loop {
         let woken = until_readable(port.socket.as_fd(), stop)
             .map_err(|error| port.failed("wait for clock frames", error))?;
@@ -347,7 +323,6 @@ fn serve(mut port: Port, stop: &Cancel, counts: &Counts) -> Result<(), ExchangeE
             let ours = Message::read(&received.frame[..received.len])
                 .filter(|(_, to, message)| *to == port.mac && message.kind == ASK);
             let Some((from, _, asked)) = ours else {
-                counts.ignored.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
             let answer = Message {
@@ -357,7 +332,6 @@ fn serve(mut port: Port, stop: &Cancel, counts: &Counts) -> Result<(), ExchangeE
                 ..asked
             };
             port.send(&answer, from)?;
-            counts.answered.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

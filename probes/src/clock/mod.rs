@@ -1,5 +1,4 @@
 //! Clocks: reading them, and exchanging readings with another host.
 
-pub mod discipline;
 pub mod exchange;
 pub mod reading;

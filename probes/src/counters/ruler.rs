@@ -8,7 +8,6 @@ use nix::sys::utsname::uname;
 use thiserror::Error;
 use vifbench_wire::protocol::Ruler;
 
-use crate::clock::discipline;
 use crate::counters::ethtool::{Ethtool, EthtoolError};
 use crate::libpcap;
 
@@ -73,7 +72,6 @@ pub fn describe(interfaces: &[String]) -> Result<Ruler, RulerError> {
         libpcap: libpcap::version(),
         interfaces: properties,
         modules: xen_modules()?,
-        clock: discipline::read(),
     })
 }
 

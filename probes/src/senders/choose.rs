@@ -44,15 +44,6 @@ fn named_sender(plan: &Generate, named: SendBy) -> Result<Box<dyn Sender>, Sende
         SendBy::Ring => Box::new(RingSender::open(interface)?),
         SendBy::Gso => Box::new(GsoSender::open(interface)?),
         SendBy::Xdp => Box::new(XdpSender::open(interface)?),
-        SendBy::Pktgen => {
-            return Err(SenderError::Unable {
-                sender: "pktgen",
-                interface: interface.clone(),
-                why: "the kernel's pktgen writes packets of its own, without vifbench's numbers, times and checksums, so that \
-                      nothing in a report could be matched"
-                    .to_owned(),
-            });
-        }
     })
 }
 

@@ -267,13 +267,11 @@ pub enum Request {
     },
     /// This host's clocks, read back to back.
     ReadClock,
-    /// Answer clock exchanges on this interface until told otherwise (the reference host, dom0).
+    /// Answer clock exchanges on this interface until the probe ends (the reference host, dom0).
     ServeClock {
         /// Interface to listen on: raw frames of Ethernet type 0x88b5, no port is opened.
         interface: String,
     },
-    /// Stop answering.
-    StopClock,
     /// Exchange with the reference host.
     ExchangeClock {
         /// Interface to use.
@@ -310,11 +308,6 @@ pub enum Request {
     /// are stored, the trial is `Done`. For open trials in a virtual lab, whose clock races ahead of the
     /// generator's, so that no stop time can be named beforehand.
     Finish {
-        /// Which trial.
-        trial: u32,
-    },
-    /// Drop what was prepared or is running.
-    Abort {
         /// Which trial.
         trial: u32,
     },
@@ -591,40 +584,6 @@ pub struct Ruler {
     pub interfaces: Vec<(String, String, String)>,
     /// Loaded Xen modules: name, srcversion, build-id; empty where the module has none.
     pub modules: Vec<(String, String, String)>,
-    /// What keeps the clock right, where something does.
-    #[serde(default)]
-    pub clock: Vec<Discipline>,
-}
-
-/// A daemon that keeps a clock right.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Discipline {
-    /// `chrony` or `ptp`.
-    pub daemon: String,
-    /// What it says.
-    pub state: DisciplineState,
-}
-
-/// What such a daemon says of the clock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DisciplineState {
-    /// It follows a source.
-    Followed {
-        /// Which.
-        source: String,
-        /// This clock less the source's, in nanoseconds, by the daemon's own estimate.
-        offset_ns: i64,
-        /// How far from it the clock may be, where the daemon tells.
-        bound_ns: Option<u64>,
-        /// Whether it takes the clock to be right.
-        synchronised: bool,
-    },
-    /// Its tool is there, but tells nothing.
-    Silent {
-        /// What came instead.
-        why: String,
-    },
 }
 
 /// What the probe answers.
@@ -687,4 +646,22 @@ pub enum Reply {
         /// What to do about it.
         hint: Option<String>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ruler_of_an_earlier_version_is_read() {
+        // Until 0.1.0 a host's time daemon was asked for its state, which stands in the runs of that time.
+        let text = r#"{"kernel": "6.1", "clocksource": "tsc", "xen": null, "cmdline": "", "cpu": "1 x A CPU",
+            "libpcap": "libpcap version 1.10.3", "interfaces": [], "modules": [],
+            "clock": [{"daemon": "chrony", "state": {"silent": {"why": "506 Cannot talk to daemon"}}}]}"#;
+        let ruler: Ruler = serde_json::from_str(text).expect("a ruler");
+        assert_eq!(
+            (ruler.kernel.as_str(), ruler.cpu.as_str()),
+            ("6.1", "1 x A CPU")
+        );
+    }
 }

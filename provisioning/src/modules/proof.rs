@@ -2,7 +2,7 @@
 //! netfront agreed on in xenstore.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -407,18 +407,6 @@ pub fn features(vifs: &[VifKeys], domain: Option<&str>) -> Vec<(String, String)>
         .collect()
 }
 
-/// Reads a built module's file from this machine.
-pub fn read_file(path: &Path) -> Result<ModuleFile, FileError> {
-    let bytes = std::fs::read(path).map_err(|source| FileError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    ModuleFile::parse(&bytes).map_err(|why| FileError::NotAModule {
-        path: path.to_owned(),
-        why,
-    })
-}
-
 /// Why a module file of this machine cannot be read.
 #[derive(Debug, Error)]
 pub enum FileError {
@@ -429,14 +417,6 @@ pub enum FileError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
-    },
-    /// It is no module.
-    #[error("{} cannot be used: {why}", path.display())]
-    NotAModule {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        why: NotAModule,
     },
 }
 

@@ -124,18 +124,6 @@ fn scale(differences: &[Option<f64>], blocks: usize) -> Option<Vec<f64>> {
     Some(row)
 }
 
-/// Holm's step-down adjustment (1979) for one family of each of several variants: the p-values that each of them has
-/// must hold among all.
-pub fn holm(smallest: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..smallest.len()).collect();
-    order.sort_by(|a, b| smallest[*a].total_cmp(&smallest[*b]));
-    let mut factors = vec![1.0; smallest.len()];
-    for (rank, i) in order.iter().enumerate() {
-        factors[*i] = (smallest.len() - rank) as f64;
-    }
-    factors
-}
-
 /// A bootstrap-t interval (Efron 1982; Hall 1988) of the mean: the spread of the studentised mean over resamples.
 /// `level` is the chance of missing the truth: 0.05 for 95 %. None below [`LEAST_FOR_INTERVAL`] differences.
 pub fn interval(differences: &[f64], level: f64, seed: u64) -> Option<Interval> {
@@ -317,11 +305,6 @@ mod tests {
         let d = effect_size(&[1.0, 2.0, 3.0]).expect("has spread");
         assert!((d - 2.0 * (1.0 - 3.0 / 7.0)).abs() < 1e-12, "{d}");
         assert_eq!(effect_size(&[1.0, 1.0, 1.0]), None);
-    }
-
-    #[test]
-    fn holm_multiplies_the_clearest_most() {
-        assert_eq!(holm(&[0.2, 0.01, 0.03]), [1.0, 3.0, 2.0]);
     }
 
     proptest! {

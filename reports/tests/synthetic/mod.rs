@@ -290,7 +290,6 @@ impl World {
                 libpcap: "libpcap version 1.10.3".into(),
                 interfaces: vec![("enX0".into(), "mtu".into(), "1500".into())],
                 modules: vec![],
-                clock: vec![],
             };
             (host.to_owned(), ruler)
         };

@@ -140,7 +140,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<Answer, BenchError> {
         "vifbench's packets each have a number, a send time and a checksum of their own; trafgen's are all the same".to_owned(),
     );
     answer.notes.push(
-        "pktgen is not among them: its packets cannot be told apart (`sender: pktgen` is refused)"
+        "pktgen is not among them: its packets have no number, so that captures could not be matched"
             .to_owned(),
     );
     Ok(answer)
