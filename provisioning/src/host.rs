@@ -173,16 +173,6 @@ pub enum HostError {
         /// What went wrong.
         source: std::io::Error,
     },
-    /// A transcript does not hold what was asked of it.
-    #[error("the transcript {} does not fit: expected {expected}, got {got}", path.display())]
-    Transcript {
-        /// The file.
-        path: PathBuf,
-        /// What should be there.
-        expected: String,
-        /// What is there.
-        got: String,
-    },
 }
 
 impl HostError {
@@ -205,7 +195,7 @@ pub trait Channel: Send {
     fn close(self: Box<Self>, deadline: Duration) -> Result<(), HostError>;
 }
 
-/// A machine: over SSH, this one, or a recorded transcript.
+/// A machine: one reached over SSH, this one, or a machine of the sealed virtual lab.
 pub trait Host: Send {
     /// Its name in the lab file.
     fn name(&self) -> &HostName;

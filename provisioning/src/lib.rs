@@ -15,7 +15,5 @@ pub mod netns;
 pub mod shell;
 pub mod ssh;
 pub mod state;
-pub mod transcript;
 pub mod undo;
 mod worker;
-pub mod workers;

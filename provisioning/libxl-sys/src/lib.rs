@@ -12,11 +12,11 @@ pub const VERSION: &str = env!("LIBXL_BINDINGS_VERSION");
 /// The file name of the only library that these bindings fit as a whole.
 pub const SONAME: &str = env!("LIBXL_SONAME");
 
-/// Versions of Xen between which nothing differs that asking for domains takes: `libxl_dominfo`, `libxl_version_info`,
-/// `libxl_childproc_hooks`, `xentoollog_logger`, and the functions that take them. Compared header by header
-/// (`_libxl_types.h`, `libxl.h`, `libxl_event.h` and `xentoollog.h` of Debian's libxen-dev). Whatever makes or changes a domain takes types
-/// that do differ.
-pub const ALIKE_FOR_READING: [&str; 2] = ["4.17", "4.20"];
+/// Versions of Xen between which nothing differs that these bindings hold: `libxl_dominfo`, `libxl_version_info`,
+/// `libxl_bitmap`, `libxl_childproc_hooks`, `xentoollog_logger`, and the functions that take them. They were compared
+/// header by header (`_libxl_types.h`, `libxl.h`, `libxl_utils.h`, `libxl_event.h` and `xentoollog.h` of Debian's
+/// libxen-dev). Functions that create a domain take types that do differ.
+pub const ALIKE: [&str; 2] = ["4.17", "4.20"];
 
 #[allow(
     missing_docs,

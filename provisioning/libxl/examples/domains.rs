@@ -4,15 +4,13 @@
 //! domains [--xl] list
 //! domains [--xl] sample DOMID COUNT
 //! domains [--xl] pin DOMID VCPU CPU...
-//! domains [--xl] create NAME KERNEL RAMDISK MIB MAC BRIDGE CMDLINE
-//! domains [--xl] destroy DOMID
 //! ```
 
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use vifbench_libxl::{DomainConfig, Domains, Toolstack, Vif, XlTool};
+use vifbench_libxl::{Domains, Toolstack, XlTool};
 
 fn main() -> ExitCode {
     match run() {
@@ -60,35 +58,6 @@ fn run() -> Result<(), Box<dyn Error>> {
                 .map(|cpu| cpu.parse())
                 .collect::<Result<Vec<u32>, _>>()?;
             xen.pin(domid.parse()?, vcpu.parse()?, &cpus)?;
-        }
-        ["create", name, kernel, ramdisk, mib, mac, bridge, cmdline] => {
-            let octets = mac
-                .split(':')
-                .map(|o| u8::from_str_radix(o, 16))
-                .collect::<Result<Vec<u8>, _>>()?;
-            let mac = octets
-                .try_into()
-                .map_err(|_| "a MAC address has six octets")?;
-            let started = Instant::now();
-            let domid = xen.create(&DomainConfig {
-                name: (*name).to_owned(),
-                kernel: kernel.into(),
-                ramdisk: Some(ramdisk.into()),
-                cmdline: (*cmdline).to_owned(),
-                memory_kib: mib.parse::<u64>()? * 1024,
-                vcpus: 1,
-                native_tsc: true,
-                vifs: vec![Vif {
-                    mac,
-                    bridge: (*bridge).to_owned(),
-                }],
-            })?;
-            println!("domain {domid} in {:?}", started.elapsed());
-        }
-        ["destroy", domid] => {
-            let started = Instant::now();
-            xen.destroy(domid.parse()?)?;
-            println!("gone in {:?}", started.elapsed());
         }
         _ => return Err("see the head of examples/domains.rs for what can be asked".into()),
     }

@@ -39,16 +39,6 @@ pub enum Error {
         /// What runs.
         hypervisor: String,
     },
-    /// The library is of another version, which is alike only in what reading takes.
-    #[error(
-        "libxl is of Xen {library} and these bindings of {bindings}: domains can be asked for, not made or changed; use xl for that"
-    )]
-    ReadsOnly {
-        /// The library's version.
-        library: &'static str,
-        /// The bindings' version.
-        bindings: &'static str,
-    },
     /// Neither libxl nor xl can be used.
     #[error("no way to Xen's domains: libxl: {libxl}; xl: {xl}")]
     NoToolstack {
@@ -73,14 +63,6 @@ pub enum Error {
         /// Its id.
         domid: u32,
     },
-    /// A domain cannot be made so.
-    #[error("cannot create the domain `{name}`: {what}")]
-    BadConfig {
-        /// Its name.
-        name: String,
-        /// What is wrong with it.
-        what: String,
-    },
     /// A virtual CPU cannot be pinned so.
     #[error("cannot pin vCPU {vcpu} of domain {domid} to CPUs {cpus:?}: {why}")]
     BadPin {
@@ -98,7 +80,7 @@ pub enum Error {
         "found no program `xl` on the PATH, in /usr/sbin or in /usr/lib/xen-*/bin; install the package xen-utils-common"
     )]
     NoXl,
-    /// `xl` could not be started, or what it needs could not be written.
+    /// `xl` could not be started, or memory is short.
     #[error("cannot {what}: {source}")]
     Io {
         /// What was attempted.

@@ -1,8 +1,8 @@
-//! Xen's domains: listing, CPU time, pinning, creating and destroying them.
+//! Xen's domains: listing them, their CPU time, and pinning their virtual CPUs.
 //!
 //! [`Toolstack::open`] uses libxl where the library on the host is the one that this program's bindings were made
-//! from, and where it fits the running hypervisor. Of some other versions it uses libxl for asking and the command `xl` for
-//! the rest; else `xl` alone, and says why.
+//! from or one of the versions that are alike (`libxl_sys::ALIKE`), and where it fits the running hypervisor; else the
+//! command `xl`, and says why.
 //!
 //! ```no_run
 //! use vifbench_libxl::{Domains, Toolstack};
@@ -23,7 +23,7 @@ mod xl;
 use std::fs::OpenOptions;
 use std::io;
 
-pub use domain::{Domain, DomainConfig, State, Version, Vif};
+pub use domain::{Domain, State, Version};
 pub use error::Error;
 pub use native::Libxl;
 pub use xl::XlTool;
@@ -43,13 +43,6 @@ pub trait Domains {
     /// The step in which CPU times are known, in nanoseconds.
     fn resolution_ns(&self) -> u64;
 
-    /// Creates a PV domain and lets it run; gives its domain id. Nothing watches over it afterwards: when it shuts
-    /// down it stays in the list, as [`State::Shutdown`] or [`State::Crashed`], until it is destroyed.
-    fn create(&self, config: &DomainConfig) -> Result<u32, Error>;
-
-    /// Ends a domain at once.
-    fn destroy(&self, domid: u32) -> Result<(), Error>;
-
     /// Lets a virtual CPU run on these physical CPUs only.
     fn pin(&self, domid: u32, vcpu: u32, cpus: &[u32]) -> Result<(), Error>;
 
@@ -62,8 +55,6 @@ pub trait Domains {
 pub enum Toolstack {
     /// The library.
     Libxl(Libxl),
-    /// The library of another version for asking, the command for making and changing.
-    Both(Libxl, XlTool),
     /// The command `xl`; it knows why the library is not used.
     XlTool(XlTool),
 }
@@ -76,11 +67,7 @@ impl Toolstack {
     pub fn open() -> Result<Self, Error> {
         privileged()?;
         let libxl = match Libxl::open() {
-            Ok(libxl) if libxl.is_whole() => return Ok(Self::Libxl(libxl)),
-            Ok(libxl) => {
-                let why = format!("libxl is of Xen {}", libxl.library_version());
-                return Ok(Self::Both(libxl, XlTool::open(why)?));
-            }
+            Ok(libxl) => return Ok(Self::Libxl(libxl)),
             Err(error) => error.to_string(),
         };
         tracing::warn!("using xl: {libxl}");
@@ -93,56 +80,40 @@ impl Toolstack {
         }
     }
 
-    /// `libxl 4.17`, `libxl 4.20 for asking, xl`, or `xl (why not libxl)`.
+    /// `libxl 4.17`, or `xl (why not libxl)`.
     pub fn describe(&self) -> String {
         match self {
             Self::Libxl(libxl) => format!("libxl {}", libxl.library_version()),
-            Self::Both(libxl, _) => format!("libxl {} for asking, xl", libxl.library_version()),
             Self::XlTool(xl) => format!("xl ({})", xl.reason()),
         }
     }
 
-    /// Who is asked.
-    fn asked(&self) -> &dyn Domains {
-        match self {
-            Self::Libxl(libxl) | Self::Both(libxl, _) => libxl,
-            Self::XlTool(xl) => xl,
-        }
-    }
-
-    /// Who makes and changes.
-    fn changes(&self) -> &dyn Domains {
+    fn domains(&self) -> &dyn Domains {
         match self {
             Self::Libxl(libxl) => libxl,
-            Self::Both(_, xl) | Self::XlTool(xl) => xl,
+            Self::XlTool(xl) => xl,
         }
     }
 }
 
 impl Domains for Toolstack {
     fn list(&self) -> Result<Vec<Domain>, Error> {
-        self.asked().list()
+        self.domains().list()
     }
     fn cpu_times(&self) -> Result<Vec<(u32, u64)>, Error> {
-        self.asked().cpu_times()
+        self.domains().cpu_times()
     }
     fn cpu_time(&self, domid: u32) -> Result<u64, Error> {
-        self.asked().cpu_time(domid)
+        self.domains().cpu_time(domid)
     }
     fn resolution_ns(&self) -> u64 {
-        self.asked().resolution_ns()
-    }
-    fn create(&self, config: &DomainConfig) -> Result<u32, Error> {
-        self.changes().create(config)
-    }
-    fn destroy(&self, domid: u32) -> Result<(), Error> {
-        self.changes().destroy(domid)
+        self.domains().resolution_ns()
     }
     fn pin(&self, domid: u32, vcpu: u32, cpus: &[u32]) -> Result<(), Error> {
-        self.changes().pin(domid, vcpu, cpus)
+        self.domains().pin(domid, vcpu, cpus)
     }
     fn version(&self) -> Result<Version, Error> {
-        self.asked().version()
+        self.domains().version()
     }
 }
 

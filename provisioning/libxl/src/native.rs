@@ -2,7 +2,6 @@
 
 #![expect(unsafe_code, reason = "this is the safe wrapper of a C library")]
 
-mod form;
 mod log;
 
 use std::ffi::{CStr, c_int, c_void};
@@ -14,8 +13,7 @@ use libxl_sys as sys;
 use libxl_sys::Xenlight;
 
 use crate::domain::Flags;
-use crate::{Domain, DomainConfig, Domains, Error, State, Version};
-use form::Form;
+use crate::{Domain, Domains, Error, State, Version};
 use log::Log;
 
 /// A context of libxl. Not for use from several threads at once; each thread may open its own.
@@ -70,15 +68,15 @@ fn library() -> Result<&'static Loaded, Error> {
 
 fn load(version: &'static str) -> Result<Loaded, String> {
     // SAFETY: the initialisers of libxenlight and its dependencies have no preconditions. The name carries the
-    // version, so that the types of the bindings are those of the library, or at least those that reading takes.
+    // version, so that the types of the bindings are those of the library, or at least those that are used here.
     unsafe { Xenlight::new(format!("libxenlight.so.{version}")) }
         .map(|library| (library, version))
         .map_err(|error| error.to_string())
 }
 
-/// A library of another version that can be used for reading.
+/// A library of another version, between which and the bindings' own nothing differs that is called here.
 fn load_alike() -> Option<Loaded> {
-    let alike = sys::ALIKE_FOR_READING;
+    let alike = sys::ALIKE;
     if !alike.contains(&sys::VERSION) {
         return None;
     }
@@ -129,23 +127,6 @@ impl Libxl {
     /// The library's version, as in `4.20`.
     pub fn library_version(&self) -> &'static str {
         self.version
-    }
-
-    /// May domains be made and changed through it too? Else they may only be asked for.
-    pub fn is_whole(&self) -> bool {
-        self.version == sys::VERSION
-    }
-
-    /// Refuses what takes types that this library may have otherwise.
-    fn whole(&self) -> Result<(), Error> {
-        if self.is_whole() {
-            Ok(())
-        } else {
-            Err(Error::ReadsOnly {
-                library: self.version,
-                bindings: sys::VERSION,
-            })
-        }
     }
 
     fn context(&self) -> *mut sys::libxl_ctx {
@@ -223,22 +204,6 @@ impl Libxl {
             state: State::from(flags),
         }
     }
-
-    /// Says which virtual CPUs the domain begins with: all of them.
-    fn add_vcpus(&self, form: &mut Form, count: u32) -> Result<(), Error> {
-        let available = &raw mut form.raw().b_info.avail_vcpus;
-        // SAFETY: the bitmap was initialised with the form and is freed with it; bits are set only once it has room.
-        unsafe {
-            let code =
-                self.library
-                    .libxl_cpu_bitmap_alloc(self.context(), available, count as c_int);
-            self.checked("make room for the vCPUs", code)?;
-            for vcpu in 0..count {
-                self.library.libxl_bitmap_set(available, vcpu as c_int);
-            }
-        }
-        Ok(())
-    }
 }
 
 fn failure(library: &Xenlight, log: &Log, what: &str, code: c_int) -> Error {
@@ -302,54 +267,6 @@ impl Domains for Libxl {
         1
     }
 
-    fn create(&self, config: &DomainConfig) -> Result<u32, Error> {
-        config.check()?;
-        self.whole()?;
-        let mut form = Form::new(self.library);
-        form.fill(config)?;
-        self.add_vcpus(&mut form, config.vcpus)?;
-        let mut domid = 0;
-        // SAFETY: the form is complete; without a `how` the call returns when all is done.
-        let code = unsafe {
-            self.library.libxl_domain_create_new(
-                self.context(),
-                form.raw(),
-                &raw mut domid,
-                ptr::null(),
-                ptr::null(),
-            )
-        };
-        self.checked(&format!("create the domain `{}`", config.name), code)?;
-        // SAFETY: the context is open; without a `how` the call returns when all is done.
-        let code = unsafe {
-            self.library
-                .libxl_domain_unpause(self.context(), domid, ptr::null())
-        };
-        self.checked(
-            &format!("start the domain `{}` ({domid})", config.name),
-            code,
-        )
-        .inspect_err(|_| {
-            // A domain that does not start is not left behind; the first error matters more than a second one.
-            if let Err(second) = self.destroy(domid) {
-                tracing::warn!("{second}");
-            }
-        })?;
-        Ok(domid)
-    }
-
-    fn destroy(&self, domid: u32) -> Result<(), Error> {
-        self.whole()?;
-        // libxl would wait in vain for devices of a domain that never was.
-        self.cpu_time(domid)?;
-        // SAFETY: the context is open; without a `how` the call returns when all is done.
-        let code = unsafe {
-            self.library
-                .libxl_domain_destroy(self.context(), domid, ptr::null())
-        };
-        self.checked(&format!("destroy domain {domid}"), code)
-    }
-
     fn pin(&self, domid: u32, vcpu: u32, cpus: &[u32]) -> Result<(), Error> {
         let bad = |why: String| Error::BadPin {
             domid,
@@ -357,7 +274,6 @@ impl Domains for Libxl {
             cpus: cpus.to_vec(),
             why,
         };
-        self.whole()?;
         // SAFETY: the context is open.
         let most = unsafe { self.library.libxl_get_max_cpus(self.context()) };
         if most <= 0 {

@@ -3,13 +3,12 @@
 //! `xl` shows CPU time in tenths of a second (`xl list`, `xl vcpu-list`; `xentop` only whole seconds, and `xl list -l`
 //! none at all), so that is the resolution here.
 
-mod config;
 mod output;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Domain, DomainConfig, Domains, Error, Version};
+use crate::{Domain, Domains, Error, Version};
 
 /// The command, and why it is used.
 #[derive(Debug, Clone)]
@@ -114,30 +113,6 @@ impl Domains for XlTool {
 
     fn resolution_ns(&self) -> u64 {
         output::TIME_STEP_NS
-    }
-
-    fn create(&self, config: &DomainConfig) -> Result<u32, Error> {
-        config.check()?;
-        let file = tempfile::Builder::new()
-            .prefix("vifbench-")
-            .suffix(".cfg")
-            .tempfile()
-            .map_err(|source| Error::Io {
-                what: "make a file for xl".to_owned(),
-                source,
-            })?;
-        std::fs::write(file.path(), config::text(config)).map_err(|source| Error::Io {
-            what: format!("write {}", file.path().display()),
-            source,
-        })?;
-        // `-e`: no process stays behind to watch over the domain, as with libxl.
-        self.run(&["create", "-q", "-e", &file.path().to_string_lossy()])?;
-        output::domid(&self.run(&["domid", &config.name])?)
-    }
-
-    fn destroy(&self, domid: u32) -> Result<(), Error> {
-        self.require(domid)?;
-        self.run(&["destroy", &domid.to_string()]).map(drop)
     }
 
     fn pin(&self, domid: u32, vcpu: u32, cpus: &[u32]) -> Result<(), Error> {

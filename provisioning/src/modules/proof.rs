@@ -2,7 +2,6 @@
 //! netfront agreed on in xenstore.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -405,19 +404,6 @@ pub fn features(vifs: &[VifKeys], domain: Option<&str>) -> Vec<(String, String)>
                 .map(|(k, value)| (format!("{}/{}/{k}", v.domain, v.device), value.clone()))
         })
         .collect()
-}
-
-/// Why a module file of this machine cannot be read.
-#[derive(Debug, Error)]
-pub enum FileError {
-    /// No such file, or no right to read it.
-    #[error("cannot read the module {}: {source}", path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
 }
 
 #[cfg(test)]

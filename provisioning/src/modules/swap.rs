@@ -15,7 +15,7 @@ use vifbench_wait::{Limit, Over};
 
 use super::builder::BuiltModules;
 use super::module_file::ModuleFile;
-use super::proof::{self, FileError, ModuleProof, ProofError};
+use super::proof::{self, ModuleProof, ProofError};
 use super::{NETBACK, NETFRONT, file_name};
 use crate::host::{Host, HostError, HostExt as _};
 
@@ -108,9 +108,14 @@ pub enum SwapError {
     /// The proof.
     #[error(transparent)]
     Proof(#[from] ProofError),
-    /// A built module on this machine.
-    #[error(transparent)]
-    File(#[from] FileError),
+    /// A built module's file on this machine.
+    #[error("cannot read the module {}: {source}; build it again with `vifbench patches build`", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The modules are for another kernel.
     #[error(
         "{host} runs Linux {running}, but the modules were built for {built}; build them for {running} (`vifbench patches build --release {running}`)"
@@ -547,7 +552,7 @@ fn deploy(
     let script = script.replace(SOURCE_COMMON, COMMON);
     host.deploy(script.as_bytes(), &folder.join(name), 0o700, deadline)?;
     if let Some(path) = module {
-        let bytes = std::fs::read(path).map_err(|source| FileError::Read {
+        let bytes = std::fs::read(path).map_err(|source| SwapError::File {
             path: path.clone(),
             source,
         })?;

@@ -139,13 +139,6 @@ pub(super) fn version(text: &str) -> Result<Version, Error> {
     }
 }
 
-/// `xl domid NAME`: a number.
-pub(super) fn domid(text: &str) -> Result<u32, Error> {
-    text.trim()
-        .parse()
-        .map_err(|_| unknown("xl domid", text.trim(), "no domain id"))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -237,9 +230,6 @@ crashed                                     14   127     1     ---sc-       3.4 
             prop_assert!(list(&text).is_err());
             if let Ok(domain) = domain(&line) {
                 prop_assert!(line.contains(&domain.domid.to_string()) && line.starts_with(&domain.name));
-            }
-            if let Ok(domid) = domid(&text) {
-                prop_assert!(text.contains(&domid.to_string()));
             }
         }
     }
