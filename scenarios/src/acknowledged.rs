@@ -9,13 +9,10 @@
 //!     expires: 2027-03-01        # the last day on which it counts
 //! ```
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
-use crate::file::{self, FileError};
+use crate::file;
 use crate::judge::{Least, METRICS};
-use crate::rules;
 use crate::units::Rate;
 
 /// The file.
@@ -51,27 +48,6 @@ pub struct Acknowledgement {
     pub reason: String,
     /// The last day on which it counts, as `2027-03-01`.
     pub expires: String,
-}
-
-impl Acknowledgements {
-    /// Reads and checks a file.
-    ///
-    /// # Errors
-    /// When the file cannot be read or has faults; all that can be found at once are in the error.
-    pub fn load(path: &Path) -> Result<Self, FileError> {
-        let text = file::text_of("acknowledgement", path)?;
-        Self::parse(&text, &path.display().to_string())
-    }
-
-    /// Reads and checks the text of a file; `origin` stands for its name in messages.
-    ///
-    /// # Errors
-    /// See [`Acknowledgements::load`].
-    pub fn parse(text: &str, origin: &str) -> Result<Self, FileError> {
-        let read: Self = file::read(text, origin, |_, _| None)?;
-        rules::acknowledgements(&read, text, origin)?;
-        Ok(read)
-    }
 }
 
 /// Whether a text is a day as `2027-03-01`: two of them then compare as days do.

@@ -1,25 +1,14 @@
 //! A lab: hosts, guests, NICs and the generator, as one YAML file.
 
-use std::fmt;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::file::{self, FileError};
+use crate::file::FileError;
+pub use crate::host_name::HostName;
 use crate::scenario::{Mode, Protocol};
-use crate::{rules, yaml};
-
-/// The name of a host or guest in a lab file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct HostName(pub String);
-
-impl fmt::Display for HostName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+use crate::yaml;
 
 /// What a host is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -211,32 +200,6 @@ impl Lab {
                 generator(false).or_else(|| self.controller.as_ref().map(Sender::Controller))
             }
         }
-    }
-
-    /// Reads and checks a lab file. Relative paths of keys are taken from the lab file's folder.
-    ///
-    /// # Errors
-    /// When the file cannot be read or has faults; all that can be found at once are in the error.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
-        let path = path.as_ref();
-        let text = file::text_of("lab", path)?;
-        let mut lab = Self::parse(&text, &path.display().to_string())?;
-        if let Some(folder) = path.parent() {
-            for host in &mut lab.hosts {
-                host.key = folder.join(&host.key);
-            }
-        }
-        Ok(lab)
-    }
-
-    /// Reads and checks the text of a lab file; `origin` stands for the file name in messages.
-    ///
-    /// # Errors
-    /// See [`Lab::load`].
-    pub fn parse(text: &str, origin: &str) -> Result<Self, FileError> {
-        let lab: Self = file::read(text, origin, rules::explain_lab)?;
-        rules::lab(&lab, text, origin)?;
-        Ok(lab)
     }
 
     /// The lab as a lab file.

@@ -8,6 +8,7 @@ pub mod file;
 pub mod fit;
 mod frame_size;
 mod holds;
+mod host_name;
 pub mod judge;
 pub mod lab;
 pub mod library;

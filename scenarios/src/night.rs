@@ -9,12 +9,10 @@
 //!   - {scenario: two-guests, at_most: 60 min}
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::file::{self, FileError};
-use crate::rules;
 use crate::units::{Size, Span};
 
 /// A night file.
@@ -74,25 +72,6 @@ fn default_retries() -> u32 {
 }
 
 impl Night {
-    /// Reads and checks a night file.
-    ///
-    /// # Errors
-    /// When the file cannot be read or has faults; all that can be found at once are in the error.
-    pub fn load(path: &Path) -> Result<Self, FileError> {
-        let text = file::text_of("night", path)?;
-        Self::parse(&text, &path.display().to_string())
-    }
-
-    /// Reads and checks the text of a night file; `origin` stands for its name in messages.
-    ///
-    /// # Errors
-    /// See [`Night::load`].
-    pub fn parse(text: &str, origin: &str) -> Result<Self, FileError> {
-        let night: Self = file::read(text, origin, |_, _| None)?;
-        rules::night(&night, text, origin)?;
-        Ok(night)
-    }
-
     /// Indices of the runs in the order in which they are begun.
     pub fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.runs.len()).collect();

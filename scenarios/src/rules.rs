@@ -1,4 +1,4 @@
-//! What makes a lab or a scenario sound by itself, and what is said when it is not.
+//! Reading labs, scenarios and the other files: what makes each sound by itself, and what is said when it is not.
 
 mod acknowledged;
 mod arrivals;
@@ -6,11 +6,6 @@ mod lab;
 mod night;
 mod scenario;
 mod search;
-
-pub(crate) use acknowledged::check as acknowledgements;
-pub(crate) use lab::{check as lab, explain as explain_lab};
-pub(crate) use night::check as night;
-pub(crate) use scenario::{check as scenario, explain as explain_scenario};
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,19 +1,17 @@
 //! A scenario: traffic x variants x sweep, as YAML. The types are here; what makes one sound is in
 //! `rules`, what makes it fit a lab in `fit`.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
 pub use crate::arrivals::Arrivals;
-use crate::file::{self, FileError};
+use crate::file::FileError;
 pub use crate::frame_size::FrameSize;
+use crate::host_name::HostName;
 use crate::judge::Judge;
-use crate::lab::HostName;
 use crate::search::Search;
 pub use crate::send_by::SendBy;
 use crate::units::{Rate, Size, Span};
-use crate::{rules, yaml};
+use crate::yaml;
 
 /// Bytes of UDP payload that a probe packet needs for its own header (flow, sequence number, send time,
 /// checksum). Exactly what the smallest Ethernet frame leaves: 64 - 4 FCS - 14 Ethernet - 20 IPv4 - 8 UDP.
@@ -394,26 +392,6 @@ fn default_blocks() -> u32 {
 }
 
 impl Scenario {
-    /// Reads and checks a scenario file.
-    ///
-    /// # Errors
-    /// When the file cannot be read or has faults; all that can be found at once are in the error.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
-        let path = path.as_ref();
-        let text = file::text_of("scenario", path)?;
-        Self::parse(&text, &path.display().to_string())
-    }
-
-    /// Reads and checks the text of a scenario; `origin` stands for the file name in messages.
-    ///
-    /// # Errors
-    /// See [`Scenario::load`].
-    pub fn parse(text: &str, origin: &str) -> Result<Self, FileError> {
-        let scenario: Self = file::read(text, origin, rules::explain_scenario)?;
-        rules::scenario(&scenario, text, origin)?;
-        Ok(scenario)
-    }
-
     /// The scenario as a scenario file.
     ///
     /// # Errors

@@ -1,14 +1,43 @@
-//! Labs.
+//! Reading and checking lab files.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use super::repeats;
-use crate::file::{Faults, FileError, PLAIN_NAME, is_plain_name, nearest};
+use crate::file::{self, Faults, FileError, PLAIN_NAME, is_plain_name, nearest};
 use crate::lab::{HostSpec, Identity, Lab, Role};
 use crate::yaml::{self, Cause, Mistake, Step, path_text};
 
+impl Lab {
+    /// Reads and checks a lab file. Relative paths of keys are taken from the lab file's folder.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has faults; all that can be found at once are in the error.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
+        let path = path.as_ref();
+        let text = file::text_of("lab", path)?;
+        let mut lab = Self::parse(&text, &path.display().to_string())?;
+        if let Some(folder) = path.parent() {
+            for host in &mut lab.hosts {
+                host.key = folder.join(&host.key);
+            }
+        }
+        Ok(lab)
+    }
+
+    /// Reads and checks the text of a lab file; `origin` stands for the file name in messages.
+    ///
+    /// # Errors
+    /// See [`Lab::load`].
+    pub fn parse(text: &str, origin: &str) -> Result<Self, FileError> {
+        let lab: Self = file::read(text, origin, explain)?;
+        check(&lab, text, origin)?;
+        Ok(lab)
+    }
+}
+
 /// What only a lab can say of a mistake: which host lacks what, and where to get it.
-pub(crate) fn explain(mistake: &Mistake, text: &str) -> Option<(String, String)> {
+fn explain(mistake: &Mistake, text: &str) -> Option<(String, String)> {
     if let Cause::Other(why) = &mistake.cause
         && why.contains("IP address")
     {
@@ -48,7 +77,7 @@ pub(crate) fn explain(mistake: &Mistake, text: &str) -> Option<(String, String)>
 }
 
 /// Notes all faults.
-pub(crate) fn check(lab: &Lab, text: &str, origin: &str) -> Result<(), FileError> {
+fn check(lab: &Lab, text: &str, origin: &str) -> Result<(), FileError> {
     let mut faults = Faults::new(text, origin);
     if !is_plain_name(&lab.name) {
         faults.add(

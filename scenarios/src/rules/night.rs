@@ -1,12 +1,35 @@
-//! Night files.
+//! Reading and checking night files.
 
-use crate::file::{Faults, FileError, PLAIN_NAME, is_plain_name};
+use std::path::Path;
+
+use crate::file::{self, Faults, FileError, PLAIN_NAME, is_plain_name};
 use crate::night::Night;
 use crate::units::Span;
 use crate::yaml::Step;
 
+impl Night {
+    /// Reads and checks a night file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has faults; all that can be found at once are in the error.
+    pub fn load(path: &Path) -> Result<Self, FileError> {
+        let text = file::text_of("night", path)?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Reads and checks the text of a night file; `origin` stands for its name in messages.
+    ///
+    /// # Errors
+    /// See [`Night::load`].
+    pub fn parse(text: &str, origin: &str) -> Result<Self, FileError> {
+        let night: Self = file::read(text, origin, |_, _| None)?;
+        check(&night, text, origin)?;
+        Ok(night)
+    }
+}
+
 /// Notes all faults.
-pub(crate) fn check(night: &Night, text: &str, origin: &str) -> Result<(), FileError> {
+fn check(night: &Night, text: &str, origin: &str) -> Result<(), FileError> {
     let mut faults = Faults::new(text, origin);
     if !is_plain_name(&night.night) {
         faults.add(

@@ -1,8 +1,10 @@
-//! Scenarios.
+//! Reading and checking scenario files.
+
+use std::path::Path;
 
 use super::{arrivals, repeats, search};
 use crate::acknowledged::unknown_metric;
-use crate::file::{Faults, FileError, PLAIN_NAME, is_plain_name};
+use crate::file::{self, Faults, FileError, PLAIN_NAME, is_plain_name};
 use crate::judge::Least;
 use crate::scenario::{
     Arrivals, FrameSize, LAYOUTS, MAX_FRAME, Mode, Patches, Regulator, Scenario, Variant,
@@ -19,8 +21,30 @@ const MAX_CONTAINER: u64 = 1 << 20;
 /// Flow numbers are 16 bits wide.
 const MAX_FLOWS: usize = 65_535;
 
+impl Scenario {
+    /// Reads and checks a scenario file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has faults; all that can be found at once are in the error.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
+        let path = path.as_ref();
+        let text = file::text_of("scenario", path)?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Reads and checks the text of a scenario; `origin` stands for the file name in messages.
+    ///
+    /// # Errors
+    /// See [`Scenario::load`].
+    pub fn parse(text: &str, origin: &str) -> Result<Self, FileError> {
+        let scenario: Self = file::read(text, origin, explain)?;
+        check(&scenario, text, origin)?;
+        Ok(scenario)
+    }
+}
+
 /// What only a scenario can say of a mistake.
-pub(crate) fn explain(mistake: &Mistake, _text: &str) -> Option<(String, String)> {
+fn explain(mistake: &Mistake, _text: &str) -> Option<(String, String)> {
     match &mistake.cause {
         Cause::MissingKey { key } if key == "rate" => Some((
             format!(
@@ -34,7 +58,7 @@ pub(crate) fn explain(mistake: &Mistake, _text: &str) -> Option<(String, String)
 }
 
 /// Notes all faults.
-pub(crate) fn check(scenario: &Scenario, text: &str, origin: &str) -> Result<(), FileError> {
+fn check(scenario: &Scenario, text: &str, origin: &str) -> Result<(), FileError> {
     let mut faults = Faults::new(text, origin);
     if !is_plain_name(&scenario.name) {
         faults.add(
