@@ -12,7 +12,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use vifbench_scenarios::progress::Progress;
 
-use super::{Combination, LabError, console, files, machine};
+use super::starts::hold_starts;
+use super::{Combination, LabError, console, files};
 
 /// What the build script leaves; see its head for what the files are.
 const PARTS: [&str; 7] = [
@@ -136,7 +137,7 @@ fn build_sh(combination: &Combination, more: &[&str]) -> Result<String, LabError
 /// Runs a build to its end, or until [`end_builds`].
 fn await_build(command: &mut Command) -> io::Result<Output> {
     // Not between a build's begin and its entry: whoever ends all builds has to know of it.
-    let starting = machine::hold_starts();
+    let starting = hold_starts();
     let child = command.process_group(0).spawn()?;
     let group = Pid::from_child(&child);
     builds().push(group);
@@ -148,7 +149,7 @@ fn await_build(command: &mut Command) -> io::Result<Output> {
 }
 
 /// Ends the builds that run; what they made so far is removed by themselves. For a process that is about to end and holds
-/// [`machine::hold_starts`], so that no other build begins.
+/// [`hold_starts`], so that no other build begins.
 pub fn end_builds() -> Result<(), LabError> {
     let begun = Instant::now();
     let mut all = builds();
@@ -228,7 +229,7 @@ mod tests {
         said.read_line(&mut line).expect("read");
         assert_eq!(line, "ready\n");
         // As whoever ends builds does: the build is entered by then.
-        let starts = machine::hold_starts();
+        let starts = hold_starts();
         end_builds().expect("ends");
         drop(starts);
         let output = waiting.join().expect("thread");

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::{Value, json};
 
 use super::qmp::Qmp;
+use super::starts::hold_starts;
 use super::turns::{end_turns, take_turns};
 use super::{Images, LabError, files, network};
 
@@ -41,14 +41,6 @@ pub const MAILBOX: u64 = 16 << 20;
 
 /// How long writing or reading a machine's memory may take on a busy controller.
 const MIGRATION: Duration = Duration::from_secs(180);
-
-/// Held while a machine or its namespace begins: until QEMU has written its number, nobody could end it.
-static STARTING: Mutex<()> = Mutex::new(());
-
-/// Waits for what begins just now; nothing else does while the guard lives.
-pub fn hold_starts() -> MutexGuard<'static, ()> {
-    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// In what state a machine starts; but for a power-on it stands still at first.
 #[derive(Debug, Clone, Copy)]

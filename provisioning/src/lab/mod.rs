@@ -14,6 +14,7 @@ mod machines;
 mod network;
 mod qmp;
 mod rendezvous;
+mod starts;
 mod turns;
 mod virtual_lab;
 mod watch;

@@ -17,8 +17,9 @@ use vifbench_wait::Cancel;
 
 use super::console::{self, Follower};
 use super::images::need_program;
-use super::machine::{self, From, HOSTS, LOOK, Machine};
+use super::machine::{From, HOSTS, LOOK, Machine};
 use super::rendezvous::Rendezvous;
+use super::starts::hold_starts;
 use super::watch::CrashWatch;
 use super::{Combination, Images, LabError, files, images, machines, network};
 
@@ -183,7 +184,7 @@ impl VirtualLab {
             .filter(|m| m.name != "controller")
             .cloned()
             .collect();
-        let starting = machine::hold_starts();
+        let starting = hold_starts();
         network::create(&netns, controller, &others)?;
         drop(starting);
 
@@ -291,7 +292,7 @@ impl VirtualLab {
     /// Takes away a lab that this very process is still bringing up, in another thread (Ctrl-C during a boot). The process
     /// can start no machine after that.
     pub fn abandon(name: &str) -> Result<(), LabError> {
-        let starts = machine::hold_starts();
+        let starts = hold_starts();
         images::end_builds()?;
         Self::clear(name)?;
         // Until the process ends: the other thread would go on and start what nobody takes away.
@@ -619,11 +620,6 @@ impl VirtualLab {
     /// Stops virtual time.
     pub fn pause(&self) -> Result<(), LabError> {
         self.machine.pause()
-    }
-
-    /// Ends QEMU at once, as a failing machine would; [`Self::restore`] starts it again.
-    pub fn kill(&self) -> Result<(), LabError> {
-        self.machine.kill()
     }
 
     /// Lets virtual time run.

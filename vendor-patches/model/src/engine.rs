@@ -15,9 +15,9 @@ use crate::arrivals::Source;
 use crate::container::Layout;
 use crate::measure::Measure;
 use crate::playout::Playout;
-use crate::regulator::Regulator;
+use crate::regulator::{NEVER, Regulator};
 use crate::service::Service;
-use crate::stage::{NEVER, Reason, Release, Stage};
+use crate::stage::{Reason, Release, Stage};
 
 /// With more frames than this in wait for the consumer, it is taken not to keep up.
 const BACKLOG: usize = 1 << 20;

@@ -8,10 +8,7 @@
 //!    now, is released at once.
 
 use crate::container::{Fill, Layout};
-use crate::regulator::Regulator;
-
-/// A deadline that never comes: the container waits for its consumer.
-pub const NEVER: u64 = u64::MAX;
+use crate::regulator::{NEVER, Regulator};
 
 /// Why a container left; the numbers are those of the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

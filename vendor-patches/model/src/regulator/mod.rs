@@ -26,6 +26,9 @@ pub use ramjee3::Ramjee3;
 pub use ramjee4::Ramjee4;
 pub use static_hold::StaticHold;
 
+/// A deadline that never comes: the container waits for its consumer.
+pub const NEVER: u64 = u64::MAX;
+
 /// A rule of release.
 pub trait Regulator {
     /// Whether a container stays open past its deadline, for as long as the consumer is busy with others.

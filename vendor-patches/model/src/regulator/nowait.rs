@@ -2,8 +2,7 @@
 //!
 //! Source: the bounded batching of IX (OSDI 2014), which batches only what is there already.
 
-use super::Regulator;
-use crate::stage::NEVER;
+use super::{NEVER, Regulator};
 
 /// No deadline: the consumer drains the container when it gets to it. Batches form only behind a busy consumer.
 #[derive(Debug, Clone, Copy, Default)]
