@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vifbench_conventions::{cycles, tree::Tree, workspace};
 
 /// Modules that are in cycles today, by crate. The list only shrinks: a module that is in no cycle any more must leave it.
-const KNOWN: [(&str, &[&str]); 3] = [
+const KNOWN: [(&str, &[&str]); 2] = [
     (
         "vifbench",
         &[
@@ -17,16 +17,6 @@ const KNOWN: [(&str, &[&str]); 3] = [
             "crate::commands::run",
             "crate::error",
             "crate::store",
-        ],
-    ),
-    (
-        "vifbench-probes",
-        &[
-            "crate::generator",
-            "crate::loops",
-            "crate::loops::tcp_bulk",
-            "crate::loops::tcp_rr",
-            "crate::loops::udp",
         ],
     ),
     (
