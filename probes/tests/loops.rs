@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{ADDRESS, ADDRESS6, Pipes, RX, TX, Wire, capture, cbr, flow, generate, plan};
+use common::{
+    ADDRESS, ADDRESS6, JoinedNamespaces, Pipes, RX, TX, capture, cbr, flow, generate, plan,
+};
 use vifbench_probes::client::ProbeClient;
 use vifbench_probes::clock::reading::realtime_ns;
 use vifbench_scenarios::scenario::Arrivals;
@@ -67,8 +69,8 @@ fn tcp_rr(request: u64, response: u64, outstanding: u32) -> Arrivals {
 /// A trial of 500 ms with a warm-up of 100 ms: what the generator and the guest have to say.
 fn run(flows: Vec<FlowSpec>, respond: Vec<RespondSpec>) -> (ProbeResult, ProbeResult) {
     let temp = tempfile::tempdir().unwrap();
-    let wire = Wire::new();
-    let (mut tx, mut rx) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
+    let joined = JoinedNamespaces::new();
+    let (mut tx, mut rx) = (joined.probe(TX, temp.path()), joined.probe(RX, temp.path()));
     let (tx_folder, rx_folder) = (tx.hello().unwrap(), rx.hello().unwrap());
     let mut sending = generate(flows);
     sending.warmup_ns = 100 * MS;
@@ -85,7 +87,7 @@ fn run(flows: Vec<FlowSpec>, respond: Vec<RespondSpec>) -> (ProbeResult, ProbeRe
     let answered = result(&mut rx, &rx_folder);
     // Nothing of a trial stays open.
     for side in [TX, RX] {
-        let open = wire
+        let open = joined
             .command(side, "ss")
             .args(["-Htuan"])
             .stdout(Stdio::piped())
@@ -266,8 +268,8 @@ fn strangers_are_turned_away() {
 #[test]
 fn an_address_that_is_not_the_guests_is_refused() {
     let temp = tempfile::tempdir().unwrap();
-    let wire = Wire::new();
-    let mut rx = wire.probe(RX, temp.path());
+    let joined = JoinedNamespaces::new();
+    let mut rx = joined.probe(RX, temp.path());
     rx.hello().unwrap();
     let bulk = flow(7, false, 1518, Arrivals::TcpBulk {});
     let mut wrong = plan(vec![], None);

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{INTERFACE, Pipes, RX, TX, Wire, capture, cbr, flow, generate, plan, run};
+use common::{INTERFACE, JoinedNamespaces, Pipes, RX, TX, capture, cbr, flow, generate, plan, run};
 use vifbench_probes::client::ProbeClient;
 use vifbench_probes::clock::reading::realtime_ns;
 use vifbench_scenarios::scenario::{Arrivals, SendBy};
@@ -29,8 +29,8 @@ fn result(probe: &mut ProbeClient<Pipes>, folder: &Path) -> ProbeResult {
 }
 
 /// What the kernel counted at the far end.
-fn arrived(wire: &Wire) -> u64 {
-    let namespace = &wire.namespaces[RX];
+fn arrived(joined: &JoinedNamespaces) -> u64 {
+    let namespace = &joined.namespaces[RX];
     let file = format!("/sys/class/net/{}/statistics/rx_packets", INTERFACE[RX]);
     let output = run("ip", &["netns", "exec", namespace, "cat", &file]);
     String::from_utf8(output.stdout)
@@ -47,10 +47,10 @@ fn saturate(cap: u64) -> Arrivals {
 }
 
 /// Has the discipline of the sending end hold packets back until their time; false where this kernel has no such.
-fn keep_times(wire: &Wire) -> bool {
+fn keep_times(joined: &JoinedNamespaces) -> bool {
     let replace = format!(
         "netns exec {} tc qdisc replace dev {} root fq",
-        wire.namespaces[TX], INTERFACE[TX]
+        joined.namespaces[TX], INTERFACE[TX]
     );
     let output = Command::new("ip")
         .args(replace.split(' '))
@@ -66,10 +66,10 @@ fn keep_times(wire: &Wire) -> bool {
 
 fn sent_by(sender: SendBy, flows: &[FlowSpec]) {
     let temp = tempfile::tempdir().unwrap();
-    let wire = Wire::new();
+    let joined = JoinedNamespaces::new();
     // Packets leave as packets, with their checksums: not as super-packets that nobody has cut.
     for side in [TX, RX] {
-        let namespace = &wire.namespaces[side];
+        let namespace = &joined.namespaces[side];
         let off = ["netns", "exec", namespace, "ethtool", "-K", INTERFACE[side]];
         let off: Vec<&str> = off
             .into_iter()
@@ -89,12 +89,12 @@ fn sent_by(sender: SendBy, flows: &[FlowSpec]) {
             ],
         );
     }
-    if sender == SendBy::Txtime && !keep_times(&wire) {
+    if sender == SendBy::Txtime && !keep_times(&joined) {
         // The kernels of the virtual lab have it, where a sealed trial sends by it (harness/tests/lab).
         eprintln!("skipped: this kernel has no fq");
         return;
     }
-    let (mut tx, mut rx) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
+    let (mut tx, mut rx) = (joined.probe(TX, temp.path()), joined.probe(RX, temp.path()));
     let (tx_folder, rx_folder) = (tx.hello().unwrap(), rx.hello().unwrap());
     let mut sending = generate(flows.to_vec());
     sending.sender = sender;
@@ -112,7 +112,7 @@ fn sent_by(sender: SendBy, flows: &[FlowSpec]) {
         sealed_by: None,
         announce: None,
     };
-    let before = arrived(&wire);
+    let before = arrived(&joined);
     tx.arm(arm.clone()).unwrap();
     rx.arm(arm).unwrap();
     let sent = result(&mut tx, &tx_folder);
@@ -123,7 +123,7 @@ fn sent_by(sender: SendBy, flows: &[FlowSpec]) {
     assert_eq!((counts.refused, counts.sent), (0, counts.due), "{sender:?}");
     assert!(counts.sent > 100);
     // The kernel's own traffic (neighbours, groups) is a handful of packets.
-    let passed = arrived(&wire) - before;
+    let passed = arrived(&joined) - before;
     assert!(
         (counts.sent..counts.sent + 20).contains(&passed),
         "{sender:?}: {} sent, {passed} arrived",
@@ -187,8 +187,8 @@ fn flows_sizes_and_families_mixed() {
 #[test]
 fn what_cannot_send_says_why() {
     let temp = tempfile::tempdir().unwrap();
-    let wire = Wire::new();
-    let mut tx = wire.probe(TX, temp.path());
+    let joined = JoinedNamespaces::new();
+    let mut tx = joined.probe(TX, temp.path());
     tx.hello().unwrap();
     let mut refused = |sender, interface: &str| {
         let mut sending = generate(vec![flow(1, false, 64, cbr(10))]);

@@ -1,7 +1,7 @@
 //! `vifbench bench`: the ruler itself on the machine at hand, beside public tools: how fast it is, and how true.
 //!
 //! One file a part. A part measures, and hands back rows ([`answer`]); it prints nothing. To add one: a file here, its
-//! name in [`Part`], and an arm in [`measure`]. Traffic runs in network namespaces that the part makes ([`wire`]).
+//! name in [`Part`], and an arm in [`measure`]. Traffic runs in network namespaces that the part makes ([`namespaces`]).
 
 mod agreement;
 mod analysis;
@@ -10,10 +10,10 @@ mod capture;
 mod clocks;
 mod error;
 mod load;
+mod namespaces;
 mod pacing;
 mod senders;
 mod tools;
-mod wire;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -37,11 +37,11 @@ pub fn run(program: &str, arguments: &[&str]) -> Output {
 }
 
 /// Namespaces `vb-probes-<pid>-<n>`, removed on drop.
-pub struct Wire {
+pub struct JoinedNamespaces {
     pub namespaces: [String; 2],
 }
 
-impl Wire {
+impl JoinedNamespaces {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = || {
@@ -51,16 +51,16 @@ impl Wire {
                 NEXT.fetch_add(1, Ordering::Relaxed)
             )
         };
-        let wire = Self {
+        let joined = Self {
             namespaces: [name(), name()],
         };
-        for namespace in &wire.namespaces {
+        for namespace in &joined.namespaces {
             run("ip", &["netns", "add", namespace]);
             // No chatter of IPv6 on the wire.
             Self::sysctl(namespace, "net.ipv6.conf.default.autoconf=0");
             Self::sysctl(namespace, "net.ipv6.conf.default.accept_dad=0");
         }
-        let [tx, rx] = &wire.namespaces;
+        let [tx, rx] = &joined.namespaces;
         run(
             "ip",
             &[
@@ -83,7 +83,7 @@ impl Wire {
             ],
         );
         for side in [TX, RX] {
-            let namespace = &wire.namespaces[side];
+            let namespace = &joined.namespaces[side];
             run(
                 "ip",
                 &[
@@ -114,7 +114,7 @@ impl Wire {
                 &["-n", namespace, "link", "set", INTERFACE[side], "up"],
             );
         }
-        wire
+        joined
     }
 
     fn sysctl(namespace: &str, setting: &str) {
@@ -141,7 +141,7 @@ impl Wire {
     }
 }
 
-impl Drop for Wire {
+impl Drop for JoinedNamespaces {
     fn drop(&mut self) {
         for namespace in &self.namespaces {
             // Best effort: in a failing test the namespace may not have been made.

@@ -1,6 +1,6 @@
 //! The reference of what the patches do to packets: regulators, containers, and a simulator of them.
 //!
-//! The kernel's C core must equal [`regulator`], [`stage`], [`wire`] and [`playout`] bit for bit. Everything here is a
+//! The kernel's C core must equal [`regulator`], [`stage`], [`packing`] and [`playout`] bit for bit. Everything here is a
 //! pure function of its inputs and the same on every machine: times are whole nanoseconds, randomness is `ChaCha8`, and
 //! logarithms are `libm`'s own.
 
@@ -12,6 +12,7 @@ pub mod engine;
 pub mod estimator;
 pub mod experiment;
 pub mod measure;
+pub mod packing;
 pub mod pareto;
 pub mod playout;
 pub mod regulator;
@@ -19,4 +20,3 @@ pub mod service;
 pub mod simulate;
 pub mod stage;
 pub mod theory;
-pub mod wire;

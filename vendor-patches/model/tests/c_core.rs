@@ -10,13 +10,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use vifbench_model::arithmetic::Fixed;
 use vifbench_model::container::Layout;
+use vifbench_model::packing::{Frame, Head, Packer, unpack};
 use vifbench_model::playout::Playout;
 use vifbench_model::regulator::{
     BreakEven, Gated, Literal, NoWait, Paper, Ramjee1, Ramjee2, Ramjee3, Ramjee4, Regulator,
     StaticHold,
 };
 use vifbench_model::stage::{Reason, Release, Stage};
-use vifbench_model::wire::{Frame, Head, Packer, unpack};
 
 const HEADER: &str = "include/xen/xen_netagg.h";
 

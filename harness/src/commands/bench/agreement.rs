@@ -14,12 +14,12 @@ use vifbench_wire::protocol::{CaptureOptions, CaptureSpec, Point};
 use super::Bench;
 use super::answer::Answer;
 use super::error::BenchError;
+use super::namespaces::{self, End, JoinedNamespaces, address};
 use super::tools::{self, Beside, Tool};
-use super::wire::{self, End, Wire, address};
 
 /// iperf3 sends 20 Mbit/s of payload, a part of which does not pass.
 const OFFERED: &str = "20M";
-const NARROW: wire::Path = wire::Path::Narrow {
+const NARROW: namespaces::Path = namespaces::Path::Narrow {
     mbit: 20,
     bytes: 20_000,
 };
@@ -96,12 +96,12 @@ struct Seen {
 }
 
 fn pass(bench: &Bench<'_>) -> Result<Seen, BenchError> {
-    let wire = Wire::new(NARROW)?;
+    let joined = JoinedNamespaces::new(NARROW)?;
     let capture = |end, point, guest: Option<&str>| {
         let spec = CaptureSpec {
             point,
             guest: guest.map(str::to_owned),
-            interface: wire::interface(end).to_owned(),
+            interface: namespaces::interface(end).to_owned(),
             filter: DATA.to_owned(),
             snaplen: 256,
             buffer: 16 << 20,
@@ -110,20 +110,21 @@ fn pass(bench: &Bench<'_>) -> Result<Seen, BenchError> {
                 ..CaptureOptions::default()
             },
         };
-        wire.inside(end, || RunningCapture::start(&spec, bench.folder))?
+        joined
+            .inside(end, || RunningCapture::start(&spec, bench.folder))?
             .map_err(BenchError::from)
     };
     let log = bench.folder.join("iperf3-server.log");
-    let mut command = wire.command(End::Rx, "iperf3");
+    let mut command = joined.command(End::Rx, "iperf3");
     command.args(["-s", "-1", "-p", PORT]);
     let mut server = Beside::start("serve", &mut command, &log)?;
-    await_port(bench, &wire, &mut server)?;
+    await_port(bench, &joined, &mut server)?;
     let (at_tx, at_rx) = (
         capture(End::Tx, Point::Tx, None)?,
         capture(End::Rx, Point::Rx, None)?,
     );
     let seconds = bench.amount(SECONDS).max(1).to_string();
-    let mut command = wire.command(End::Tx, "iperf3");
+    let mut command = joined.command(End::Tx, "iperf3");
     command.args(["-c", address(End::Rx), "-p", PORT, "-u", "-J"]);
     command.args(["-b", OFFERED, "-l", PAYLOAD, "-t", &seconds]);
     let output = tools::run("send", &mut command)?;
@@ -141,7 +142,7 @@ fn pass(bench: &Bench<'_>) -> Result<Seen, BenchError> {
         }
         files.push(bench.folder.join(done.file));
     }
-    let dropped_between = wire.dropped_between()?;
+    let dropped_between = joined.dropped_between()?;
     let options = Options {
         // Both namespaces are on this machine.
         clock_bound_ns: Some(0),
@@ -161,10 +162,14 @@ fn pass(bench: &Bench<'_>) -> Result<Seen, BenchError> {
 }
 
 /// Waits until the server listens: an end that does not answer yet would fail the test.
-fn await_port(bench: &Bench<'_>, wire: &Wire, server: &mut Beside) -> Result<(), BenchError> {
+fn await_port(
+    bench: &Bench<'_>,
+    joined: &JoinedNamespaces,
+    server: &mut Beside,
+) -> Result<(), BenchError> {
     let end = Instant::now() + PATIENCE;
     loop {
-        let mut command: Command = wire.command(End::Rx, "cat");
+        let mut command: Command = joined.command(End::Rx, "cat");
         command
             .arg("/proc/net/tcp")
             .arg("/proc/net/tcp6")

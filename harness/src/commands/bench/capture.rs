@@ -15,8 +15,8 @@ use super::Bench;
 use super::answer::Answer;
 use super::error::BenchError;
 use super::load::Load;
+use super::namespaces::{self, End, JoinedNamespaces};
 use super::tools::{Beside, Tool, text_of};
-use super::wire::{self, End, Wire};
 
 const PACKETS: u32 = 3_000_000;
 /// Kernel ring of each, in MiB: what a fifth of a second at line rate takes, for all the same.
@@ -35,7 +35,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<Answer, BenchError> {
         ),
         ..Answer::default()
     };
-    let wire = Wire::new(wire::Path::Straight)?;
+    let joined = JoinedNamespaces::new(namespaces::Path::Straight)?;
     let wanted = [
         ("vifbench, one ring", 1, FileFormat::PcapZst),
         ("vifbench, one ring, pcapng", 1, FileFormat::PcapNg),
@@ -48,14 +48,14 @@ pub fn measure(bench: &Bench<'_>) -> Result<Answer, BenchError> {
             format,
             ..CaptureOptions::default()
         };
-        let seen = ours(bench, &wire, load, packets, options)?;
+        let seen = ours(bench, &joined, load, packets, options)?;
         tell(&mut answer, name, &seen);
     }
     for (name, package) in [("tcpdump", "tcpdump"), ("dumpcap", "wireshark-common")] {
         bench.go_on()?;
         let tool = Tool::find(name, Some(package))?;
         if tool.is_there() {
-            let seen = theirs(bench, &wire, load, packets, name)?;
+            let seen = theirs(bench, &joined, load, packets, name)?;
             tell(&mut answer, name, &seen);
         }
         answer.tools.push(tool);
@@ -132,7 +132,7 @@ fn tell(answer: &mut Answer, by: &str, seen: &Seen) {
 
 fn ours(
     bench: &Bench<'_>,
-    wire: &Wire,
+    joined: &JoinedNamespaces,
     load: Load,
     packets: u32,
     options: CaptureOptions,
@@ -140,19 +140,19 @@ fn ours(
     let spec = CaptureSpec {
         point: Point::Rx,
         guest: None,
-        interface: wire::interface(End::Rx).to_owned(),
+        interface: namespaces::interface(End::Rx).to_owned(),
         filter: FILTER.to_owned(),
         snaplen: SNAPLEN,
         buffer: (RING_MIB << 20) / u32::from(options.rings),
         options,
     };
-    let before = wire.arrived()?;
+    let before = joined.arrived()?;
     let cpu = usage::own_cpu();
-    let capture = wire.inside(End::Rx, || RunningCapture::start(&spec, bench.folder))??;
-    load.send(wire, packets)?;
+    let capture = joined.inside(End::Rx, || RunningCapture::start(&spec, bench.folder))??;
+    load.send(joined, packets)?;
     let (done, _warnings) = capture.finish()?;
     let cpu = usage::own_cpu().saturating_sub(cpu);
-    let arrived = wire.arrived()? - before;
+    let arrived = joined.arrived()? - before;
     let CaptureDone {
         file,
         dropped_kernel,
@@ -176,16 +176,16 @@ fn ours(
 
 fn theirs(
     bench: &Bench<'_>,
-    wire: &Wire,
+    joined: &JoinedNamespaces,
     load: Load,
     packets: u32,
     name: &'static str,
 ) -> Result<Seen, BenchError> {
     let path = bench.folder.join(format!("{name}.pcap"));
     let log = bench.folder.join(format!("{name}.log"));
-    let mut command = wire.command(End::Rx, name);
+    let mut command = joined.command(End::Rx, name);
     command
-        .args(["-i", wire::interface(End::Rx), "-s"])
+        .args(["-i", namespaces::interface(End::Rx), "-s"])
         .arg(SNAPLEN.to_string());
     match name {
         "tcpdump" => command
@@ -198,12 +198,12 @@ fn theirs(
         "tcpdump" => command.arg(FILTER),
         _ => command.args(["-f", FILTER]),
     };
-    let before = wire.arrived()?;
+    let before = joined.arrived()?;
     let mut tool = Beside::start("capture", &mut command, &log)?;
     // Both say so once packets are seen.
     await_text(bench, &mut tool, &log, &["listening on", "File: "])?;
-    load.send(wire, packets)?;
-    let arrived = wire.arrived()? - before;
+    load.send(joined, packets)?;
+    let arrived = joined.arrived()? - before;
     await_file(bench, &path)?;
     let pid = tool
         .pid()

@@ -10,8 +10,8 @@ use vifbench_wire::packet::Template;
 use vifbench_wire::protocol::FlowSpec;
 
 use super::error::BenchError;
+use super::namespaces::{End, JoinedNamespaces, address, interface, mac};
 use super::tools::{self, Tool};
-use super::wire::{End, Wire, address, interface, mac};
 
 /// Who sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Load {
     }
 
     /// Sends so many frames, one behind the other, to the other end of the wire.
-    pub fn send(self, wire: &Wire, packets: u32) -> Result<(), BenchError> {
+    pub fn send(self, joined: &JoinedNamespaces, packets: u32) -> Result<(), BenchError> {
         let mut template = template()?;
         match self {
             Self::Trafgen => {
@@ -52,14 +52,14 @@ impl Load {
                     .iter()
                     .map(|byte| format!("{byte:#04x}"))
                     .collect();
-                let mut command: Command = wire.command(End::Tx, "trafgen");
+                let mut command: Command = joined.command(End::Tx, "trafgen");
                 command
                     .args(["--dev", interface(End::Tx), "--cpus", "1", "--num"])
                     .arg(packets.to_string())
                     .arg(format!("{{ {} }}", frame.join(", ")));
                 tools::run("send at full speed", &mut command).map(drop)
             }
-            Self::Own => wire
+            Self::Own => joined
                 .inside(End::Tx, || -> Result<(), GeneratorError> {
                     let name = interface(End::Tx);
                     let mut sender = PnetSender::open(name)?;

@@ -17,9 +17,9 @@ use vifbench_wire::protocol::{CaptureOptions, CaptureSpec, Point};
 use super::Bench;
 use super::answer::Answer;
 use super::error::BenchError;
+use super::namespaces::{End, JoinedNamespaces, Path, address, interface};
 use super::senders::{plan, send, trafgen};
 use super::tools::{self, Beside, Tool};
-use super::wire::{End, Path, Wire, address, interface};
 
 const RATE: u64 = 100_000;
 const GAP_NS: i64 = 1_000_000_000 / RATE as i64;
@@ -32,7 +32,7 @@ const PAYLOAD: u64 = 18;
 pub fn measure(bench: &Bench<'_>) -> Result<Answer, BenchError> {
     let millis = u64::from(SECONDS * bench.amount(1000));
     let packets = RATE * millis / 1000;
-    let wire = Wire::new(Path::Straight)?;
+    let joined = JoinedNamespaces::new(Path::Straight)?;
     let mut answer = Answer {
         setting: format!(
             "64 B at {RATE} packets/s for {millis} ms over a veth pair, stamped by the kernel at the far end"
@@ -49,8 +49,8 @@ pub fn measure(bench: &Bench<'_>) -> Result<Answer, BenchError> {
         let plan = plan(cbr, sender)?;
         let name = format!("vifbench, {}", sender.word());
         let mut said = None;
-        let seen = captured(bench, &wire, "udp dst port 8191", || {
-            said = Some(send(&wire, &plan, millis)?);
+        let seen = captured(bench, &joined, "udp dst port 8191", || {
+            said = Some(send(&joined, &plan, millis)?);
             Ok(())
         })?;
         tell(&mut answer, &name, &seen);
@@ -67,9 +67,9 @@ pub fn measure(bench: &Bench<'_>) -> Result<Answer, BenchError> {
     let tool = Tool::find("trafgen", Some("netsniff-ng"))?;
     if tool.is_there() {
         bench.go_on()?;
-        let seen = captured(bench, &wire, "udp dst port 8191", || {
+        let seen = captured(bench, &joined, "udp dst port 8191", || {
             let (rate, number) = (format!("{RATE}pps"), packets.to_string());
-            let mut command = trafgen(&wire, &["--rate", &rate, "--num", &number])?;
+            let mut command = trafgen(&joined, &["--rate", &rate, "--num", &number])?;
             tools::run("send at a rate", &mut command).map(drop)
         })?;
         tell(&mut answer, "trafgen", &seen);
@@ -78,8 +78,8 @@ pub fn measure(bench: &Bench<'_>) -> Result<Answer, BenchError> {
     let tool = Tool::find("iperf3", Some("iperf3"))?;
     if tool.is_there() {
         bench.go_on()?;
-        let seen = captured(bench, &wire, "udp dst port 5201", || {
-            iperf3(bench, &wire, millis)
+        let seen = captured(bench, &joined, "udp dst port 5201", || {
+            iperf3(bench, &joined, millis)
         })?;
         tell(&mut answer, "iperf3", &seen);
     }
@@ -117,9 +117,9 @@ fn looks_at_the_clock(packets: u64) -> Result<Vec<i64>, BenchError> {
         .map_err(|_| BenchError::Wrong("the thread that looks at the clock panicked".to_owned()))
 }
 
-fn iperf3(bench: &Bench<'_>, wire: &Wire, millis: u64) -> Result<(), BenchError> {
+fn iperf3(bench: &Bench<'_>, joined: &JoinedNamespaces, millis: u64) -> Result<(), BenchError> {
     let log = bench.folder.join("iperf3-server.log");
-    let mut server: Command = wire.command(End::Rx, "iperf3");
+    let mut server: Command = joined.command(End::Rx, "iperf3");
     server.args(["-s", "-1", "--bind", address(End::Rx)]);
     let server = Beside::start("serve iperf3", &mut server, &log)?;
     // It listens soon; a client that comes too early is told so at once, and tries again.
@@ -128,7 +128,7 @@ fn iperf3(bench: &Bench<'_>, wire: &Wire, millis: u64) -> Result<(), BenchError>
     let payload = PAYLOAD.to_string();
     let mut tries = 0;
     loop {
-        let mut client = wire.command(End::Tx, "iperf3");
+        let mut client = joined.command(End::Tx, "iperf3");
         client.args(["-u", "-c", address(End::Rx), "-b", &bits, "-l", &payload]);
         client.args(["-t", &seconds]);
         match tools::run("send at a rate", &mut client) {
@@ -147,7 +147,7 @@ fn iperf3(bench: &Bench<'_>, wire: &Wire, millis: u64) -> Result<(), BenchError>
 /// Stamps of what came while something was sent.
 fn captured(
     bench: &Bench<'_>,
-    wire: &Wire,
+    joined: &JoinedNamespaces,
     filter: &str,
     work: impl FnOnce() -> Result<(), BenchError>,
 ) -> Result<Vec<i64>, BenchError> {
@@ -160,7 +160,7 @@ fn captured(
         buffer: 64 << 20,
         options: CaptureOptions::default(),
     };
-    let running = wire.inside(End::Rx, || RunningCapture::start(&spec, bench.folder))??;
+    let running = joined.inside(End::Rx, || RunningCapture::start(&spec, bench.folder))??;
     work()?;
     let (done, _) = running.finish()?;
     let path = bench.folder.join(&done.file);

@@ -18,8 +18,8 @@ use vifbench_wire::protocol::{FlowSpec, Generate, Pace, Sent};
 use super::Bench;
 use super::answer::Answer;
 use super::error::BenchError;
+use super::namespaces::{End, JoinedNamespaces, Path, address, interface, mac};
 use super::tools::{self, Tool};
-use super::wire::{End, Path, Wire, address, interface, mac};
 
 /// Each sends this long in each round.
 const SECONDS: u32 = 2;
@@ -48,10 +48,10 @@ struct Rates {
 
 pub fn measure(bench: &Bench<'_>) -> Result<Answer, BenchError> {
     let millis = u64::from(SECONDS * bench.amount(1000));
-    let wire = Wire::new(Path::Straight)?;
+    let joined = JoinedNamespaces::new(Path::Straight)?;
     // Super-packets are cut up, and their checksums computed, before the driver: packets are counted, and are whole.
     for end in [End::Tx, End::Rx] {
-        let mut ethtool = wire.command(end, "ethtool");
+        let mut ethtool = joined.command(end, "ethtool");
         ethtool.args([
             "-K",
             interface(end),
@@ -76,7 +76,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<Answer, BenchError> {
         for sender in OURS {
             bench.go_on()?;
             let name = format!("vifbench, {}", sender.word());
-            match saturate(&wire, sender, millis)? {
+            match saturate(&joined, sender, millis)? {
                 Ok(seen) => note(&mut all, &name, seen),
                 Err(why) if round == 0 => answer.notes.push(why.to_string()),
                 Err(_) => {}
@@ -84,7 +84,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<Answer, BenchError> {
         }
         if trafgen.is_there() {
             bench.go_on()?;
-            let seen = saturate_trafgen(&wire, millis)?;
+            let seen = saturate_trafgen(&joined, millis)?;
             note(&mut all, "trafgen", seen);
         }
     }
@@ -199,11 +199,11 @@ pub fn plan(arrivals: Arrivals, sender: SendBy) -> Result<Generate, BenchError> 
 
 /// Sends a plan for so long.
 pub fn send(
-    wire: &Wire,
+    joined: &JoinedNamespaces,
     plan: &Generate,
     millis: u64,
 ) -> Result<Result<Sent, SenderError>, BenchError> {
-    let sent = wire.inside(End::Tx, || -> Result<Sent, GeneratorError> {
+    let sent = joined.inside(End::Tx, || -> Result<Sent, GeneratorError> {
         let mut generator = Generator::open(plan)?;
         let start_ns = realtime_ns() + 20_000_000;
         let stop_ns = start_ns + millis * 1_000_000;
@@ -229,17 +229,17 @@ pub fn send(
 }
 
 fn saturate(
-    wire: &Wire,
+    joined: &JoinedNamespaces,
     sender: SendBy,
     millis: u64,
 ) -> Result<Result<Seen, SenderError>, BenchError> {
     let plan = plan(Arrivals::Saturate { cap: None }, sender)?;
-    let before = wire.arrived()?;
-    let sent = match send(wire, &plan, millis)? {
+    let before = joined.arrived()?;
+    let sent = match send(joined, &plan, millis)? {
         Ok(sent) => sent,
         Err(unable) => return Ok(Err(unable)),
     };
-    let arrived = wire.arrived()? - before;
+    let arrived = joined.arrived()? - before;
     if arrived > sent.sent + CHATTER {
         return Err(BenchError::Wrong(format!(
             "{arrived} packets arrived of {} that {} says it sent",
@@ -255,16 +255,16 @@ fn saturate(
 }
 
 /// What trafgen makes of it. It tells no times: what a short call takes is taken off a long one.
-fn saturate_trafgen(wire: &Wire, millis: u64) -> Result<Seen, BenchError> {
+fn saturate_trafgen(joined: &JoinedNamespaces, millis: u64) -> Result<Seen, BenchError> {
     /// Packets of the short call, and of the long one for each millisecond: about what it does.
     const FEW: u64 = 10_000;
     const A_MILLI: u64 = 600;
     let run = |packets: u64| -> Result<(Duration, u64), BenchError> {
-        let before = wire.arrived()?;
-        let mut command = trafgen(wire, &["--num", &packets.to_string()])?;
+        let before = joined.arrived()?;
+        let mut command = trafgen(joined, &["--num", &packets.to_string()])?;
         let began = Instant::now();
         tools::run("send at full speed", &mut command)?;
-        Ok((began.elapsed(), wire.arrived()? - before))
+        Ok((began.elapsed(), joined.arrived()? - before))
     };
     let (short, few) = run(FEW)?;
     let (long, many) = run(FEW + A_MILLI * millis)?;
@@ -276,7 +276,7 @@ fn saturate_trafgen(wire: &Wire, millis: u64) -> Result<Seen, BenchError> {
 }
 
 /// A call of trafgen that sends the same frame as vifbench does.
-pub fn trafgen(wire: &Wire, arguments: &[&str]) -> Result<Command, BenchError> {
+pub fn trafgen(joined: &JoinedNamespaces, arguments: &[&str]) -> Result<Command, BenchError> {
     let plan = plan(Arrivals::Saturate { cap: None }, SendBy::Pnet)?;
     let mut template = Template::new(&plan.flows[0], SIZE as u32)
         .map_err(|error| BenchError::Generator(error.into()))?;
@@ -286,7 +286,7 @@ pub fn trafgen(wire: &Wire, arguments: &[&str]) -> Result<Command, BenchError> {
         .iter()
         .map(|byte| format!("{byte:#04x}"))
         .collect();
-    let mut command = wire.command(End::Tx, "trafgen");
+    let mut command = joined.command(End::Tx, "trafgen");
     command
         .args(["--dev", interface(End::Tx), "--cpus", "1"])
         .args(arguments)

@@ -1,4 +1,4 @@
-//! Two network namespaces joined by a wire, made by the run and removed with it. Nothing is routed out of them.
+//! Two network namespaces joined by a veth pair or a bridge, made by the run and removed with it. Nothing is routed out of them.
 
 use std::process::Command;
 
@@ -38,15 +38,15 @@ pub enum Path {
 
 /// The namespaces; removed on drop.
 #[derive(Debug)]
-pub struct Wire {
+pub struct JoinedNamespaces {
     names: Vec<String>,
 }
 
-impl Wire {
+impl JoinedNamespaces {
     /// Makes the namespaces and what joins them.
     pub fn new(path: Path) -> Result<Self, BenchError> {
         let name = |end: &str| format!("vifbench-bench-{}-{end}", std::process::id());
-        let mut wire = Self { names: Vec::new() };
+        let mut joined = Self { names: Vec::new() };
         let ends: &[&str] = match path {
             Path::Straight => &["tx", "rx"],
             Path::Narrow { .. } => &["tx", "rx", "between"],
@@ -54,20 +54,20 @@ impl Wire {
         for end in ends {
             let name = name(end);
             ip(&format!("netns add {name}"))?;
-            wire.names.push(name);
+            joined.names.push(name);
         }
-        let [tx, rx] = [0, 1].map(|i| wire.names[i].clone());
+        let [tx, rx] = [0, 1].map(|i| joined.names[i].clone());
         match path {
             Path::Straight => ip(&format!(
                 "link add tx0 netns {tx} address {} type veth peer name rx0 netns {rx} address {}",
                 MAC[0], MAC[1]
             ))?,
             Path::Narrow { mbit, bytes } => {
-                let between = wire.names[2].clone();
+                let between = joined.names[2].clone();
                 for i in [0, 1] {
                     ip(&format!(
                         "link add {} netns {} address {} type veth peer name port{i} netns {between}",
-                        INTERFACE[i], wire.names[i], MAC[i]
+                        INTERFACE[i], joined.names[i], MAC[i]
                     ))?;
                 }
                 ip(&format!("-n {between} link add br0 type bridge"))?;
@@ -84,8 +84,8 @@ impl Wire {
             }
         }
         for i in [0, 1] {
-            let (name, interface) = (&wire.names[i], INTERFACE[i]);
-            // No chatter of IPv6 on the wire, and no search for neighbours in mid-trial.
+            let (name, interface) = (&joined.names[i], INTERFACE[i]);
+            // No chatter of IPv6 between them, and no search for neighbours in mid-trial.
             ip(&format!(
                 "netns exec {name} sysctl -qw net.ipv6.conf.{interface}.disable_ipv6=1"
             ))?;
@@ -100,7 +100,7 @@ impl Wire {
                 MAC[1 - i]
             ))?;
         }
-        Ok(wire)
+        Ok(joined)
     }
 
     fn name(&self, end: End) -> &str {
@@ -173,7 +173,7 @@ fn ip(arguments: &str) -> Result<(), BenchError> {
     tools::run("make a network namespace (as root)", &mut command).map(drop)
 }
 
-impl Drop for Wire {
+impl Drop for JoinedNamespaces {
     fn drop(&mut self) {
         for name in &self.names {
             if let Err(error) = ip(&format!("netns del {name}")) {

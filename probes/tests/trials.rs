@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{
-    INTERFACE, MAC, Pipes, RX, TX, Wire, capture, cbr, flow, generate, plan, poisson, run,
+    INTERFACE, JoinedNamespaces, MAC, Pipes, RX, TX, capture, cbr, flow, generate, plan, poisson,
+    run,
 };
 use vifbench_probes::client::{ClientError, ClockExchanges, ProbeClient, Refusal};
 use vifbench_probes::clock::reading::realtime_ns;
@@ -76,8 +77,8 @@ fn packets(path: &Path) -> Packets {
 #[test]
 fn every_packet_is_sent_captured_and_matched() {
     let temp = tempfile::tempdir().unwrap();
-    let wire = Wire::new();
-    let (mut tx, mut rx) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
+    let joined = JoinedNamespaces::new();
+    let (mut tx, mut rx) = (joined.probe(TX, temp.path()), joined.probe(RX, temp.path()));
     let (tx_folder, rx_folder) = (tx.hello().unwrap(), rx.hello().unwrap());
     assert_ne!(tx_folder, rx_folder);
     assert_eq!(
@@ -184,8 +185,8 @@ fn every_packet_is_sent_captured_and_matched() {
 /// Sends for a second to captures of these options; what was sent, and what the probe at the far end says.
 fn captured_with(options: CaptureOptions, rate: u64) -> (u64, ProbeResult, Packets) {
     let temp = tempfile::tempdir().unwrap();
-    let wire = Wire::new();
-    let (mut tx, mut rx) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
+    let joined = JoinedNamespaces::new();
+    let (mut tx, mut rx) = (joined.probe(TX, temp.path()), joined.probe(RX, temp.path()));
     let (tx_folder, rx_folder) = (tx.hello().unwrap(), rx.hello().unwrap());
     let flows = vec![flow(1, false, 64, cbr(rate))];
     tx.prepare(plan(vec![], Some(generate(flows)))).unwrap();
@@ -257,8 +258,8 @@ fn what_exceeds_a_captures_limit_is_counted_and_told() {
 #[test]
 fn stamps_of_the_adapter_are_refused_where_there_are_none() {
     let temp = tempfile::tempdir().unwrap();
-    let wire = Wire::new();
-    let mut rx = wire.probe(RX, temp.path());
+    let joined = JoinedNamespaces::new();
+    let mut rx = joined.probe(RX, temp.path());
     rx.hello().unwrap();
     let with = |point, options| CaptureSpec {
         options,
@@ -287,8 +288,8 @@ fn stamps_of_the_adapter_are_refused_where_there_are_none() {
 #[test]
 fn clocks_are_watched_while_a_trial_runs() {
     let temp = tempfile::tempdir().unwrap();
-    let wire = Wire::new();
-    let (mut tx, mut rx) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
+    let joined = JoinedNamespaces::new();
+    let (mut tx, mut rx) = (joined.probe(TX, temp.path()), joined.probe(RX, temp.path()));
     let folder = tx.hello().unwrap();
     rx.hello().unwrap();
     rx.serve_clock(INTERFACE[RX]).unwrap();
@@ -322,8 +323,8 @@ fn clocks_are_watched_while_a_trial_runs() {
 #[test]
 fn the_clock_of_one_machine_has_no_offset_to_itself() {
     let temp = tempfile::tempdir().unwrap();
-    let wire = Wire::new();
-    let (mut asker, mut reference) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
+    let joined = JoinedNamespaces::new();
+    let (mut asker, mut reference) = (joined.probe(TX, temp.path()), joined.probe(RX, temp.path()));
     reference.serve_clock(INTERFACE[RX]).unwrap();
     reference.serve_clock(INTERFACE[RX]).unwrap();
     let from = realtime_ns();
@@ -392,8 +393,8 @@ fn the_clock_of_one_machine_has_no_offset_to_itself() {
 #[test]
 fn hostile_clock_frames_are_ignored_and_counted() {
     let temp = tempfile::tempdir().unwrap();
-    let wire = Wire::new();
-    let (mut asker, mut reference) = (wire.probe(TX, temp.path()), wire.probe(RX, temp.path()));
+    let joined = JoinedNamespaces::new();
+    let (mut asker, mut reference) = (joined.probe(TX, temp.path()), joined.probe(RX, temp.path()));
     reference.serve_clock(INTERFACE[RX]).unwrap();
     // Frames of the right type with wrong content, to both ends, for as long as the exchange lasts.
     let flood = format!(
@@ -407,7 +408,7 @@ fn hostile_clock_frames_are_ignored_and_counted() {
         MAC[TX].replace(':', ""),
         MAC[RX].replace(':', "")
     );
-    let mut attacker = wire
+    let mut attacker = joined
         .command(RX, "python3")
         .args(["-c", &flood])
         .stdout(Stdio::piped())
@@ -461,8 +462,8 @@ impl Drop for TinyDisk {
 #[test]
 fn a_full_disk_voids_the_trial_and_says_so() {
     let disk = TinyDisk::new();
-    let wire = Wire::new();
-    let mut probe = wire.probe(TX, disk.0.path());
+    let joined = JoinedNamespaces::new();
+    let mut probe = joined.probe(TX, disk.0.path());
     let folder = probe.hello().unwrap();
     let mut whole = capture(Point::Tx, TX);
     whole.snaplen = 1600;
@@ -492,8 +493,8 @@ fn a_full_disk_voids_the_trial_and_says_so() {
 #[test]
 fn an_interface_that_is_taken_away_voids_the_trial() {
     let temp = tempfile::tempdir().unwrap();
-    let wire = Wire::new();
-    let mut probe = wire.probe(TX, temp.path());
+    let joined = JoinedNamespaces::new();
+    let mut probe = joined.probe(TX, temp.path());
     let folder = probe.hello().unwrap();
     let flows = vec![flow(1, false, 64, cbr(1000))];
     probe
@@ -508,7 +509,7 @@ fn an_interface_that_is_taken_away_voids_the_trial() {
         "ip",
         &[
             "-n",
-            &wire.namespaces[TX],
+            &joined.namespaces[TX],
             "link",
             "set",
             INTERFACE[TX],
@@ -590,20 +591,20 @@ fn at_the_end_of_input_a_deployed_probe_removes_itself() {
 #[test]
 fn a_sealed_trial_outlives_its_connection() {
     let temp = tempfile::tempdir().unwrap();
-    let wire = Wire::new();
+    let joined = JoinedNamespaces::new();
     // With its peer down, the veth has no carrier.
     run(
         "ip",
         &[
             "-n",
-            &wire.namespaces[RX],
+            &joined.namespaces[RX],
             "link",
             "set",
             INTERFACE[RX],
             "down",
         ],
     );
-    let mut probe = wire.probe(TX, temp.path());
+    let mut probe = joined.probe(TX, temp.path());
     let folder = probe.hello().unwrap();
     let told = temp.path().join("kmsg");
     let sealed = Arm {
@@ -663,8 +664,8 @@ fn a_signal_ends_it_at_once_and_cleanly() {
 #[test]
 fn what_cannot_be_prepared_is_told_and_leaves_nothing() {
     let temp = tempfile::tempdir().unwrap();
-    let wire = Wire::new();
-    let mut probe = wire.probe(TX, temp.path());
+    let joined = JoinedNamespaces::new();
+    let mut probe = joined.probe(TX, temp.path());
     let folder = probe.hello().unwrap();
     let mut wrong = capture(Point::Tx, TX);
     wrong.filter = "udp dst prot 5".into();

@@ -58,7 +58,7 @@ pub struct Head {
 
 /// Why bytes are no container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum WireError {
+pub enum PackingError {
     /// A frame cannot be packed.
     #[error("a frame of {0} bytes cannot be packed: {SHORTEST} to {LONGEST} can")]
     Frame(usize),
@@ -110,18 +110,18 @@ impl Packer {
     ///
     /// # Errors
     /// When it cannot be packed, does not fit, or has unknown flags; then nothing changed.
-    pub fn push(&mut self, frame: Frame<'_>) -> Result<(), WireError> {
+    pub fn push(&mut self, frame: Frame<'_>) -> Result<(), PackingError> {
         let len = frame.bytes.len();
         if !(SHORTEST..=LONGEST).contains(&len) {
-            return Err(WireError::Frame(len));
+            return Err(PackingError::Frame(len));
         }
         if frame.flags & !KNOWN_FLAGS != 0 {
-            return Err(WireError::Flags(frame.flags));
+            return Err(PackingError::Flags(frame.flags));
         }
         let needed = (FRAMING + len).next_multiple_of(4);
         let free = CAPACITY - self.bytes.len();
         if free < needed {
-            return Err(WireError::Full { free, needed });
+            return Err(PackingError::Full { free, needed });
         }
         let end = self.bytes.len() + needed;
         self.bytes.extend((len as u16).to_le_bytes());
@@ -152,48 +152,48 @@ impl Packer {
 ///
 /// # Errors
 /// When anything about it is wrong: then no frame of it may be delivered.
-pub fn unpack(bytes: &[u8]) -> Result<(Head, Vec<Frame<'_>>), WireError> {
+pub fn unpack(bytes: &[u8]) -> Result<(Head, Vec<Frame<'_>>), PackingError> {
     let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
     let u32_at =
         |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     if !(HEADER + FRAMING + SHORTEST..=CAPACITY).contains(&bytes.len()) {
-        return Err(WireError::Length(bytes.len()));
+        return Err(PackingError::Length(bytes.len()));
     }
     let reason = match bytes[3] {
         0 => Reason::Full,
         1 => Reason::Timeout,
         2 => Reason::Bypass,
         3 => Reason::Backlog,
-        _ => return Err(WireError::Head),
+        _ => return Err(PackingError::Head),
     };
     if u16_at(0) != MAGIC || bytes[2] != VERSION {
-        return Err(WireError::Head);
+        return Err(PackingError::Head);
     }
     let count = u16_at(4);
     if !(1..=MOST_FRAMES as u16).contains(&count) {
-        return Err(WireError::Count(count));
+        return Err(PackingError::Count(count));
     }
     if usize::from(u16_at(6)) != bytes.len() {
-        return Err(WireError::Length(usize::from(u16_at(6))));
+        return Err(PackingError::Length(usize::from(u16_at(6))));
     }
     let mut frames = Vec::with_capacity(usize::from(count));
     let mut at = HEADER;
     for _ in 0..count {
         let rest = bytes.len() - at;
         if rest < FRAMING {
-            return Err(WireError::End);
+            return Err(PackingError::End);
         }
         let len = usize::from(u16_at(at));
         if !(SHORTEST..=LONGEST).contains(&len) {
-            return Err(WireError::Frame(len));
+            return Err(PackingError::Frame(len));
         }
         let flags = u16_at(at + 2);
         if flags & !KNOWN_FLAGS != 0 {
-            return Err(WireError::Flags(flags));
+            return Err(PackingError::Flags(flags));
         }
         let cost = (FRAMING + len).next_multiple_of(4);
         if cost > rest {
-            return Err(WireError::End);
+            return Err(PackingError::End);
         }
         let begin = at + FRAMING;
         frames.push(Frame {
@@ -203,11 +203,11 @@ pub fn unpack(bytes: &[u8]) -> Result<(Head, Vec<Frame<'_>>), WireError> {
         });
         at += cost;
         if let Some(pad) = (begin + len..at).find(|pad| bytes[*pad] != 0) {
-            return Err(WireError::Padding(pad));
+            return Err(PackingError::Padding(pad));
         }
     }
     if at != bytes.len() {
-        return Err(WireError::End);
+        return Err(PackingError::End);
     }
     let head = Head {
         reason,
@@ -288,10 +288,13 @@ mod tests {
                 age: 0,
                 bytes: &vec![0; len],
             };
-            assert_eq!(packer.push(frame), Err(WireError::Frame(len)));
+            assert_eq!(packer.push(frame), Err(PackingError::Frame(len)));
         }
-        assert_eq!(unpack(&[]), Err(WireError::Length(0)));
-        assert_eq!(unpack(&packer.finish(head(0))), Err(WireError::Length(16)));
+        assert_eq!(unpack(&[]), Err(PackingError::Length(0)));
+        assert_eq!(
+            unpack(&packer.finish(head(0))),
+            Err(PackingError::Length(16))
+        );
     }
 
     proptest! {
