@@ -53,12 +53,8 @@ pub const MIN_SIZE_V6: u32 = (ETHERNET_LEN + IPV6_LEN + UDP_LEN + HEADER_LEN) as
 /// Largest frame with FCS: 1500 bytes of payload, no jumbo frames.
 pub const MAX_SIZE: u32 = 1518;
 
-/// Captured bytes that always hold a whole header: Ethernet, two VLAN tags, IPv6, UDP and the header.
-pub const SNAPLEN_MIN: u32 = (ETHERNET_LEN + 2 * VLAN_LEN + IPV6_LEN + UDP_LEN + HEADER_LEN) as u32;
-
 const MAGIC: u8 = 0xd1;
 const ETHERNET_LEN: usize = 14;
-const VLAN_LEN: usize = 4;
 const IPV4_LEN: usize = 20;
 const IPV6_LEN: usize = 40;
 const UDP_LEN: usize = 8;
