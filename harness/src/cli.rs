@@ -496,14 +496,14 @@ pub struct RunArgs {
     #[arg(long, default_value = "results")]
     pub out: PathBuf,
     /// Repeat every variant this often instead of the scenario's `blocks`.
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub blocks: Option<u32>,
     /// Orders the blocks and spaces the packets.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// So many blocks, each with packets, payloads and an arrival phase of its own, the same for every variant of the
     /// block: the spread that one exact answer does not show.
-    #[arg(long, conflicts_with = "blocks", value_name = "N")]
+    #[arg(long, conflicts_with = "blocks", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub seeds: Option<u32>,
     /// Run the blocks in so many layouts of the virtual lab's memory in turn, instead of the scenario's `layouts`.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(vifbench_scenarios::scenario::LAYOUTS)))]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use vifbench_model::experiment::SimulationError;
+use vifbench_provisioning::data::DataError;
 use vifbench_provisioning::host::HostError;
 use vifbench_provisioning::lab::LabError;
 use vifbench_provisioning::lease::LeaseError;
@@ -61,6 +62,9 @@ pub enum Failure {
     /// The virtual lab.
     #[error(transparent)]
     Lab(#[from] LabError),
+    /// The files that vifbench reads while it runs.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// Building, swapping or proving modules.
     #[error(transparent)]
     Modules(#[from] ModuleError),
@@ -255,6 +259,7 @@ impl Failure {
             Self::Host(HostError::Interrupted { .. }) | Self::Interrupted => Exit::Interrupted,
             Self::Host(HostError::Failed { .. }) => Exit::Setup,
             Self::Host(_)
+            | Self::Data(_)
             | Self::Undo(_)
             | Self::Lease(_)
             | Self::Probe { .. }

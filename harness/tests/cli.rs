@@ -256,6 +256,60 @@ fn without_root_the_lab_says_so() {
     }
 }
 
+/// Everything that keeps a run from working is told before the lab boots, which takes a while and a core.
+#[test]
+fn what_is_missing_is_told_before_anything_boots() {
+    let under_env = |arguments: &[&str]| under("env", arguments);
+    under_env(&[])
+        .args(["run", "quickstart"])
+        .assert()
+        .code(12)
+        .stderr(contains("vifprobe").and(contains("must be beside vifbench")))
+        .stderr(contains("boot").not().and(contains("lab images").not()));
+    under_env(&["VIFBENCH_DATA=/nonexistent"])
+        .args(["run", "quickstart"])
+        .assert()
+        .code(12)
+        .stderr(contains(
+            "VIFBENCH_DATA names /nonexistent, which does not have the image recipes",
+        ));
+    under_env(&["VIFBENCH_DATA=/nonexistent"])
+        .arg("doctor")
+        .assert()
+        .code(12)
+        .stdout(contains("MISSING   vifprobe: not beside vifbench"))
+        .stdout(contains(
+            "MISSING   image recipes and scripts: VIFBENCH_DATA",
+        ))
+        .stdout(contains("MISSING   patch series: VIFBENCH_DATA"));
+    for count in ["--blocks", "--seeds"] {
+        vifbench()
+            .args(["run", "quickstart", count, "0"])
+            .assert()
+            .code(2)
+            .stderr(contains("0 is not in 1.."));
+    }
+}
+
+#[test]
+fn a_scenario_that_the_virtual_lab_cannot_run_is_refused_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("mine.yaml");
+    fs::write(&file, SCENARIO.replace("to: u1", "to: u9")).expect("the file is written");
+    for command in ["run", "matrix"] {
+        vifbench()
+            .arg(command)
+            .arg(&file)
+            .current_dir(&folder)
+            .assert()
+            .code(2)
+            .stderr(contains("did you mean `u1`? Its guests are `u1`, `u2`"))
+            .stderr(contains("boot").not());
+    }
+    let left: Vec<_> = fs::read_dir(folder.path()).expect("listed").collect();
+    assert_eq!(left.len(), 1, "no folder of results: {left:?}");
+}
+
 #[test]
 fn without_tun_the_lab_says_so() {
     let hidden = [

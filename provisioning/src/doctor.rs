@@ -6,8 +6,10 @@ use std::time::Duration;
 use serde::Serialize;
 use vifbench_scenarios::lab::{HostSpec, Role};
 
+use crate::data::{DataDir, Part};
 use crate::enrol;
 use crate::host::{Host, HostError, HostExt as _};
+use crate::lab::cache_root;
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -112,6 +114,50 @@ pub fn this_machine(folders: &[&Path]) -> Vec<Check> {
     checks.push(memory());
     checks.extend(folders.iter().map(|folder| space(folder)));
     checks
+}
+
+/// Looks at the files that vifbench reads while it runs, at the probe that it sends to hosts, and whether the virtual lab's
+/// images were built once. `vifprobe` is where the probe must be.
+pub fn own_files(data: &DataDir, vifprobe: &Path) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for part in Part::ALL {
+        checks.push(match data.root(part) {
+            Ok(folder) => Check::good(part.words(), folder.display().to_string()),
+            Err(error) => Check::bad(Health::Missing, part.words(), error.problem(), error.mend()),
+        });
+    }
+    checks.push(match std::fs::metadata(vifprobe) {
+        Ok(file) if file.is_file() => Check::good("vifprobe", vifprobe.display().to_string()),
+        Ok(_) | Err(_) => Check::bad(
+            Health::Missing,
+            "vifprobe",
+            format!("not beside vifbench: {}", vifprobe.display()),
+            "build both: cargo build --release; or copy vifprobe to the folder of vifbench",
+        ),
+    });
+    checks.push(images());
+    checks
+}
+
+/// Have images been built? Of which versions, only the recipe can tell, and it asks apt, which takes seconds.
+fn images() -> Check {
+    const WHAT: &str = "lab images";
+    let folder = cache_root().join("images");
+    let built = std::fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().join("digest").is_file())
+        .count();
+    match built {
+        0 => Check::bad(
+            Health::Doubtful,
+            WHAT,
+            format!("none in {}", folder.display()),
+            "the first run builds them, which takes minutes; or now: vifbench lab up",
+        ),
+        n => Check::good(WHAT, format!("{n} in {}", folder.display())),
+    }
 }
 
 fn root() -> Check {

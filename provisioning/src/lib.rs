@@ -1,6 +1,7 @@
 //! How a host gets ready: SSH, enrolment, leases, undo, modules built, swapped and proved, and the virtual lab.
 
 mod connection;
+pub mod data;
 pub mod doctor;
 pub mod enrol;
 pub mod host;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use vifbench_provisioning::data::DataDir;
 use vifbench_provisioning::doctor::{self, Health};
 use vifbench_provisioning::modules::builder::default_cache_dir;
 use vifbench_provisioning::ssh::{SshHost, SshOptions};
@@ -13,11 +14,13 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::stdout;
 use crate::run::machines::STEP;
+use crate::run::vifprobe_path;
 
 /// Carries out the command. Something missing is exit code 12.
 pub fn run(lab: Option<&Path>, format: Format) -> Result<Exit, Failure> {
     let mut checks =
         doctor::this_machine(&[&default_cache_dir(), &state::folder()?, Path::new(".")]);
+    checks.extend(doctor::own_files(&DataDir::from_env(), &vifprobe_path()?));
     if let Some(path) = lab {
         let lab = Lab::load(path)?;
         let netns = lab

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use vifbench_provisioning::lab::Combination;
+use vifbench_provisioning::modules::builder::ModuleBuilder;
 use vifbench_provisioning::modules::series::SeriesError;
 use vifbench_reports::matrix::{self, Cell, FILE, LeftOut, MatrixRecord};
 use vifbench_reports::store::FORMAT;
@@ -22,8 +23,12 @@ use crate::cli::{Format, MatrixArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::stdout;
+use crate::run::ready;
 use crate::run::traffic::Replays;
 use crate::store::write_json;
+
+/// A combination, and the variants that cannot be built for it.
+type Planned = (Combination, Vec<LeftOut>);
 
 /// What became of a combination, unless its process could not even be watched.
 type Done = Result<(Cell, Exit), Failure>;
@@ -53,7 +58,15 @@ pub fn run(
             reasons,
         });
     }
-    let combinations = combinations(args)?;
+    ready::check(None, &run::virtual_lab(), [&asked])?;
+    let builder = patches::builder()?;
+    let combinations: Vec<Planned> = combinations(args)?
+        .into_iter()
+        .map(|combination| {
+            let left_out = left_out(&asked, combination.line(), &builder);
+            (combination, left_out)
+        })
+        .collect();
     let began = jiff::Timestamp::now();
     let name = format!("{}-matrix-{}", began.strftime("%Y%m%d-%H%M%S"), asked.name);
     let folder = args.out.join(&name);
@@ -135,12 +148,12 @@ fn combinations(args: &MatrixArgs) -> Result<Vec<Combination>, Failure> {
 fn side_by_side(
     args: &MatrixArgs,
     asked: &Scenario,
-    combinations: &[Combination],
+    combinations: &[Planned],
     folder: &Path,
     task: &Mutex<Box<dyn Task>>,
     cancel: &Cancel,
 ) -> Result<Vec<(Cell, Exit)>, Failure> {
-    let waiting: Mutex<VecDeque<(usize, &Combination)>> =
+    let waiting: Mutex<VecDeque<(usize, &Planned)>> =
         Mutex::new(combinations.iter().enumerate().collect());
     let done: Mutex<Vec<(usize, Done)>> = Mutex::default();
     std::thread::scope(|scope| {
@@ -148,9 +161,9 @@ fn side_by_side(
             scope.spawn(|| {
                 loop {
                     let next = lock(&waiting).pop_front();
-                    let Some((n, combination)) = next else { break };
-                    lock(task).message(&combination.to_string());
-                    let cell = run_one(args, asked, combination, folder, cancel);
+                    let Some((n, planned)) = next else { break };
+                    lock(task).message(&planned.0.to_string());
+                    let cell = run_one(args, asked, planned, folder, cancel);
                     let mut done = lock(&done);
                     done.push((n, cell));
                     lock(task).set(done.len() as u64);
@@ -171,7 +184,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn run_one(
     args: &MatrixArgs,
     asked: &Scenario,
-    combination: &Combination,
+    (combination, left_out): &Planned,
     folder: &Path,
     cancel: &Cancel,
 ) -> Done {
@@ -182,7 +195,7 @@ fn run_one(
         verdict: "NOT BEGUN".to_owned(),
         reason: "the matrix was interrupted".to_owned(),
         run: None,
-        left_out: left_out(asked, combination.line()),
+        left_out: left_out.clone(),
         minutes: 0.0,
     };
     if cancel.is_cancelled() {
@@ -221,8 +234,7 @@ fn run_one(
 }
 
 /// Variants that have no patches for this kernel. What else keeps modules from being built, the run tells.
-fn left_out(asked: &Scenario, line: &str) -> Vec<LeftOut> {
-    let builder = patches::builder();
+fn left_out(asked: &Scenario, line: &str, builder: &ModuleBuilder) -> Vec<LeftOut> {
     let series = builder.series(line);
     let mut out = Vec::new();
     for variant in &asked.variants {
@@ -259,8 +271,9 @@ mod tests {
     #[test]
     fn variants_without_patches_for_a_kernel_are_left_out_and_say_why() {
         let asked = scenario::find("aggregation").expect("in the library");
+        let builder = patches::builder().expect("the source tree is here");
         for line in Combination::kernels() {
-            let out: Vec<_> = left_out(&asked, line)
+            let out: Vec<_> = left_out(&asked, line, &builder)
                 .into_iter()
                 .map(|o| o.reason)
                 .collect();
@@ -268,7 +281,7 @@ mod tests {
         }
         // Stock drivers need no patches.
         let patched = asked.variants.len() - 1;
-        let out = left_out(&asked, "4.19");
+        let out = left_out(&asked, "4.19", &builder);
         assert_eq!(out.len(), patched);
         for one in out {
             assert_ne!(one.variant, "stock");

@@ -18,11 +18,13 @@ use vifbench_scenarios::units::Span;
 use vifbench_wait::Cancel;
 
 use super::child::{self, Worst};
+use super::run::virtual_lab;
 use super::scenario;
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::stdout;
+use crate::run::ready;
 use crate::run::traffic::Replays;
 use crate::store::write_json;
 
@@ -71,9 +73,8 @@ pub fn run(
     for run in &night.runs {
         let asked = scenario::find(&run.scenario)?;
         Replays::read(&asked, &scenario::folder_of(&run.scenario))?;
-        if let Some(lab) = &run.lab {
-            scenario::fits(&asked, &Lab::load(lab)?)?;
-        }
+        let lab = run.lab.as_deref().map(Lab::load).transpose()?;
+        ready::check(lab.as_ref(), &virtual_lab(), [&asked])?;
     }
     fs::create_dir_all(out).map_err(Failure::named("create the folder", out))?;
     let began = jiff::Timestamp::now();

@@ -1,8 +1,7 @@
 //! `vifbench patches list|check|build`.
 
-use std::path::PathBuf;
-
 use serde_json::json;
+use vifbench_provisioning::data::{DataDir, DataError};
 use vifbench_provisioning::lab::{Combination, build_images};
 use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::builder::{
@@ -16,17 +15,10 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::stdout;
 
-/// The patch series: `$VIFBENCH_PATCHES`, or the source tree that this program was built from.
-pub fn folder() -> PathBuf {
-    std::env::var_os("VIFBENCH_PATCHES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../vendor-patches")),
-        PathBuf::from,
-    )
-}
-
-/// Builds modules from the patches into the cache.
-pub fn builder() -> ModuleBuilder {
-    ModuleBuilder::new(folder(), default_cache_dir())
+/// Builds modules from vifbench's own patches into the cache.
+pub fn builder() -> Result<ModuleBuilder, DataError> {
+    let series = DataDir::from_env().series()?;
+    Ok(ModuleBuilder::new(series, default_cache_dir()))
 }
 
 /// Carries out the command.
@@ -36,7 +28,7 @@ pub fn run(
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<Exit, Failure> {
-    let builder = builder().with_cancel(cancel.clone());
+    let builder = builder()?.with_cancel(cancel.clone());
     let done = match command {
         PatchesCommand::List { kernel } => list(&builder, kernel, format),
         PatchesCommand::Check { kernel } => check(&builder, kernel, format, progress),

@@ -19,6 +19,7 @@ use crate::cli::{Format, RunArgs, VersionArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::run::bench::{Bench, Repeat};
+use crate::run::ready;
 use crate::run::traffic::Replays;
 use crate::store::RunDir;
 
@@ -80,11 +81,9 @@ pub fn run(
         ));
     }
     let given = args.lab.as_deref().map(Lab::load).transpose()?;
-    if let Some(lab) = &given {
-        scenario::fits(&asked, lab)?;
-    }
-    let plan = Plan::new(&asked, args.seed, args.seeds.or(args.blocks));
     let name = lab_name(&args.versions)?;
+    ready::check(given.as_ref(), &name, [&asked])?;
+    let plan = Plan::new(&asked, args.seed, args.seeds.or(args.blocks));
     let (lab, virtual_lab, was_up) = bring_up(given, &name, progress, cancel)?;
     let result = scenario::fits(&asked, &lab)
         .and_then(|()| Ok(RunDir::create(&args.out, asked, lab.clone(), plan)?))
@@ -232,6 +231,7 @@ pub fn resume(
     // A virtual lab has new keys after its images were built anew: what is up now counts, not what was.
     let name = Combination::of_lab(&lab.name).0.lab_name(&virtual_lab());
     let given = if lab.is_virtual { None } else { Some(lab) };
+    ready::check(given.as_ref(), &name, [&run.record().scenario])?;
     let (lab, virtual_lab, was_up) = bring_up(given, &name, progress, cancel)?;
     let end = End {
         keep_lab: was_up,

@@ -23,7 +23,7 @@ use crate::output::{OutputError, stdout};
 use crate::run::bench::{Bench, Repeat};
 use crate::run::traffic::Replays;
 use crate::run::variant::Variants;
-use crate::run::{again, read_vifprobe, sealed, trial};
+use crate::run::{again, read_vifprobe, ready, sealed, trial};
 
 /// How busy the controller is kept while a trial runs: none, one, or all of its processors.
 const LOADS: [&str; 3] = ["idle", "one core busy", "all cores busy"];
@@ -92,10 +92,8 @@ pub fn run(
     for one in &told {
         one.print(format)?;
     }
+    ready::check(None, name, asked.iter().map(|one| &one.scenario))?;
     let (lab, virtual_lab, was_up) = run::bring_up(None, name, progress, cancel)?;
-    for one in &asked {
-        scenario::fits(&one.scenario, &lab)?;
-    }
     let _lab = LabLock::take(&state::folder()?, &lab.name, "lab verify")?;
     let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), "verify", Repeat::Never)?;
     let vifprobe = read_vifprobe()?;

@@ -10,6 +10,7 @@ mod layout;
 mod leases;
 pub mod machines;
 mod ports;
+pub mod ready;
 mod rings;
 pub mod sealed;
 mod search;
@@ -364,16 +365,21 @@ fn describe(plan: &TrialPlan, total: u64) -> String {
     )
 }
 
-/// The probe is built beside vifbench.
-pub fn read_vifprobe() -> Result<Vec<u8>, Failure> {
+/// Where the probe must be: beside vifbench.
+pub fn vifprobe_path() -> Result<PathBuf, Failure> {
     let here = std::env::current_exe().map_err(|source| Failure::Io {
         doing: "find the path of",
         path: PathBuf::from("vifbench"),
         source,
     })?;
-    let path = here.with_file_name(bench::PROBE);
+    Ok(here.with_file_name(bench::PROBE))
+}
+
+/// The probe's program.
+pub fn read_vifprobe() -> Result<Vec<u8>, Failure> {
+    let path = vifprobe_path()?;
     std::fs::read(&path).map_err(|source| Failure::Io {
-        doing: "read the probe (build it with `cargo build --release`)",
+        doing: "read the probe, which must be beside vifbench (`cargo build --release` builds both):",
         path,
         source,
     })

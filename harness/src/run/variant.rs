@@ -254,7 +254,7 @@ impl<'a> Variants<'a> {
             modules.clone()
         } else {
             let task = progress.start(&format!("modules {series}"), None);
-            let builder = patches::builder().with_cancel(cancel.clone());
+            let builder = patches::builder()?.with_cancel(cancel.clone());
             let kernel = builder
                 .kernel(release, &|text| task.message(text))
                 .map_err(ModuleError::from)?;

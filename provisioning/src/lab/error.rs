@@ -110,6 +110,9 @@ pub enum LabError {
         /// What QEMU said.
         why: String,
     },
+    /// The recipes of the images.
+    #[error(transparent)]
+    Data(#[from] crate::data::DataError),
     /// The lab's own file.
     #[error(transparent)]
     LabFile(#[from] vifbench_scenarios::file::FileError),

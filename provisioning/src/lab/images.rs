@@ -14,6 +14,7 @@ use vifbench_scenarios::progress::Progress;
 
 use super::starts::hold_starts;
 use super::{Combination, LabError, console, files};
+use crate::data::DataDir;
 
 /// What the build script leaves; see its head for what the files are.
 const PARTS: [&str; 7] = [
@@ -112,7 +113,7 @@ pub fn build(combination: &Combination, progress: &dyn Progress) -> Result<Image
 
 /// What the recipe's script prints.
 fn build_sh(combination: &Combination, more: &[&str]) -> Result<String, LabError> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/build.sh");
+    let script = DataDir::from_env().image_script()?;
     let cache = files::cache_root();
     fs::create_dir_all(&cache).map_err(files::failed("create", &cache))?;
     // Labs of several combinations may be built at the same time.

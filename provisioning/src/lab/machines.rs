@@ -5,6 +5,9 @@ use std::path::Path;
 
 use super::{LabError, files};
 
+/// The table that the images of this program's own recipes carry.
+const OWN: &str = include_str!("../../images/common/etc/machines");
+
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
@@ -21,6 +24,25 @@ pub fn read(images: &Path) -> Result<Vec<Machine>, LabError> {
         path: images.to_owned(),
         why,
     })
+}
+
+/// The table of this program's own images, which need not be built yet.
+pub fn own() -> Result<Vec<Machine>, LabError> {
+    parse(OWN).map_err(|why| LabError::BadImages {
+        path: "provisioning/images".into(),
+        why,
+    })
+}
+
+/// The machine of that name; `images` is where the table is from, for the message.
+pub fn named<'a>(table: &'a [Machine], name: &str, images: &Path) -> Result<&'a Machine, LabError> {
+    table
+        .iter()
+        .find(|machine| machine.name == name)
+        .ok_or_else(|| LabError::BadImages {
+            path: images.to_owned(),
+            why: format!("`machines` has no line for {name}"),
+        })
 }
 
 fn parse(text: &str) -> Result<Vec<Machine>, String> {
@@ -51,8 +73,7 @@ mod tests {
 
     #[test]
     fn reads_the_recipe_s_own_table() {
-        let machines =
-            parse(include_str!("../../images/common/etc/machines")).expect("the table is right");
+        let machines = own().expect("the table is right");
         let names: Vec<&str> = machines.iter().map(|m| m.name.as_str()).collect();
         assert_eq!(names, ["controller", "dom0", "u1", "u2", "gen"]);
         // RFC 2544 and RFC 5180: nothing outside of the benchmark ranges.

@@ -176,9 +176,11 @@ impl VirtualLab {
             .map_err(files::failed("write", &key))?;
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600))
             .map_err(files::failed("set the mode of", &key))?;
-        let lab = describe(&options.name, &netns, &table, &images, &key)?;
+        let lab = describe(&options.name, &table, images.path(), &key, |host| {
+            host_key(&images, host)
+        })?;
         files::write(&lab_file, &to_yaml(&lab)?)?;
-        let controller = named(&table, "controller", &images)?;
+        let controller = machines::named(&table, "controller", images.path())?;
         let others: Vec<_> = table
             .iter()
             .filter(|m| m.name != "controller")
@@ -252,6 +254,29 @@ impl VirtualLab {
         self.keep(booted)?;
         self.load_booted(booted, options.seed, progress)?;
         Ok(times)
+    }
+
+    /// Checks that this machine can run a lab of that name: the user is root, and the programs and devices that it takes are
+    /// there.
+    ///
+    /// # Errors
+    /// The first thing that is missing.
+    pub fn check_machine(name: &str) -> Result<(), LabError> {
+        preconditions(name)
+    }
+
+    /// The lab that [`Self::up`] would bring up under that name, without its keys: whether a scenario fits it shows before
+    /// anything is built or booted.
+    ///
+    /// # Errors
+    /// When the name cannot be a lab's.
+    pub fn outline(name: &str) -> Result<Lab, LabError> {
+        valid_name(name)?;
+        let table = machines::own()?;
+        let key = folder(name).join("controller");
+        describe(name, &table, Path::new("images"), &key, |_| {
+            Ok(String::new())
+        })
     }
 
     /// The lab that an earlier command left running, if its machine still lives.
@@ -1001,38 +1026,30 @@ fn lock(name: &str) -> Result<File, LabError> {
     }
 }
 
-fn named<'a>(
-    table: &'a [machines::Machine],
-    name: &str,
-    images: &Images,
-) -> Result<&'a machines::Machine, LabError> {
-    table
-        .iter()
-        .find(|machine| machine.name == name)
-        .ok_or_else(|| LabError::BadImages {
-            path: images.path().to_owned(),
-            why: format!("`machines` has no line for {name}"),
-        })
+/// The host key of a machine, as the images have it: type and key, without the comment.
+fn host_key(images: &Images, host: &str) -> Result<String, LabError> {
+    let public = images.path().join(format!("ssh/{host}.pub"));
+    let text = files::read(&public)?;
+    let words: Vec<&str> = text.split_whitespace().take(2).collect();
+    Ok(words.join(" "))
 }
 
-/// The lab file's content.
+/// The lab file's content. The table is read from `images`.
 fn describe(
     name: &str,
-    netns: &str,
     table: &[machines::Machine],
-    images: &Images,
+    images: &Path,
     key: &Path,
+    host_key: impl Fn(&str) -> Result<String, LabError>,
 ) -> Result<Lab, LabError> {
-    let controller = named(table, "controller", images)?;
+    let netns = netns(name);
+    let named = |name: &str| machines::named(table, name, images);
+    let controller = named("controller")?;
     let dom0 = HostName("dom0".to_owned());
     let hosts = HOSTS
         .iter()
         .map(|host| {
-            let machine = named(table, host, images)?;
-            let public = images.path().join(format!("ssh/{host}.pub"));
-            let host_key = files::read(&public)?;
-            // Type and key, without the comment.
-            let host_key: Vec<&str> = host_key.split_whitespace().take(2).collect();
+            let machine = named(host)?;
             let is_dom0 = *host == "dom0";
             Ok(HostSpec {
                 name: HostName((*host).to_owned()),
@@ -1047,7 +1064,7 @@ fn describe(
                 port: 22,
                 user: "root".to_owned(),
                 key: key.to_owned(),
-                host_key: host_key.join(" "),
+                host_key: host_key(host)?,
                 identity: Identity::Mac(machine.mac.clone()),
                 interface: "eth0".to_owned(),
                 mac: machine.mac.clone(),
@@ -1063,7 +1080,7 @@ fn describe(
             address: controller.address.into(),
             address6: Some(controller.address6.into()),
             mac: controller.mac.clone(),
-            netns: Some(netns.to_owned()),
+            netns: Some(netns),
         }),
         hosts,
     })
@@ -1112,6 +1129,20 @@ mod tests {
         let left = |age: usize| folder.path().join(format!("s{age}.{KEPT}")).exists();
         assert!((0..KEPT_STATES).all(left) && !left(KEPT_STATES));
         assert!(folder.path().join("state.qcow2").exists());
+    }
+
+    #[test]
+    fn the_outline_has_the_machines_that_run() {
+        let lab = VirtualLab::outline("virtual").expect("a good name");
+        assert!(lab.is_virtual);
+        let names: Vec<&str> = lab.hosts.iter().map(|host| host.name.0.as_str()).collect();
+        assert_eq!(names, HOSTS);
+        assert!(lab.hosts.iter().all(|host| host.address6.is_some()));
+        assert_eq!(
+            lab.controller.and_then(|controller| controller.netns),
+            Some("vifbench-virtual".to_owned())
+        );
+        assert!(VirtualLab::outline("../x").is_err());
     }
 
     #[test]

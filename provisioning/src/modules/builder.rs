@@ -23,6 +23,7 @@ use super::module_file::{ModuleFile, NotAModule};
 use super::root::Root;
 use super::series::{Patch, Series, SeriesError};
 use super::{NETBACK, NETFRONT, file_name};
+use crate::data::{DataDir, DataError};
 use crate::host::{Host, HostError, Output};
 use crate::lab::Combination;
 use crate::local::LocalHost;
@@ -60,9 +61,6 @@ const MAKE_OPTIONS: &str =
 
 /// Part of every hash: raise it when the way of building changes.
 const RECIPE: u32 = 2;
-
-/// The script that makes roots.
-const BUILD_ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/build-root.sh");
 
 /// Why modules could not be built.
 #[derive(Debug, Error)]
@@ -214,6 +212,9 @@ pub enum BuildError {
         /// The lock file.
         path: PathBuf,
     },
+    /// vifbench's own scripts.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// Interrupted, or a tool that does not end.
     #[error(transparent)]
     Local(#[from] HostError),
@@ -408,7 +409,7 @@ impl ModuleBuilder {
         let command = format!(
             "VIFBENCH_CACHE={} {} {} {}",
             quote_path(&absolute(&self.cache_dir)?),
-            quote(BUILD_ROOT),
+            quote_path(&DataDir::from_env().root_script()?),
             quote(line),
             quote(release)
         );

@@ -1,5 +1,6 @@
 //! By patch: one virtual lab, into which each step of a series is swapped.
 
+use vifbench_provisioning::data::DataDir;
 use vifbench_provisioning::lease::LabLock;
 use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::builder::{ModuleBuilder, default_cache_dir, line_of};
@@ -11,11 +12,11 @@ use vifbench_wait::Cancel;
 
 use super::{Drawn, Outcome, number, search};
 use crate::cli::BisectArgs;
-use crate::commands::{patches, run as run_command, scenario};
+use crate::commands::run as run_command;
 use crate::error::Failure;
 use crate::run::bench::{Bench, Repeat};
 use crate::run::variant::Variants;
-use crate::run::{execute_with, read_vifprobe};
+use crate::run::{execute_with, read_vifprobe, ready};
 use crate::store::RunDir;
 
 pub(super) fn bisect(
@@ -24,11 +25,14 @@ pub(super) fn bisect(
     progress: &'static dyn Progress,
     cancel: &Cancel,
 ) -> Result<Outcome, Failure> {
-    let folder = args.series.clone().unwrap_or_else(patches::folder);
+    let folder = match &args.series {
+        Some(folder) => folder.clone(),
+        None => DataDir::from_env().series()?,
+    };
     let builder = ModuleBuilder::new(folder, default_cache_dir()).with_cancel(cancel.clone());
-    let (lab, virtual_lab, was_up) =
-        run_command::bring_up(None, &run_command::virtual_lab(), progress, cancel)?;
-    scenario::fits(&asked, &lab)?;
+    let name_of_lab = run_command::virtual_lab();
+    ready::check(None, &name_of_lab, [&asked])?;
+    let (lab, virtual_lab, was_up) = run_command::bring_up(None, &name_of_lab, progress, cancel)?;
     let Some(up) = &virtual_lab else {
         return Err(Failure::Internal(
             "a lab on hardware was to be sealed".to_owned(),
