@@ -13,17 +13,17 @@ use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::builder::BuildError;
 use vifbench_provisioning::state::StateError;
 use vifbench_provisioning::undo::UndoError;
-use vifbench_reports::cost_model::CalibrationError;
+use vifbench_reports::calibration::CalibrationError;
 use vifbench_reports::error::ReportError;
 use vifbench_reports::simulated::ServiceFitError;
 use vifbench_scenarios::file::FileError;
+use vifbench_store::{StoreError, room_hint};
 use vifbench_wire::replay::ReplayError;
 
 use crate::commands::bench::BenchError;
 use crate::exit::Exit;
 use crate::interrupt::InterruptError;
 use crate::output::OutputError;
-use crate::store::StoreError;
 
 /// Why a command failed.
 #[derive(Debug, Error)]
@@ -170,16 +170,6 @@ pub enum Failure {
     Signals(#[from] InterruptError),
 }
 
-/// What to do about a full disk; nothing about other errors.
-pub fn room_hint(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some space, then go on with `vifbench resume`"
-        }
-        _ => "",
-    }
-}
-
 impl Failure {
     /// Of a panic, whose own message is out already.
     pub fn panicked() -> Self {
@@ -209,9 +199,8 @@ impl Failure {
     /// Is a disk of this machine full?
     pub fn is_out_of_room(&self) -> bool {
         match self {
-            Self::Io { source, .. } | Self::Store(StoreError::Io { source, .. }) => {
-                !room_hint(source).is_empty()
-            }
+            Self::Io { source, .. } => !room_hint(source).is_empty(),
+            Self::Store(error) => error.is_out_of_room(),
             _ => false,
         }
     }
@@ -285,25 +274,24 @@ fn of_replay(error: &ReplayError) -> Exit {
 /// A run that is not there, or not readable, was named by the user.
 fn of_store(error: &StoreError) -> Exit {
     match error {
-        StoreError::Io { source, .. } => of_place(source),
-        StoreError::Json { .. } | StoreError::Format { .. } => Exit::Usage,
+        StoreError::Read { .. }
+        | StoreError::Json { .. }
+        | StoreError::Newer { .. }
+        | StoreError::UnsafeName { .. }
+        | StoreError::Acknowledgements(_) => Exit::Usage,
+        StoreError::Write { source, .. } => of_place(source),
         StoreError::Busy { .. } => Exit::Infra,
+        StoreError::NotWritten { .. } => Exit::Internal,
     }
 }
 
 /// What is read was named by the user; what is written, the disk and the fonts are this machine's.
 fn of_report(error: &ReportError) -> Exit {
     match error {
-        ReportError::Read { .. }
-        | ReportError::Json { .. }
-        | ReportError::Format { .. }
-        | ReportError::UnsafeName { .. }
-        | ReportError::Capture { .. }
-        | ReportError::History { .. }
-        | ReportError::File(_) => Exit::Usage,
-        ReportError::Write { source, .. } => of_place(source),
+        ReportError::Store(error) => of_store(error),
+        ReportError::Capture { .. } | ReportError::History { .. } => Exit::Usage,
         ReportError::Table { .. } | ReportError::Font { .. } => Exit::Infra,
-        ReportError::NotWritten { .. } | ReportError::Draw { .. } => Exit::Internal,
+        ReportError::Draw { .. } => Exit::Internal,
     }
 }
 
@@ -351,16 +339,16 @@ mod tests {
         let json = || serde_json::from_str::<u32>("{").expect_err("no number");
         let path = PathBuf::from("summary.json");
         // The same error of the same crate: once of a file that was given, once of one that vifbench makes.
-        let damaged = ReportError::Json {
+        let damaged = StoreError::Json {
             path: path.clone(),
             source: json(),
         };
-        let not_made = ReportError::NotWritten {
+        let not_made = StoreError::NotWritten {
             path,
             source: json(),
         };
-        assert_eq!(Failure::Report(damaged).exit(), Exit::Usage);
-        assert_eq!(Failure::Report(not_made).exit(), Exit::Internal);
+        assert_eq!(Failure::Report(damaged.into()).exit(), Exit::Usage);
+        assert_eq!(Failure::Report(not_made.into()).exit(), Exit::Internal);
     }
 
     #[test]

@@ -13,7 +13,6 @@ mod interrupt;
 mod output;
 mod progress;
 mod run;
-mod store;
 
 use std::io;
 use std::process::ExitCode;

@@ -32,7 +32,7 @@ fn main() {
     let run = folder.join("one");
     world.write(&run);
     let one = analyze_run(&run, &Silent).expect("a summary");
-    std::fs::create_dir_all(history::folder(&folder)).expect("a folder");
+    std::fs::create_dir_all(vifbench_store::history_folder(&folder)).expect("a folder");
     for night in 0..nights {
         let mut summary = one.clone();
         let (month, day) = (night / 28 % 12 + 1, night % 28 + 1);

@@ -7,9 +7,9 @@ mod synthetic;
 use std::path::PathBuf;
 
 use synthetic::{Fate, World};
-use vifbench_reports::store::Outcome;
 use vifbench_scenarios::progress::Silent;
 use vifbench_scenarios::units::Span;
+use vifbench_store::Outcome;
 use vifbench_wire::protocol::Point;
 
 /// A number in 0..1 that looks random but is the same every time.

@@ -6,20 +6,20 @@ use std::sync::mpsc::channel;
 
 use vifbench_scenarios::plan::{FlowPlan, TrialPlan};
 use vifbench_scenarios::progress::{Progress, Task};
+use vifbench_store::{
+    AnalysisWriter, Event, InstructionsRecord, Outcome, RunReader, RunRecord, TrialRecord,
+};
 
 use crate::compare::{self, Question};
 use crate::cost_model::CostModel;
 use crate::error::ReportError;
-use crate::instructions::InstructionsRecord;
 use crate::metrics::containers::Histograms;
 use crate::metrics::flow::{self, FlowValues};
 use crate::metrics::rate::Series;
 use crate::metrics::{containers, cpu, transactions};
 use crate::packets::{self, CaptureCount};
 use crate::ruler;
-use crate::rundir::RunDir;
 use crate::search::{self, VariantSearch};
-use crate::store::{Event, Outcome, RunRecord, TrialRecord};
 use crate::summary::{RunSummary, TrialState, TrialSummary, marks};
 use crate::tables;
 use crate::verdict;
@@ -63,27 +63,47 @@ pub struct TrialValues {
     pub containers: Histograms,
 }
 
-/// Reads a run, writes `packets/<n>.parquet` and `trials.parquet`, and tells what it found.
+/// Reads a run and summarises it. Nothing is written.
 ///
 /// A trial whose files are missing or damaged does not take the others with it: its state in the summary carries
 /// the error, and the verdict is `INFRA`.
 ///
 /// # Errors
-/// `run.json` cannot be read, or a table cannot be written.
+/// `run.json` cannot be read.
 pub fn analyze_run(run_dir: &Path, progress: &dyn Progress) -> Result<RunSummary, ReportError> {
-    Ok(analyze(&RunDir::new(run_dir), progress)?.summary)
+    Ok(analyze(&RunReader::new(run_dir), progress)?.summary)
 }
 
 /// [`analyze_run`], with everything that figures and pages need.
 ///
 /// # Errors
 /// As [`analyze_run`].
-pub fn analyze(run: &RunDir, progress: &dyn Progress) -> Result<Analysis, ReportError> {
+pub fn analyze(run: &RunReader, progress: &dyn Progress) -> Result<Analysis, ReportError> {
+    analyze_with(run, None, progress)
+}
+
+/// [`analyze`], which also writes `packets/<n>.parquet` and `trials.parquet`.
+///
+/// # Errors
+/// As [`analyze_run`], or a table cannot be written.
+pub fn analyze_into(
+    run: &RunReader,
+    tables: &AnalysisWriter,
+    progress: &dyn Progress,
+) -> Result<Analysis, ReportError> {
+    analyze_with(run, Some(tables), progress)
+}
+
+fn analyze_with(
+    run: &RunReader,
+    tables: Option<&AnalysisWriter>,
+    progress: &dyn Progress,
+) -> Result<Analysis, ReportError> {
     let record = run.read_run()?;
     let events = run.read_events()?;
     let planned = record.plan.trials.len();
     let task = progress.start("analysis", Some(planned as u64));
-    let (trials, summaries) = all_trials(run, &record, task.as_ref())?;
+    let (trials, summaries) = all_trials(run, &record, tables, task.as_ref())?;
     task.finish(&format!("{planned} trials analysed"));
 
     let question = Question {
@@ -98,21 +118,26 @@ pub fn analyze(run: &RunDir, progress: &dyn Progress) -> Result<Analysis, Report
     let ruler = ruler::of(&record, &records);
     let mut summary = RunSummary::new(&record, ruler, summaries, comparisons, judgement);
     summary.search.clone_from(&search);
-    tables::write_trials(&run.trials_parquet(), &summary)?;
+    if let Some(tables) = tables {
+        tables::write_trials(tables.trials()?, &summary)?;
+    }
     Ok(Analysis {
         run: record,
         events,
         trials,
         summary,
-        cost_model: CostModel::read(&run.cost_model_json())?,
+        cost_model: run
+            .read_cost_model()?
+            .map_or_else(CostModel::default, CostModel::from),
         search,
     })
 }
 
 /// Reads and measures all trials of the plan, several at once: each by itself says the same, in whatever order.
 fn all_trials(
-    run: &RunDir,
+    run: &RunReader,
     record: &RunRecord,
+    tables: Option<&AnalysisWriter>,
     task: &dyn Task,
 ) -> Result<(Vec<TrialAnalysis>, Vec<TrialSummary>), ReportError> {
     let plans = &record.plan.trials;
@@ -127,7 +152,10 @@ fn all_trials(
             scope.spawn(move || {
                 while let Some((index, plan)) = take(plans, next) {
                     // Nobody listens any more after an error.
-                    if send.send((index, one_trial(run, record, plan))).is_err() {
+                    if send
+                        .send((index, one_trial(run, record, tables, plan)))
+                        .is_err()
+                    {
                         return;
                     }
                 }
@@ -152,8 +180,9 @@ fn take<'p>(plans: &'p [TrialPlan], next: &AtomicUsize) -> Option<(usize, &'p Tr
 }
 
 fn one_trial(
-    run: &RunDir,
+    run: &RunReader,
     of: &RunRecord,
+    tables: Option<&AnalysisWriter>,
     plan: &TrialPlan,
 ) -> Result<(TrialAnalysis, TrialSummary), ReportError> {
     let mut summary = TrialSummary::planned(of, plan);
@@ -184,21 +213,9 @@ fn one_trial(
         }
     };
     summary.wall_s = Some(record.wall_s);
-    summary.state = match &record.outcome {
-        Outcome::Complete => TrialState::Complete,
-        Outcome::Infra { reason } => TrialState::Infra {
-            reason: reason.clone(),
-        },
-        Outcome::Setup { reason } => TrialState::Setup {
-            reason: reason.clone(),
-        },
-        Outcome::DutCrash { reason, console } => TrialState::DutCrash {
-            reason: reason.clone(),
-            console: console.clone(),
-        },
-    };
+    summary.state = TrialState::Done(record.outcome.clone());
     let (mut values, mut instructions) = (None, None);
-    if summary.state == TrialState::Complete {
+    if summary.state.is_complete() {
         match run.read_instructions(plan.number) {
             Ok(read) => instructions = read,
             Err(error) => {
@@ -209,8 +226,10 @@ fn one_trial(
         }
         match packets::read_trial(run, of, &record) {
             Ok(read) => {
-                let about = tables::about(&of.run, &marks(of));
-                tables::write_packets(&run.packets(plan.number), &read.packets, about)?;
+                if let Some(tables) = tables {
+                    let about = tables::about(&of.run, &marks(of));
+                    tables::write_packets(tables.packets(plan.number)?, &read.packets, about)?;
+                }
                 values = Some(measure(&record, read, &mut summary));
             }
             Err(error) => {
@@ -241,9 +260,9 @@ fn measure(
     for (host, result) in &read.results {
         warnings.extend(result.warnings.iter().map(|w| format!("{host}: {w}")));
         if let Some(reason) = &result.failed {
-            summary.state = TrialState::Infra {
+            summary.state = TrialState::Done(Outcome::Infra {
                 reason: format!("{host}: {reason}"),
-            };
+            });
         }
     }
     let plans = &record.plan.flows;

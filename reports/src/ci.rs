@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use vifbench_store::Outcome;
+
 use crate::compare::{Comparison, Finding, Meaning};
 use crate::search::VariantSearch;
 use crate::summary::{RunSummary, TrialState};
@@ -54,7 +56,7 @@ pub fn junit(summary: &RunSummary) -> String {
     }
     for trial in &summary.trials {
         let inner = match &trial.state {
-            TrialState::Complete => String::new(),
+            TrialState::Done(Outcome::Complete) => String::new(),
             TrialState::NotRun => element("skipped", "not run", "the trial was not run"),
             state => element("error", state.word(), state.reason().unwrap_or_default()),
         };

@@ -1,8 +1,7 @@
 //! From each host's own clock to the reference clock, and how far the truth may lie from it.
 
+use vifbench_store::ClockMap;
 use vifbench_wire::protocol::Point;
-
-use crate::store::ClockMap;
 
 /// Local times of one host on the reference clock.
 #[derive(Debug, Clone)]

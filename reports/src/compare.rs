@@ -4,15 +4,16 @@
 //! counts is decided in one place, `decide`.
 
 mod decide;
+pub mod learn;
 mod metrics;
 
 use serde::{Deserialize, Serialize};
 use vifbench_scenarios::judge::{Judge, JudgeBy};
 use vifbench_scenarios::scenario::{Patches, Scenario, Variant};
 use vifbench_scenarios::units::Rate;
+use vifbench_store::Noise;
 
 use self::metrics::{METRICS, Metric};
-use crate::noise::Noise;
 use crate::stats::paired::{self, Interval};
 use crate::summary::TrialSummary;
 use crate::text;

@@ -12,24 +12,13 @@
 //! (Bishop 2006, section 3.3), so that one run with three variants is of use, and what it cannot tell stays as wide as it was.
 //! Every time that the model gives carries its standard deviation.
 
-use std::path::Path;
+use vifbench_store::{COST_MODEL_FORMAT, COSTS, Calibration, CostModelRecord};
 
-use serde::{Deserialize, Serialize};
-use vifbench_scenarios::lab::Role;
-
-use crate::analysis::Analysis;
-use crate::error::ReportError;
+use crate::instructions::VariantInstructions;
 use crate::instructions::calls::{Call, EVENTS, SWITCHES};
-use crate::instructions::{self, VariantInstructions};
 
-/// The file beside runs, and in each run's folder.
-pub const FILE: &str = "cost-model.json";
-/// Its format.
-pub const FORMAT: u32 = 1;
-/// Costs.
-pub const N: usize = 5;
-/// Their names, in order.
-pub const NAMES: [&str; N] = [
+/// The names of the costs, in order.
+pub const NAMES: [&str; COSTS] = [
     "an instruction",
     "a line from the last level of caches",
     "a line from memory",
@@ -37,7 +26,7 @@ pub const NAMES: [&str; N] = [
     "a switch of virtual CPUs, beyond its instructions",
 ];
 /// Means and standard deviations before calibration, in nanoseconds. An instruction: 3 GHz and 1.3 instructions a cycle.
-const PRIOR: [(f64, f64); N] = [
+const PRIOR: [(f64, f64); COSTS] = [
     (0.25, 0.1),
     (4.0, 2.0),
     (80.0, 40.0),
@@ -48,7 +37,7 @@ const PRIOR: [(f64, f64); N] = [
 const MISFIT: f64 = 0.05;
 
 /// How much a packet takes of each cost.
-pub type Amounts = [f64; N];
+pub type Amounts = [f64; COSTS];
 
 /// A time with its standard deviation, both in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,29 +48,9 @@ pub struct Modelled {
     pub sd: f64,
 }
 
-/// From which runs a model was calibrated.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Calibration {
-    /// The hardware run.
-    pub hardware: String,
-    /// The run in the virtual lab whose instructions were counted.
-    pub lab: String,
-    /// How many variants and rates both have.
-    pub points: usize,
-}
-
 /// The costs, and how sure they are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CostModel {
-    /// [`FORMAT`] of the writer.
-    pub format: u32,
-    /// None before calibration.
-    pub calibration: Option<Calibration>,
-    /// Nanoseconds each, in the order of [`NAMES`].
-    pub mean: [f64; N],
-    /// Covariance of the means.
-    pub covariance: [[f64; N]; N],
-}
+#[derive(Debug, Clone, PartialEq)]
+pub struct CostModel(CostModelRecord);
 
 /// One variant at one rate: what the lab counted and what hardware measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,42 +63,34 @@ pub struct Point {
 
 impl Default for CostModel {
     fn default() -> Self {
-        let mut covariance = [[0.0; N]; N];
+        let mut covariance = [[0.0; COSTS]; COSTS];
         for (n, (_, sd)) in PRIOR.iter().enumerate() {
             covariance[n][n] = sd * sd;
         }
-        Self {
-            format: FORMAT,
+        Self(CostModelRecord {
+            format: COST_MODEL_FORMAT,
             calibration: None,
             mean: PRIOR.map(|(mean, _)| mean),
             covariance,
-        }
+        })
+    }
+}
+
+impl From<CostModelRecord> for CostModel {
+    fn from(record: CostModelRecord) -> Self {
+        Self(record)
     }
 }
 
 impl CostModel {
-    /// Reads a model; the uncalibrated one where there is no file.
-    ///
-    /// # Errors
-    /// The file cannot be read or is no model of this format.
-    pub fn read(path: &Path) -> Result<Self, ReportError> {
-        if !path.try_exists().map_err(ReportError::read(path))? {
-            return Ok(Self::default());
-        }
-        let text = std::fs::read(path).map_err(ReportError::read(path))?;
-        let model: Self = serde_json::from_slice(&text).map_err(|source| ReportError::Json {
-            path: path.to_owned(),
-            source,
-        })?;
-        if model.format == FORMAT {
-            Ok(model)
-        } else {
-            Err(ReportError::Format {
-                path: path.to_owned(),
-                found: model.format,
-                known: FORMAT,
-            })
-        }
+    /// The model as it is stored.
+    pub fn record(&self) -> &CostModelRecord {
+        &self.0
+    }
+
+    /// The runs that it was calibrated with; none before calibration.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.0.calibration.as_ref()
     }
 
     /// The model after these points were seen, each as a Bayesian update by one equation: the order does not matter.
@@ -145,10 +106,10 @@ impl CostModel {
             (off / (MISFIT * point.ns)).powi(2)
         });
         let strain = strain.sum::<f64>() / points.len().max(1) as f64;
-        for cell in model.covariance.iter_mut().flatten() {
+        for cell in model.0.covariance.iter_mut().flatten() {
             *cell *= strain.max(1.0);
         }
-        model.calibration = Some(calibration);
+        model.0.calibration = Some(calibration);
         model
     }
 
@@ -157,11 +118,11 @@ impl CostModel {
         let x = &point.amounts;
         let spread = self.times(x);
         let variance = dot(x, &spread) + (MISFIT * point.ns).powi(2);
-        let off = point.ns - dot(x, &self.mean);
-        for (mean, spread) in self.mean.iter_mut().zip(&spread) {
+        let off = point.ns - dot(x, &self.0.mean);
+        for (mean, spread) in self.0.mean.iter_mut().zip(&spread) {
             *mean += spread * off / variance;
         }
-        for (row, a) in self.covariance.iter_mut().zip(&spread) {
+        for (row, a) in self.0.covariance.iter_mut().zip(&spread) {
             for (cell, b) in row.iter_mut().zip(&spread) {
                 *cell -= a * b / variance;
             }
@@ -170,13 +131,13 @@ impl CostModel {
 
     /// The covariance times a vector.
     fn times(&self, x: &Amounts) -> Amounts {
-        self.covariance.map(|row| dot(&row, x))
+        self.0.covariance.map(|row| dot(&row, x))
     }
 
     /// The time that these amounts take.
     pub fn time(&self, amounts: &Amounts) -> Modelled {
         Modelled {
-            ns: dot(amounts, &self.mean),
+            ns: dot(amounts, &self.0.mean),
             sd: dot(amounts, &self.times(amounts)).max(0.0).sqrt(),
         }
     }
@@ -191,11 +152,11 @@ impl CostModel {
     }
 
     /// Each cost with its standard deviation.
-    pub fn costs(&self) -> [(&'static str, Modelled); N] {
+    pub fn costs(&self) -> [(&'static str, Modelled); COSTS] {
         let mut all = NAMES.map(|name| (name, Modelled { ns: 0.0, sd: 0.0 }));
         for (n, (_, cost)) in all.iter_mut().enumerate() {
-            cost.ns = self.mean[n];
-            cost.sd = self.covariance[n][n].max(0.0).sqrt();
+            cost.ns = self.0.mean[n];
+            cost.sd = self.0.covariance[n][n].max(0.0).sqrt();
         }
         all
     }
@@ -216,98 +177,6 @@ pub fn amounts(of: &VariantInstructions) -> Amounts {
         calls(&EVENTS),
         calls(&SWITCHES),
     ]
-}
-
-/// Why two runs cannot calibrate the model.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum CalibrationError {
-    /// The first is no hardware run.
-    #[error(
-        "{run} ran in the virtual lab, whose times are instruction times: name a run on hardware first"
-    )]
-    Virtual {
-        /// The run.
-        run: String,
-    },
-    /// The second has no counts.
-    #[error(
-        "the run {run} counted no instructions: run its scenario with `vifbench run --instructions`"
-    )]
-    NotCounted {
-        /// The run.
-        run: String,
-    },
-    /// They have nothing in common.
-    #[error(
-        "{hardware} and {lab} have no variant at the same rate in common, or {hardware} sampled no CPU time: run the same scenario on both"
-    )]
-    NothingInCommon {
-        /// The hardware run.
-        hardware: String,
-        /// The lab run.
-        lab: String,
-    },
-}
-
-/// Every variant and rate that a hardware run measured and a lab run counted.
-///
-/// CPU time on hardware is that of all sampled domains together. A generator that is a machine of its own takes none of it, so
-/// the lab's generator guest is then left out too; what the hypervisor does for it is not told apart and stays in.
-///
-/// # Errors
-/// The runs are not of the right kinds, or have nothing in common.
-pub fn points(hardware: &Analysis, lab: &Analysis) -> Result<Vec<Point>, CalibrationError> {
-    let name = |run: &Analysis| run.summary.run.clone();
-    if hardware.run.lab.is_virtual {
-        return Err(CalibrationError::Virtual {
-            run: name(hardware),
-        });
-    }
-    let counted = instructions::of(lab);
-    if counted.is_empty() {
-        return Err(CalibrationError::NotCounted { run: name(lab) });
-    }
-    let sends_from_a_guest = hardware
-        .run
-        .lab
-        .of_role(Role::Generator)
-        .any(|spec| spec.on.is_some());
-    let outside: Vec<String> = lab
-        .run
-        .lab
-        .of_role(Role::Generator)
-        .filter(|_| !sends_from_a_guest)
-        .map(|spec| spec.name.to_string())
-        .collect();
-    let mut points = Vec::new();
-    for mut one in counted {
-        one.by.retain(|(domain, ..), _| !outside.contains(domain));
-        let trials = hardware.summary.trials.iter();
-        let times: Vec<f64> = trials
-            .filter(|trial| trial.variant == one.variant && trial.rate == one.rate)
-            .filter_map(|trial| {
-                trial
-                    .domains
-                    .iter()
-                    .map(|domain| domain.ns_per_packet)
-                    .sum()
-            })
-            .filter(|ns: &f64| *ns > 0.0)
-            .collect();
-        if !times.is_empty() {
-            points.push(Point {
-                amounts: amounts(&one),
-                ns: times.iter().sum::<f64>() / times.len() as f64,
-            });
-        }
-    }
-    if points.is_empty() {
-        return Err(CalibrationError::NothingInCommon {
-            hardware: name(hardware),
-            lab: name(lab),
-        });
-    }
-    Ok(points)
 }
 
 #[cfg(test)]
@@ -387,25 +256,6 @@ mod tests {
         let strained = CostModel::default().calibrated(&points, calibration(6));
         let sd = |model: &CostModel| model.time(&points[2].amounts).sd;
         assert!(sd(&strained) > 2.0 * sd(&calm));
-    }
-
-    #[test]
-    fn a_file_of_another_format_is_refused() {
-        let folder = tempfile::tempdir().expect("tempdir");
-        let path = folder.path().join(FILE);
-        let default = CostModel::read(&path).expect("no file");
-        assert_eq!(default, CostModel::default());
-        let write = |model: &CostModel| {
-            let text = serde_json::to_vec(model).expect("json");
-            std::fs::write(&path, text).expect("write");
-        };
-        write(&default);
-        assert_eq!(CostModel::read(&path).expect("read"), default);
-        write(&CostModel {
-            format: 9,
-            ..default
-        });
-        assert!(CostModel::read(&path).is_err());
     }
 
     proptest! {

@@ -4,10 +4,9 @@
 //! paired with which of the other; with the same plan seed they even have the same packets.
 
 use vifbench_scenarios::scenario::Variant;
+use vifbench_store::{Noise, RunRecord};
 
 use crate::compare::{Comparison, Question, compare};
-use crate::noise::Noise;
-use crate::store::RunRecord;
 use crate::summary::RunSummary;
 
 /// One side: a variant of a run.

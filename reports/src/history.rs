@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use polars::prelude::*;
 use serde::Serialize;
+use vifbench_store::{NewFile, StoreError, files, history_folder};
 
 pub use self::page::write_page;
 use crate::compare::{self, Better, Unit};
@@ -102,14 +103,9 @@ pub struct History {
     pub series: Vec<Series>,
 }
 
-/// The folder of the history of runs that lie in `out`.
-pub fn folder(out: &Path) -> PathBuf {
-    out.join("history")
-}
-
 /// Writes what a run measured into the history of the folder that it lies in.
 pub fn record(out: &Path, summary: &RunSummary) -> Result<PathBuf, ReportError> {
-    let path = folder(out).join(format!("{}.parquet", summary.run));
+    let path = history_folder(out).join(format!("{}.parquet", summary.run));
     let measured = compare::measured(&summary.trials);
     let mut rows: Vec<(&compare::Measured, f64)> = Vec::new();
     for m in &measured {
@@ -144,19 +140,17 @@ pub fn record(out: &Path, summary: &RunSummary) -> Result<PathBuf, ReportError> 
         ),
     ];
     let frame = tables::frame(&path, rows.len(), columns)?;
-    let part = path.with_extension("part");
-    tables::write_parquet(&part, frame, tables::about(&summary.run, &summary.marks))?;
-    std::fs::rename(&part, &path).map_err(ReportError::write(&path))?;
-    Ok(path)
+    let file = NewFile::create(path)?;
+    tables::write_parquet(file, frame, tables::about(&summary.run, &summary.marks))
 }
 
 /// Reads the whole history of the runs in `out`, with change points.
 pub fn read(out: &Path) -> Result<History, ReportError> {
-    let folder = folder(out);
+    let folder = history_folder(out);
     let mut paths = Vec::new();
-    if folder.try_exists().map_err(ReportError::read(&folder))? {
-        for entry in std::fs::read_dir(&folder).map_err(ReportError::read(&folder))? {
-            let path = entry.map_err(ReportError::read(&folder))?.path();
+    if files::exists(&folder)? {
+        for entry in std::fs::read_dir(&folder).map_err(StoreError::read(&folder))? {
+            let path = entry.map_err(StoreError::read(&folder))?.path();
             if path.extension().is_some_and(|e| e == "parquet") {
                 paths.push(path);
             }
@@ -194,7 +188,7 @@ fn read_run(path: &Path, series: &mut BTreeMap<Key, Vec<Night>>) -> Result<(), R
         path: path.to_owned(),
         reason: error.to_string(),
     };
-    let file = File::open(path).map_err(ReportError::read(path))?;
+    let file = File::open(path).map_err(StoreError::read(path))?;
     let frame = ParquetReader::new(file).finish().map_err(bad)?;
     let text = |name: &str| -> Result<Vec<String>, PolarsError> {
         Ok(frame

@@ -1,4 +1,4 @@
-//! Where the instructions of counted trials went: `trials/<n>/instructions.json`, and what is made of it.
+//! Where the instructions of counted trials went: what is made of the [`InstructionsRecord`] of each.
 //!
 //! Counts are of the whole machine, from shortly before the first packet until shortly after the last, and are given a packet that was sent, those of
 //! the warm-up too. The agent, which counts for itself while the controller stops the machine, is left out.
@@ -7,49 +7,13 @@ pub mod calls;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vifbench_scenarios::units::Rate;
+use vifbench_store::{FunctionCount, InstructionsRecord};
 
 use self::calls::{Call, MEMORY};
 use crate::analysis::Analysis;
 use crate::summary::TrialSummary;
-
-/// The file in a trial's folder.
-pub const FILE: &str = "instructions.json";
-/// Its format.
-pub const FORMAT: u32 = 1;
-
-/// `trials/<n>/instructions.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InstructionsRecord {
-    /// [`FORMAT`] of the writer.
-    pub format: u32,
-    /// Packets that were sent, those of the warm-up too.
-    pub packets: u64,
-    /// Every function that was executed.
-    pub functions: Vec<FunctionCount>,
-}
-
-/// What one function did in a trial.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FunctionCount {
-    /// `xen`, or a domain's name.
-    pub domain: String,
-    /// A kernel module, `vmlinux` for what is built in, `programs`, `agent`, or `xen`.
-    pub module: String,
-    /// Its name; `(unnamed)` where it has none.
-    pub function: String,
-    /// Instructions begun.
-    pub instructions: u64,
-    /// How often its first instruction was begun.
-    pub entered: u64,
-    /// Reads and writes of memory.
-    pub accesses: u64,
-    /// Lines of code and data that the simulated first level lacked.
-    pub missed_l1: u64,
-    /// Of these, what the simulated last level lacked too.
-    pub missed_ll: u64,
-}
 
 /// Which part of the system a function belongs to. The names of built-in functions decide where no module does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

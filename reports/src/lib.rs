@@ -1,11 +1,12 @@
 //! What the packets say: tables, statistics, figures and pages.
 //!
-//! Data flow one way: [`store`] (what the harness wrote) -> [`packets`] (four captures joined) -> [`metrics`] (one
+//! Data flow one way: [`vifbench_store`] (what the harness wrote) -> [`packets`] (four captures joined) -> [`metrics`] (one
 //! file a definition) -> [`stats`], [`compare`] and [`verdict`] -> [`summary`] (everything as one value) -> tables, figures and
 //! the page. Nothing here needs root, a network or a Xen host.
 
 pub mod analysis;
 pub mod analyze;
+pub mod calibration;
 mod capture;
 pub mod ci;
 pub mod clock;
@@ -22,16 +23,13 @@ pub mod instructions;
 mod latex;
 pub mod matrix;
 pub mod metrics;
-pub mod noise;
 pub mod packets;
 mod page;
 pub mod report;
 pub mod ruler;
-pub mod rundir;
 pub mod search;
 pub mod simulated;
 pub mod stats;
-pub mod store;
 pub mod summary;
 mod tables;
 mod tex_tables;

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::units::Rate;
+use vifbench_store::files::read_json;
+use vifbench_store::{FORMAT, NewFile, ReportFolder, RunReader, Versioned, read_versioned};
 
 use crate::compare::{self, Measured, Unit};
 use crate::data_hash;
@@ -22,8 +24,6 @@ use crate::error::ReportError;
 use crate::figures::files::write_all;
 use crate::figures::font;
 use crate::figures::provenance::Origin;
-use crate::report::write;
-use crate::rundir::{RunDir, check_format, read_json};
 use crate::stats::median;
 use crate::summary::{RunSummary, aligned};
 use crate::tables;
@@ -47,7 +47,7 @@ const SHOWN: [&str; 8] = [
 /// `matrix.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MatrixRecord {
-    /// [`crate::store::FORMAT`] of the writer.
+    /// [`FORMAT`] of the writer.
     pub format: u32,
     /// Its id, also its folder's name.
     pub matrix: String,
@@ -61,6 +61,10 @@ pub struct MatrixRecord {
     pub began: String,
     /// Every combination, in the order of the table. The first is what the others are held against.
     pub cells: Vec<Cell>,
+}
+
+impl Versioned for MatrixRecord {
+    const FORMAT: u32 = FORMAT;
 }
 
 /// One kernel on one hypervisor.
@@ -169,10 +173,12 @@ pub fn render(folder: &Path, progress: &dyn Progress) -> Result<Rendered, Report
     let task = progress.start("matrix", None);
     let figures: Vec<_> = figure::figure(&matrix).into_iter().collect();
     let origin = matrix.origin();
-    let index = folder.join("index.html");
-    let drawn = write_all(folder, figures, &origin, &mut Vec::new(), task.as_ref())?;
-    matrix.write_csv(&folder.join("matrix.csv"))?;
-    write(&index, page::page(&matrix, &drawn, &origin).as_bytes())?;
+    let folder = ReportFolder::create(folder)?;
+    let index = folder.file("index.html");
+    let drawn = write_all(&folder, figures, &origin, &mut Vec::new(), task.as_ref())?;
+    matrix.write_csv(folder.new_file("matrix.csv")?)?;
+    let page = page::page(&matrix, &drawn, &origin);
+    folder.write("index.html", page.as_bytes())?;
     task.finish(&format!("matrix in {}", index.display()));
     Ok(Rendered { matrix, index })
 }
@@ -183,9 +189,7 @@ impl Matrix {
     /// # Errors
     /// One of them cannot be read, or is not what it should be.
     pub fn read(folder: &Path) -> Result<Self, ReportError> {
-        let path = folder.join(FILE);
-        let record: MatrixRecord = read_json(&path)?;
-        check_format(&path, record.format)?;
+        let record: MatrixRecord = read_versioned(&folder.join(FILE))?;
         let read = |cell: &Cell| {
             let name = cell.run.as_deref();
             name.map(|name| Run::read(&folder.join(name))).transpose()
@@ -362,7 +366,7 @@ impl Matrix {
         }
     }
 
-    fn write_csv(&self, path: &Path) -> Result<(), ReportError> {
+    fn write_csv(&self, file: NewFile) -> Result<PathBuf, ReportError> {
         let columns = self.columns();
         let rows = self.rows(&columns);
         let numbers = || {
@@ -382,7 +386,7 @@ impl Matrix {
         let marks = self.marks().join("; ");
         let height = numbers().count();
         let frame = tables::frame(
-            path,
+            file.path(),
             height,
             vec![
                 text("matrix", &|_| self.record.matrix.clone()),
@@ -442,13 +446,13 @@ impl Matrix {
                 ),
             ],
         )?;
-        tables::write_csv(path, frame)
+        tables::write_csv(file, frame)
     }
 }
 
 impl Run {
     fn read(folder: &Path) -> Result<Self, ReportError> {
-        let run = RunDir::new(folder);
+        let run = RunReader::new(folder);
         let summary: RunSummary = read_json(&run.report().join("summary.json"))?;
         let (mut kernel, mut xen) = (String::new(), String::new());
         for trial in &summary.trials {

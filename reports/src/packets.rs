@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use vifbench_scenarios::scenario::Arrivals;
+use vifbench_store::files::plain_name;
+use vifbench_store::{RunReader, RunRecord, TrialRecord};
 use vifbench_wire::protocol::{Point, ProbeResult};
 use vifbench_wire::schedule::Schedule;
 
@@ -17,8 +19,6 @@ use self::rows::Rows;
 use crate::capture::{self, Content};
 use crate::clock::{End, HostClock};
 use crate::error::ReportError;
-use crate::rundir::{RunDir, plain_name};
-use crate::store::{RunRecord, TrialRecord};
 
 /// The four points in the order that a packet passes them.
 pub const PATH: [Point; 4] = [Point::Tx, Point::Nic, Point::Vif, Point::Rx];
@@ -148,7 +148,7 @@ impl TrialPackets {
 /// # Errors
 /// A missing or damaged result or capture is an error that names the file.
 pub fn read_trial(
-    run: &RunDir,
+    run: &RunReader,
     of: &RunRecord,
     trial: &TrialRecord,
 ) -> Result<TrialPackets, ReportError> {
@@ -262,7 +262,7 @@ pub fn read_trial(
 
 /// Due times of every flow by sequence number: the generator's own schedule, made again from its seeds.
 fn schedule(
-    run: &RunDir,
+    run: &RunReader,
     trial: &TrialRecord,
     warnings: &mut Vec<String>,
 ) -> HashMap<u16, Vec<i64>> {

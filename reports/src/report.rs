@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use vifbench_scenarios::progress::Progress;
+use vifbench_store::{AnalysisWriter, RunReader, files};
 
-use crate::analysis::{Analysis, analyze};
+use crate::analysis::{Analysis, analyze_into};
 use crate::error::ReportError;
 use crate::figures::files::write_all;
 use crate::figures::provenance::Origin;
 use crate::figures::{figures, font, of_run};
-use crate::rundir::RunDir;
 use crate::summary::RunSummary;
 use crate::tables;
 use crate::{ci, data_hash, page, tex_tables};
@@ -32,52 +32,43 @@ pub struct Rendered {
 /// # Errors
 /// The run cannot be read, a file cannot be written, or there is no font to draw with.
 pub fn render(run_dir: &Path, progress: &dyn Progress) -> Result<Rendered, ReportError> {
-    let run = RunDir::new(run_dir);
-    let analysis = analyze(&run, progress)?;
+    let run = RunReader::new(run_dir);
+    let writer = AnalysisWriter::new(&run);
+    let analysis = analyze_into(&run, &writer, progress)?;
     font::register()?;
     let figures = figures(&analysis);
     let origin = origin(&run, &analysis)?;
 
-    let report = run.report();
+    let report = writer.report()?;
     let task = progress.start("report", Some(figures.len() as u64 + 1));
-    let index = report.join("index.html");
+    let index = report.file("index.html");
     let mut files = vec![index.clone()];
     let drawn = write_all(&report, figures, &origin, &mut files, task.as_ref())?;
 
-    let trials_csv = report.join("trials.csv");
-    tables::write_trials_csv(&trials_csv, &analysis.summary)?;
-    let comparisons_csv = report.join("comparisons.csv");
-    tables::write_comparisons_csv(&comparisons_csv, &analysis.summary)?;
-    let summary_json = report.join("summary.json");
-    let json =
-        serde_json::to_vec_pretty(&analysis.summary).map_err(|source| ReportError::NotWritten {
-            path: summary_json.clone(),
-            source,
-        })?;
-    write(&summary_json, &json)?;
-    let junit_xml = report.join("junit.xml");
-    write(&junit_xml, ci::junit(&analysis.summary).as_bytes())?;
-    let verdict_md = report.join("verdict.md");
-    write(&verdict_md, ci::markdown(&analysis.summary).as_bytes())?;
-    let tables = report.join("tables");
-    std::fs::create_dir_all(&tables).map_err(ReportError::write(&tables))?;
+    let summary = &analysis.summary;
+    let tables = report.folder("tables")?;
     for table in [
-        tex_tables::results(&analysis.summary),
-        tex_tables::comparisons(&analysis.summary),
+        tex_tables::results(summary),
+        tex_tables::comparisons(summary),
     ] {
-        let path = tables.join(format!("{}.tex", table.label));
-        write(&path, table.tex(&origin).as_bytes())?;
-        files.push(path);
+        let name = format!("{}.tex", table.label);
+        files.push(tables.write(&name, table.tex(&origin).as_bytes())?);
     }
-    files.extend([
-        trials_csv,
-        comparisons_csv,
-        summary_json,
-        junit_xml,
-        verdict_md,
-    ]);
+    files.push(tables::write_trials_csv(
+        report.new_file("trials.csv")?,
+        summary,
+    )?);
+    files.push(tables::write_comparisons_csv(
+        report.new_file("comparisons.csv")?,
+        summary,
+    )?);
+    let json = files::json(&report.file("summary.json"), summary)?;
+    files.push(report.write("summary.json", &json)?);
+    files.push(report.write("junit.xml", ci::junit(summary).as_bytes())?);
+    files.push(report.write("verdict.md", ci::markdown(summary).as_bytes())?);
 
-    write(&index, page::page(&analysis, &drawn, &origin).as_bytes())?;
+    let page = page::page(&analysis, &drawn, &origin);
+    report.write("index.html", page.as_bytes())?;
     task.finish(&format!("report in {}", index.display()));
     Ok(Rendered {
         summary: analysis.summary,
@@ -87,7 +78,7 @@ pub fn render(run_dir: &Path, progress: &dyn Progress) -> Result<Rendered, Repor
 }
 
 /// What every figure says of where it comes from.
-fn origin(run: &RunDir, analysis: &Analysis) -> Result<Origin, ReportError> {
+fn origin(run: &RunReader, analysis: &Analysis) -> Result<Origin, ReportError> {
     let mut modules: Vec<String> = analysis
         .trials
         .iter()
@@ -109,13 +100,4 @@ fn origin(run: &RunDir, analysis: &Analysis) -> Result<Origin, ReportError> {
         vifbench: analysis.summary.vifbench.clone(),
         data: data_hash::of_run(run)?,
     })
-}
-
-/// Writes beside the file and renames, so that a reader never sees half of it.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    std::fs::write(&part, bytes).map_err(ReportError::write(&part))?;
-    std::fs::rename(&part, path).map_err(ReportError::write(path))
 }

@@ -1,8 +1,7 @@
 //! One short name for all that a run was measured with.
 
 use serde::Serialize;
-
-use crate::store::{RunRecord, TrialRecord};
+use vifbench_store::{RunRecord, TrialRecord};
 
 /// What makes a ruler. The modules under test are no part of it, nor is what differs between boots.
 #[derive(Serialize)]

@@ -5,11 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 use vifbench_scenarios::search::{Found, Tried};
+use vifbench_store::{Outcome, RunReader, RunRecord, TrialRecord};
 use vifbench_wire::protocol::Point;
 
 use crate::error::ReportError;
-use crate::rundir::RunDir;
-use crate::store::{Outcome, RunRecord, TrialRecord};
 
 /// The search of one variant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,7 +79,7 @@ impl VariantSearch {
 ///
 /// # Errors
 /// When a trial's files cannot be read.
-pub fn read(run: &RunDir, record: &RunRecord) -> Result<Vec<VariantSearch>, ReportError> {
+pub fn read(run: &RunReader, record: &RunRecord) -> Result<Vec<VariantSearch>, ReportError> {
     let Some(asked) = &record.scenario.search else {
         return Ok(Vec::new());
     };
@@ -117,7 +116,7 @@ pub fn read(run: &RunDir, record: &RunRecord) -> Result<Vec<VariantSearch>, Repo
 }
 
 /// Packets due, sent and arrived.
-fn count(run: &RunDir, trial: &TrialRecord) -> Result<(u64, u64, u64), ReportError> {
+fn count(run: &RunReader, trial: &TrialRecord) -> Result<(u64, u64, u64), ReportError> {
     let (mut due, mut sent, mut arrived) = (0, 0, 0);
     for host in &trial.probes {
         let (_, result) = run.read_result(trial.plan.number, host)?;

@@ -15,6 +15,7 @@ use vifbench_model::pareto::Choice;
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Scenario;
 use vifbench_scenarios::units::{Rate, Span};
+use vifbench_store::{ReportFolder, files as store_files};
 
 pub use self::fit::{ServiceFitError, service_of};
 use crate::data_hash;
@@ -22,7 +23,6 @@ use crate::error::ReportError;
 use crate::figures::files::write_all;
 use crate::figures::font;
 use crate::figures::provenance::Origin;
-use crate::report::write;
 
 /// Mark on everything that the model says.
 pub const SIMULATED_MARK: &str = "simulated: what the model says, nothing was measured";
@@ -89,23 +89,19 @@ pub fn render(
     font::register()?;
     let rows: Vec<Row> = simulation.outcomes.iter().map(Outcome::row).collect();
     let figures = figures::figures(simulation);
-    std::fs::create_dir_all(report).map_err(ReportError::write(report))?;
+    let report = ReportFolder::create(report)?;
     let task = progress.start("report", Some(figures.len() as u64 + 1));
-    let index = report.join("index.html");
+    let index = report.file("index.html");
     let mut files = vec![index.clone()];
-    let summary = report.join("summary.json");
-    let json = serde_json::to_vec_pretty(&Summary {
+    let summary = Summary {
         scenario: simulation.scenario,
         seed: simulation.seed,
         vifbench: simulation.vifbench,
         marks: [SIMULATED_MARK],
         rows: &rows,
         choices: simulation.choices,
-    })
-    .map_err(|source| ReportError::NotWritten {
-        path: summary.clone(),
-        source,
-    })?;
+    };
+    let json = store_files::json(&report.file("summary.json"), &summary)?;
     let origin = Origin {
         run: format!("{}, seed {}", simulation.scenario.name, simulation.seed),
         basis: figures::basis(simulation).join("; "),
@@ -113,30 +109,26 @@ pub fn render(
         vifbench: simulation.vifbench.to_owned(),
         data: data_hash::of_bytes(&json),
     };
-    let drawn = write_all(report, figures, &origin, &mut files, task.as_ref())?;
-    let folder = report.join("tables");
-    std::fs::create_dir_all(&folder).map_err(ReportError::write(&folder))?;
+    let drawn = write_all(&report, figures, &origin, &mut files, task.as_ref())?;
     let table = tables::paper_table(simulation, &rows);
-    let path = folder.join(format!("{}.tex", table.label));
-    write(&path, table.tex(&origin).as_bytes())?;
-    files.push(path);
-    let csv = report.join("simulated.csv");
-    tables::write_rows(&csv, simulation, &rows)?;
-    files.push(csv);
-    let pareto = report.join("pareto.csv");
-    if !simulation.choices.is_empty() {
-        tables::write_choices(&pareto, simulation)?;
-        files.push(pareto);
-    } else if pareto.try_exists().map_err(ReportError::read(&pareto))? {
-        // Of an earlier simulation into the same folder.
-        std::fs::remove_file(&pareto).map_err(ReportError::write(&pareto))?;
+    let name = format!("{}.tex", table.label);
+    let folder = report.folder("tables")?;
+    files.push(folder.write(&name, table.tex(&origin).as_bytes())?);
+    files.push(tables::write_rows(
+        report.new_file("simulated.csv")?,
+        simulation,
+        &rows,
+    )?);
+    if simulation.choices.is_empty() {
+        // An earlier simulation into the same folder may have left one.
+        report.remove("pareto.csv")?;
+    } else {
+        let file = report.new_file("pareto.csv")?;
+        files.push(tables::write_choices(file, simulation)?);
     }
-    write(&summary, &json)?;
-    files.push(summary);
-    write(
-        &index,
-        page::page(simulation, &rows, &drawn, &origin).as_bytes(),
-    )?;
+    files.push(report.write("summary.json", &json)?);
+    let page = page::page(simulation, &rows, &drawn, &origin);
+    report.write("index.html", page.as_bytes())?;
     task.finish(&format!("report in {}", index.display()));
     Ok(Rendered { index, files })
 }

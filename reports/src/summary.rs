@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use vifbench_scenarios::plan::TrialPlan;
 use vifbench_scenarios::scenario::Mode;
 use vifbench_scenarios::units::Rate;
+use vifbench_store::{Outcome, RunRecord};
 use vifbench_wire::protocol::Sent;
 
 use crate::compare::{Comparison, Finding};
@@ -14,7 +15,6 @@ use crate::metrics::transactions::Transactions;
 use crate::packets::CaptureCount;
 use crate::search::VariantSearch;
 use crate::stats::median;
-use crate::store::RunRecord;
 use crate::text;
 use crate::verdict::Judgement;
 
@@ -23,12 +23,12 @@ pub const VIRTUAL_MARK: &str = "virtual lab: instruction time, not hardware time
 /// Mark on everything that an open trial of a virtual lab measured.
 pub const OPEN_MARK: &str = "open trials of a virtual lab: times mean nothing";
 
-/// What became of a planned trial.
+/// What became of a planned trial. In JSON it is one object: its `state`, and the reason for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "state")]
+#[serde(from = "StateJson", into = "StateJson")]
 pub enum TrialState {
-    /// Measured.
-    Complete,
+    /// It ended, and its files could be read.
+    Done(Outcome),
     /// Not finished yet.
     NotRun,
     /// Finished, but its files are missing or damaged.
@@ -36,46 +36,87 @@ pub enum TrialState {
         /// Which file, and what is wrong.
         reason: String,
     },
-    /// The lab failed.
+}
+
+/// [`TrialState`] as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+enum StateJson {
+    Complete,
+    NotRun,
+    Unreadable {
+        reason: String,
+    },
     Infra {
-        /// What happened.
         reason: String,
     },
-    /// The variant could not be brought up.
     Setup {
-        /// What happened.
         reason: String,
     },
-    /// The device under test died.
     DutCrash {
-        /// What happened.
         reason: String,
-        /// The console's last lines.
         console: Vec<String>,
     },
 }
 
+impl From<TrialState> for StateJson {
+    fn from(state: TrialState) -> Self {
+        match state {
+            TrialState::Done(Outcome::Complete) => Self::Complete,
+            TrialState::Done(Outcome::Infra { reason }) => Self::Infra { reason },
+            TrialState::Done(Outcome::Setup { reason }) => Self::Setup { reason },
+            TrialState::Done(Outcome::DutCrash { reason, console }) => {
+                Self::DutCrash { reason, console }
+            }
+            TrialState::NotRun => Self::NotRun,
+            TrialState::Unreadable { reason } => Self::Unreadable { reason },
+        }
+    }
+}
+
+impl From<StateJson> for TrialState {
+    fn from(state: StateJson) -> Self {
+        match state {
+            StateJson::Complete => Self::Done(Outcome::Complete),
+            StateJson::Infra { reason } => Self::Done(Outcome::Infra { reason }),
+            StateJson::Setup { reason } => Self::Done(Outcome::Setup { reason }),
+            StateJson::DutCrash { reason, console } => {
+                Self::Done(Outcome::DutCrash { reason, console })
+            }
+            StateJson::NotRun => Self::NotRun,
+            StateJson::Unreadable { reason } => Self::Unreadable { reason },
+        }
+    }
+}
+
 impl TrialState {
+    /// The trial was measured.
+    pub fn is_complete(&self) -> bool {
+        *self == Self::Done(Outcome::Complete)
+    }
+
     /// One word for tables.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Complete => "complete",
+            Self::Done(Outcome::Complete) => "complete",
             Self::NotRun => "not run",
             Self::Unreadable { .. } => "unreadable",
-            Self::Infra { .. } => "INFRA",
-            Self::Setup { .. } => "SETUP",
-            Self::DutCrash { .. } => "DUT-CRASH",
+            Self::Done(Outcome::Infra { .. }) => "INFRA",
+            Self::Done(Outcome::Setup { .. }) => "SETUP",
+            Self::Done(Outcome::DutCrash { .. }) => "DUT-CRASH",
         }
     }
 
-    /// Why, where it is not complete.
+    /// Why the trial is not complete.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Complete | Self::NotRun => None,
+            Self::Done(Outcome::Complete) | Self::NotRun => None,
             Self::Unreadable { reason }
-            | Self::Infra { reason }
-            | Self::Setup { reason }
-            | Self::DutCrash { reason, .. } => Some(reason),
+            | Self::Done(
+                Outcome::Infra { reason }
+                | Outcome::Setup { reason }
+                | Outcome::DutCrash { reason, .. },
+            ) => Some(reason),
         }
     }
 }
@@ -552,5 +593,46 @@ fn variant_row(
         dom0_percent: over(&|t, _| Some(dom0(t)?.percent)),
         dom0_ns_per_packet: over(&|t, _| dom0(t)?.ns_per_packet),
         per_container: over(&|t, _| t.per_container(guest)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_state_is_written_as_it_always_was() {
+        let reason = || "r".to_owned();
+        let console = vec!["c".to_owned()];
+        let states = [
+            (TrialState::NotRun, r#"{"state":"not-run"}"#),
+            (
+                TrialState::Unreadable { reason: reason() },
+                r#"{"state":"unreadable","reason":"r"}"#,
+            ),
+            (
+                TrialState::Done(Outcome::Complete),
+                r#"{"state":"complete"}"#,
+            ),
+            (
+                TrialState::Done(Outcome::Infra { reason: reason() }),
+                r#"{"state":"infra","reason":"r"}"#,
+            ),
+            (
+                TrialState::Done(Outcome::Setup { reason: reason() }),
+                r#"{"state":"setup","reason":"r"}"#,
+            ),
+            (
+                TrialState::Done(Outcome::DutCrash {
+                    reason: reason(),
+                    console,
+                }),
+                r#"{"state":"dut-crash","reason":"r","console":["c"]}"#,
+            ),
+        ];
+        for (state, json) in states {
+            assert_eq!(serde_json::to_string(&state).unwrap(), json);
+            assert_eq!(serde_json::from_str::<TrialState>(json).unwrap(), state);
+        }
     }
 }

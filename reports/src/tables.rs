@@ -1,10 +1,10 @@
 //! Tables on disk: Parquet and CSV through polars.
 
-use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use polars::prelude::*;
 use vifbench_scenarios::units::Rate;
+use vifbench_store::NewFile;
 use vifbench_wire::protocol::Point;
 
 use crate::compare::Comparison;
@@ -19,10 +19,10 @@ use crate::summary::{RunSummary, TrialSummary};
 /// Times are nanoseconds since 1970 on the reference clock; whether differences between hosts mean anything is told by
 /// the bounds in `trials.parquet`.
 pub(crate) fn write_packets(
-    path: &Path,
+    file: NewFile,
     packets: &[Packet],
     about: Vec<(String, String)>,
-) -> Result<(), ReportError> {
+) -> Result<PathBuf, ReportError> {
     let at = |name: &str, point: Point| {
         column(
             name,
@@ -63,16 +63,14 @@ pub(crate) fn write_packets(
             packets.iter().map(|p| p.arrival).collect::<Vec<_>>(),
         ),
     ];
-    write_parquet(path, frame(path, packets.len(), columns)?, about)
+    let frame = frame(file.path(), packets.len(), columns)?;
+    write_parquet(file, frame, about)
 }
 
 /// Writes `trials.parquet`: one row a trial and flow, and one a trial of all its flows (`to` is `all`).
-pub(crate) fn write_trials(path: &Path, summary: &RunSummary) -> Result<(), ReportError> {
-    write_parquet(
-        path,
-        trials_frame(path, summary)?,
-        about(&summary.run, &summary.marks),
-    )
+pub(crate) fn write_trials(file: NewFile, summary: &RunSummary) -> Result<PathBuf, ReportError> {
+    let frame = trials_frame(file.path(), summary)?;
+    write_parquet(file, frame, about(&summary.run, &summary.marks))
 }
 
 /// What a Parquet file says of itself: which run, and the marks that its numbers carry.
@@ -84,8 +82,12 @@ pub(crate) fn about(run: &str, marks: &[String]) -> Vec<(String, String)> {
 }
 
 /// The same as CSV.
-pub(crate) fn write_trials_csv(path: &Path, summary: &RunSummary) -> Result<(), ReportError> {
-    write_csv(path, trials_frame(path, summary)?)
+pub(crate) fn write_trials_csv(
+    file: NewFile,
+    summary: &RunSummary,
+) -> Result<PathBuf, ReportError> {
+    let frame = trials_frame(file.path(), summary)?;
+    write_csv(file, frame)
 }
 
 fn trials_frame(path: &Path, summary: &RunSummary) -> Result<DataFrame, ReportError> {
@@ -235,7 +237,10 @@ impl<'r> TrialTable<'r> {
 }
 
 /// Writes every pair of every comparison as CSV.
-pub(crate) fn write_comparisons_csv(path: &Path, summary: &RunSummary) -> Result<(), ReportError> {
+pub(crate) fn write_comparisons_csv(
+    file: NewFile,
+    summary: &RunSummary,
+) -> Result<PathBuf, ReportError> {
     let rows: Vec<_> = summary
         .comparisons
         .iter()
@@ -280,7 +285,8 @@ pub(crate) fn write_comparisons_csv(path: &Path, summary: &RunSummary) -> Result
         ),
         text("sentence", &|c| c.sentence.clone()),
     ];
-    write_csv(path, frame(path, rows.len(), columns)?)
+    let frame = frame(file.path(), rows.len(), columns)?;
+    write_csv(file, frame)
 }
 
 pub(crate) fn column<T, Phantom: ?Sized>(name: &str, values: T) -> Column
@@ -300,30 +306,22 @@ pub(crate) fn frame(
 }
 
 pub(crate) fn write_parquet(
-    path: &Path,
+    mut file: NewFile,
     mut frame: DataFrame,
     about: Vec<(String, String)>,
-) -> Result<(), ReportError> {
-    let file = create(path)?;
-    ParquetWriter::new(file)
+) -> Result<PathBuf, ReportError> {
+    ParquetWriter::new(&mut file)
         .with_key_value_metadata(Some(KeyValueMetadata::from_static(about)))
         .finish(&mut frame)
-        .map_err(table(path))?;
-    Ok(())
+        .map_err(table(file.path()))?;
+    Ok(file.finish()?)
 }
 
-pub(crate) fn write_csv(path: &Path, mut frame: DataFrame) -> Result<(), ReportError> {
-    let mut file = create(path)?;
+pub(crate) fn write_csv(mut file: NewFile, mut frame: DataFrame) -> Result<PathBuf, ReportError> {
     CsvWriter::new(&mut file)
         .finish(&mut frame)
-        .map_err(table(path))
-}
-
-fn create(path: &Path) -> Result<File, ReportError> {
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(ReportError::write(parent))?;
-    }
-    File::create(path).map_err(ReportError::write(path))
+        .map_err(table(file.path()))?;
+    Ok(file.finish()?)
 }
 
 fn table(path: &Path) -> impl FnOnce(PolarsError) -> ReportError {

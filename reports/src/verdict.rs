@@ -8,11 +8,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use vifbench_scenarios::acknowledged::{Acknowledgement, Acknowledgements};
 use vifbench_scenarios::judge::{JudgeBy, Least};
+use vifbench_store::{Outcome, RunRecord};
 
 use crate::compare::{Comparison, Finding, Meaning};
 use crate::metrics::transactions::Transactions;
 use crate::search::VariantSearch;
-use crate::store::RunRecord;
 use crate::summary::{TrialState, TrialSummary};
 
 /// The kinds of verdict; the command line has one exit code for each.
@@ -97,20 +97,22 @@ pub fn judge(
     for trial in trials {
         let which = format!("trial {} ({})", trial.number, trial.label());
         match &trial.state {
-            TrialState::Complete => {
+            TrialState::Done(Outcome::Complete) => {
                 doubts.extend(
                     doubts_about(trial, load)
                         .into_iter()
                         .map(|d| format!("{which}: {d}")),
                 );
             }
-            TrialState::DutCrash { reason, .. } => {
+            TrialState::Done(Outcome::DutCrash { reason, .. }) => {
                 crashed.push(format!("{which} crashed: {reason}"));
             }
-            TrialState::Setup { reason } => {
+            TrialState::Done(Outcome::Setup { reason }) => {
                 setup.push(format!("{which} could not be brought up: {reason}"));
             }
-            TrialState::Infra { reason } => infra.push(format!("{which} failed: {reason}")),
+            TrialState::Done(Outcome::Infra { reason }) => {
+                infra.push(format!("{which} failed: {reason}"));
+            }
             TrialState::Unreadable { reason } => infra.push(format!("{which}: {reason}")),
             TrialState::NotRun => {
                 infra.push(format!(

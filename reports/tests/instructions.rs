@@ -7,11 +7,15 @@ use std::path::Path;
 
 use synthetic::World;
 use vifbench_reports::analysis::{Analysis, analyze};
-use vifbench_reports::cost_model::{self, Calibration, CalibrationError, CostModel, points};
-use vifbench_reports::instructions::{self, FunctionCount, InstructionsRecord};
+use vifbench_reports::calibration::{CalibrationError, points};
+use vifbench_reports::cost_model::CostModel;
+use vifbench_reports::instructions;
 use vifbench_reports::render;
-use vifbench_reports::rundir::RunDir;
 use vifbench_scenarios::progress::Silent;
+use vifbench_store::{
+    COST_MODEL_FILE, Calibration, FunctionCount, INSTRUCTIONS_FILE, INSTRUCTIONS_FORMAT,
+    InstructionsRecord, RunReader,
+};
 
 /// A function that spends so many instructions on each of a thousand packets.
 fn function(domain: &str, module: &str, name: &str, each: u64) -> FunctionCount {
@@ -35,7 +39,7 @@ fn counted(root: &Path) {
         let text = fs::read_to_string(trial.join("trial.json")).unwrap();
         let more = if text.contains("\"shadow\"") { 150 } else { 0 };
         let record = InstructionsRecord {
-            format: instructions::FORMAT,
+            format: INSTRUCTIONS_FORMAT,
             packets: 1000,
             functions: vec![
                 function("dom0", "xen_netback", "xenvif_rx_action", 400 + more),
@@ -48,12 +52,12 @@ fn counted(root: &Path) {
             ],
         };
         let text = serde_json::to_vec(&record).unwrap();
-        fs::write(trial.join(instructions::FILE), text).unwrap();
+        fs::write(trial.join(INSTRUCTIONS_FILE), text).unwrap();
     }
 }
 
 fn read(root: &Path) -> Analysis {
-    analyze(&RunDir::new(root), &Silent).unwrap()
+    analyze(&RunReader::new(root), &Silent).unwrap()
 }
 
 #[test]
@@ -157,8 +161,8 @@ fn hardware_teaches_what_instructions_cost() {
     }
 
     // A run beside which the model lies is told with it.
-    let text = serde_json::to_vec(&model).unwrap();
-    fs::write(lab.path().join(cost_model::FILE), text).unwrap();
+    let text = serde_json::to_vec(model.record()).unwrap();
+    fs::write(lab.path().join(COST_MODEL_FILE), text).unwrap();
     let rendered = render(lab.path(), &Silent).unwrap();
     let page = fs::read_to_string(&rendered.index).unwrap();
     assert!(page.contains("a model calibrated with the hardware run"));

@@ -8,9 +8,9 @@ use std::path::Path;
 use synthetic::{Fate, World, json};
 use vifbench_reports::matrix::{self, Cell, FILE, LeftOut, MatrixRecord};
 use vifbench_reports::render;
-use vifbench_reports::store::FORMAT;
 use vifbench_scenarios::progress::Silent;
 use vifbench_scenarios::scenario::Patches;
+use vifbench_store::FORMAT;
 
 fn cell(kernel: &str, run: Option<&str>, verdict: &str, reason: &str) -> Cell {
     Cell {

@@ -190,7 +190,7 @@ fn the_index_of_all_nights_is_for_every_screen() {
     let (folder, _) = written();
     let summary = analyze_run(folder.path(), &Silent).unwrap();
     let out = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(history::folder(out.path())).unwrap();
+    std::fs::create_dir_all(vifbench_store::history_folder(out.path())).unwrap();
     for night in 1..=24 {
         let mut of = summary.clone();
         of.run = format!("night-{night:02}");

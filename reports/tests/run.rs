@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 
 use polars::prelude::{ParquetReader, SerReader};
 use synthetic::{Fate, SEND_TO_TX, START, World, plain};
-use vifbench_reports::analysis::analyze;
+use vifbench_reports::analysis::{analyze, analyze_into};
 use vifbench_reports::analyze::Options;
 use vifbench_reports::compare::{Comparison, Finding, Meaning};
 use vifbench_reports::error::ReportError;
 use vifbench_reports::figures::{self, font, layout::lay_out, scene, sheet};
-use vifbench_reports::rundir::RunDir;
 use vifbench_reports::stats::Stats;
-use vifbench_reports::store::Outcome;
 use vifbench_reports::summary::{RunSummary, TrialState, TrialSummary};
 use vifbench_reports::verdict::Verdict;
 use vifbench_reports::{analyze_pair, analyze_run, packets, render};
@@ -22,6 +20,7 @@ use vifbench_scenarios::judge::{Judge, Least};
 use vifbench_scenarios::progress::Silent;
 use vifbench_scenarios::scenario::{Mode, Patches};
 use vifbench_scenarios::units::Span;
+use vifbench_store::{AnalysisWriter, Outcome, RunReader, StoreError};
 use vifbench_wire::protocol::Point;
 use vifbench_wire::schedule::Schedule;
 
@@ -33,8 +32,9 @@ fn written(world: &World) -> tempfile::TempDir {
 
 fn analysed(world: &World) -> (tempfile::TempDir, RunSummary) {
     let folder = written(world);
-    let summary = analyze_run(folder.path(), &Silent).unwrap();
-    (folder, summary)
+    let run = RunReader::new(folder.path());
+    let analysis = analyze_into(&run, &AnalysisWriter::new(&run), &Silent).unwrap();
+    (folder, analysis.summary)
 }
 
 /// Everything that can befall a packet, in flow 1 of the stock variant.
@@ -102,7 +102,7 @@ fn every_number_is_the_known_one() {
     let n = seqs.len() as u64;
     assert_eq!(n, 1000, "2000/s for half a second");
     let trial = &summary.trials[0];
-    assert_eq!(trial.state, TrialState::Complete);
+    assert_eq!(trial.state, TrialState::Done(Outcome::Complete));
     let flow = &trial.flows[0];
     assert_eq!((flow.flow, flow.to.as_str()), (Some(1), "u1"));
 
@@ -507,7 +507,7 @@ fn a_missing_or_damaged_capture_is_named_and_the_rest_is_measured() {
     for damage in [missing, cut, garbage] {
         let folder = written(&World::default());
         damage(&folder.path().join("trials/1/u1/rx-u1.pcap.zst"));
-        let run = RunDir::new(folder.path());
+        let run = RunReader::new(folder.path());
         let record = run.read_trial(1).unwrap().unwrap();
         let error = packets::read_trial(&run, &run.read_run().unwrap(), &record).unwrap_err();
         assert!(matches!(error, ReportError::Capture { .. }), "{error}");
@@ -528,13 +528,37 @@ fn a_missing_or_damaged_capture_is_named_and_the_rest_is_measured() {
             summary.trials[0].state,
             TrialState::Unreadable { .. }
         ));
-        assert_eq!(summary.trials[1].state, TrialState::Complete);
+        assert_eq!(summary.trials[1].state, TrialState::Done(Outcome::Complete));
         assert!(
             std::fs::read_to_string(rendered.index)
                 .unwrap()
                 .contains("rx-u1.pcap.zst")
         );
     }
+}
+
+/// Paths and modification times of everything in a folder.
+fn listing(folder: &Path) -> BTreeMap<PathBuf, std::time::SystemTime> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        all.insert(entry.path(), entry.metadata().unwrap().modified().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            all.extend(listing(&entry.path()));
+        }
+    }
+    all
+}
+
+#[test]
+fn reading_a_run_writes_nothing_into_it() {
+    let folder = written(&World::default());
+    let before = listing(folder.path());
+    let summary = analyze_run(folder.path(), &Silent).unwrap();
+    assert_eq!(listing(folder.path()), before);
+    // What `report` makes of it is the same.
+    let rendered = render(folder.path(), &Silent).unwrap();
+    assert_eq!(rendered.summary, summary);
 }
 
 #[test]
@@ -550,9 +574,15 @@ fn damaged_json_is_named() {
     );
     std::fs::write(folder.path().join("run.json"), "{}").unwrap();
     let error = analyze_run(folder.path(), &Silent).unwrap_err();
-    assert!(matches!(error, ReportError::Json { .. }) && error.to_string().contains("run.json"));
+    assert!(
+        matches!(error, ReportError::Store(StoreError::Json { .. }))
+            && error.to_string().contains("run.json")
+    );
     let error = analyze_run(Path::new("/nonexistent"), &Silent).unwrap_err();
-    assert!(matches!(error, ReportError::Read { .. }), "{error}");
+    assert!(
+        matches!(error, ReportError::Store(StoreError::Read { .. })),
+        "{error}"
+    );
 }
 
 #[test]
@@ -565,10 +595,13 @@ fn a_capture_name_that_leaves_its_folder_is_refused() {
         text.replace("rx-u1.pcap.zst", "../../../../../etc/passwd"),
     )
     .unwrap();
-    let run = RunDir::new(folder.path());
+    let run = RunReader::new(folder.path());
     let record = run.read_trial(1).unwrap().unwrap();
     let error = packets::read_trial(&run, &run.read_run().unwrap(), &record).unwrap_err();
-    assert!(matches!(error, ReportError::UnsafeName { .. }), "{error}");
+    assert!(
+        matches!(error, ReportError::Store(StoreError::UnsafeName { .. })),
+        "{error}"
+    );
 }
 
 #[test]
@@ -906,7 +939,7 @@ fn figures_carry_their_origin() {
 
 fn figures_of(root: &Path) -> Vec<figures::chart::Figure> {
     font::register().unwrap();
-    figures::figures(&analyze(&RunDir::new(root), &Silent).unwrap())
+    figures::figures(&analyze(&RunReader::new(root), &Silent).unwrap())
 }
 
 /// No text over another or out of the picture: in the smallest run and in a wide one with long names.
@@ -1076,7 +1109,7 @@ fn two_captures_alone() {
 #[test]
 fn times_lie_on_the_reference_clock() {
     let folder = written(&World::default());
-    let run = RunDir::new(folder.path());
+    let run = RunReader::new(folder.path());
     let record = run.read_trial(1).unwrap().unwrap();
     let read = packets::read_trial(&run, &run.read_run().unwrap(), &record).unwrap();
     for packet in &read.packets {

@@ -4,11 +4,11 @@ mod synthetic;
 
 use synthetic::{Fate, World};
 use vifbench_reports::render;
-use vifbench_reports::rundir::RunDir;
 use vifbench_reports::search::read;
 use vifbench_scenarios::progress::Silent;
 use vifbench_scenarios::search::Goal;
 use vifbench_scenarios::units::Rate;
+use vifbench_store::RunReader;
 use vifbench_wire::protocol::Point;
 
 /// No more than the first 480 packets of each flow arrive: about 800 packets/s over 0.6 s. `shadow` bears less.
@@ -39,7 +39,7 @@ fn what_a_search_found_is_read_told_and_drawn() {
         serde_json::json!({"min": "100/s", "max": "1000/s", "resolution": "50 %"});
     std::fs::write(&path, record.to_string()).unwrap();
 
-    let run = RunDir::new(root);
+    let run = RunReader::new(root);
     let seen = read(&run, &run.read_run().unwrap()).unwrap();
     let names: Vec<_> = seen.iter().map(|s| s.variant.as_str()).collect();
     assert_eq!(names, ["stock", "shadow"]);

@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use vifbench_reports::analysis::{Analysis, analyze};
-use vifbench_reports::cost_model::{Calibration, CostModel, Modelled, points};
-use vifbench_reports::rundir::RunDir;
+use vifbench_reports::calibration::points;
+use vifbench_reports::cost_model::{CostModel, Modelled};
 use vifbench_scenarios::progress::Progress;
+use vifbench_store::files::write_json;
+use vifbench_store::{Calibration, RunReader};
 
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::stdout;
-use crate::store::write_json;
 
 /// Carries out the command.
 pub fn run(
@@ -21,8 +22,9 @@ pub fn run(
     format: Format,
     progress: &dyn Progress,
 ) -> Result<Exit, Failure> {
-    let read =
-        |path: &Path| -> Result<Analysis, Failure> { Ok(analyze(&RunDir::new(path), progress)?) };
+    let read = |path: &Path| -> Result<Analysis, Failure> {
+        Ok(analyze(&RunReader::new(path), progress)?)
+    };
     let (hardware, lab) = (read(hardware)?, read(lab)?);
     let points = points(&hardware, &lab)?;
     let before = CostModel::default();
@@ -35,7 +37,7 @@ pub fn run(
         },
     );
     match format {
-        Format::Json => stdout().json(&model)?,
+        Format::Json => stdout().json(model.record())?,
         Format::Text => {
             writeln!(
                 stdout(),
@@ -63,7 +65,7 @@ pub fn run(
         }
     }
     if let Some(keep) = keep {
-        write_json(keep, &model)?;
+        write_json(keep, model.record())?;
         if format == Format::Text {
             writeln!(stdout(), "kept in {}", keep.display())?;
         }

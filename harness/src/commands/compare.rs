@@ -6,11 +6,10 @@ use serde_json::json;
 use vifbench_reports::analyze_run;
 use vifbench_reports::compare::{Comparison, Meaning};
 use vifbench_reports::cross::{Side, across, differences};
-use vifbench_reports::rundir::RunDir;
-use vifbench_reports::store::RunRecord;
-use vifbench_reports::summary::{RunSummary, TrialState, TrialSummary};
+use vifbench_reports::summary::{RunSummary, TrialSummary};
 use vifbench_reports::verdict::Verdict;
 use vifbench_scenarios::progress::Progress;
+use vifbench_store::{RunReader, RunRecord};
 
 use super::report;
 use crate::cli::Format;
@@ -20,7 +19,7 @@ use crate::output::{OutputError, stdout};
 
 /// A run that was named, and perhaps one of its variants.
 struct Named {
-    run: RunDir,
+    run: RunReader,
     summary: RunSummary,
     record: RunRecord,
     variant: Option<String>,
@@ -97,7 +96,7 @@ impl Failed {
             Verdict::Infra | Verdict::Setup | Verdict::DutCrash
         );
         failed.then(|| {
-            let complete = |t: &&TrialSummary| t.state == TrialState::Complete;
+            let complete = |t: &&TrialSummary| t.state.is_complete();
             Self {
                 verdict: judgement.verdict,
                 sentence: format!(
@@ -128,7 +127,7 @@ fn read(named: &str, progress: &dyn Progress) -> Result<Named, Failure> {
         _ => (named, None),
     };
     let path = Path::new(path);
-    let run = RunDir::new(path);
+    let run = RunReader::new(path);
     let record = run.read_run()?;
     if let Some(variant) = &variant
         && !record.scenario.variants.iter().any(|v| v.name == *variant)

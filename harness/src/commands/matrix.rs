@@ -12,9 +12,10 @@ use vifbench_provisioning::lab::Combination;
 use vifbench_provisioning::modules::builder::ModuleBuilder;
 use vifbench_provisioning::modules::series::SeriesError;
 use vifbench_reports::matrix::{self, Cell, FILE, LeftOut, MatrixRecord};
-use vifbench_reports::store::FORMAT;
 use vifbench_scenarios::progress::{Progress, Task};
 use vifbench_scenarios::scenario::{Mode, Scenario};
+use vifbench_store::FORMAT;
+use vifbench_store::files::write_json;
 use vifbench_wait::Cancel;
 
 use super::child::{self, Worst};
@@ -25,7 +26,6 @@ use crate::exit::Exit;
 use crate::output::stdout;
 use crate::run::ready;
 use crate::run::traffic::Replays;
-use crate::store::write_json;
 
 /// A combination, and the variants that cannot be built for it.
 type Planned = (Combination, Vec<LeftOut>);

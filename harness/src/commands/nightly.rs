@@ -15,6 +15,7 @@ use vifbench_scenarios::lab::Lab;
 use vifbench_scenarios::night::{Night, NightRun};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::units::Span;
+use vifbench_store::files::write_json;
 use vifbench_wait::Cancel;
 
 use super::child::{self, Worst};
@@ -26,7 +27,6 @@ use crate::exit::Exit;
 use crate::output::stdout;
 use crate::run::ready;
 use crate::run::traffic::Replays;
-use crate::store::write_json;
 
 /// What became of one run of the night.
 #[derive(Debug, Clone, PartialEq, Serialize)]

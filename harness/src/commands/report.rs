@@ -6,17 +6,16 @@ use serde_json::json;
 use vifbench_reports::history;
 use vifbench_reports::matrix::FILE;
 use vifbench_reports::report::{Rendered, render};
-use vifbench_reports::rundir::RunDir;
 use vifbench_reports::verdict::Verdict;
 use vifbench_scenarios::acknowledged::Acknowledgements;
 use vifbench_scenarios::progress::Progress;
+use vifbench_store::{AnalysisWriter, RunReader, history_folder};
 
 use super::matrix;
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::{OutputError, stdout};
-use crate::store;
 
 /// Makes the report and prints the summary.
 pub fn make(run: &Path, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
@@ -26,7 +25,7 @@ pub fn make(run: &Path, format: Format, progress: &dyn Progress) -> Result<Exit,
         .canonicalize()
         .ok()
         .and_then(|run| run.parent().map(Path::to_owned));
-    if let Some(out) = out.filter(|out| history::folder(out).is_dir()) {
+    if let Some(out) = out.filter(|out| history_folder(out).is_dir()) {
         history::record(&out, &rendered.summary)?;
     }
     print(&rendered, format)?;
@@ -53,7 +52,7 @@ pub fn run(
     if let Some(file) = acknowledged {
         // Faults are told with the file's own name, before it is copied.
         Acknowledgements::load(file)?;
-        store::freeze(file, &RunDir::new(run).acknowledged_yaml())?;
+        AnalysisWriter::new(&RunReader::new(run)).acknowledge(file)?;
     }
     make(run, format, progress)
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use vifbench_provisioning::lab::{Combination, UpOptions, VirtualLab};
 use vifbench_provisioning::lease::LabLock;
 use vifbench_provisioning::state;
-use vifbench_reports::rundir;
 use vifbench_scenarios::lab::Lab;
 use vifbench_scenarios::plan::Plan;
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::{Mode, Scenario};
+use vifbench_store::RunWriter;
 use vifbench_wait::Cancel;
 
 use super::{report, scenario};
@@ -21,7 +21,6 @@ use crate::exit::Exit;
 use crate::run::bench::{Bench, Repeat};
 use crate::run::ready;
 use crate::run::traffic::Replays;
-use crate::store::RunDir;
 
 /// The event of a run that counts instructions.
 const COUNTING: &str = "counting";
@@ -86,7 +85,7 @@ pub fn run(
     let plan = Plan::new(&asked, args.seed, args.seeds.or(args.blocks));
     let (lab, virtual_lab, was_up) = bring_up(given, &name, progress, cancel)?;
     let result = scenario::fits(&asked, &lab)
-        .and_then(|()| Ok(RunDir::create(&args.out, asked, lab.clone(), plan)?))
+        .and_then(|()| Ok(RunWriter::create(&args.out, asked, lab.clone(), plan)?))
         .and_then(|run| {
             replays.store(run.path())?;
             Ok(run)
@@ -183,7 +182,7 @@ pub struct End {
 
 /// Runs what is not finished, restores the lab whatever happened, and reports.
 pub fn go_on(
-    run: &mut RunDir,
+    run: &mut RunWriter,
     lab: Lab,
     virtual_lab: Option<VirtualLab>,
     end: End,
@@ -214,8 +213,8 @@ pub fn go_on(
 }
 
 /// Did the run count instructions before?
-fn counted(run: &RunDir) -> Result<bool, Failure> {
-    let events = rundir::RunDir::new(run.path()).read_events()?;
+fn counted(run: &RunWriter) -> Result<bool, Failure> {
+    let events = run.reader().read_events()?;
     Ok(events.iter().any(|event| event.what == COUNTING))
 }
 
@@ -226,7 +225,7 @@ pub fn resume(
     progress: &'static dyn Progress,
     cancel: &Cancel,
 ) -> Result<Exit, Failure> {
-    let mut run = RunDir::open(path)?;
+    let mut run = RunWriter::open(path)?;
     let lab = run.record().lab.clone();
     // A virtual lab has new keys after its images were built anew: what is up now counts, not what was.
     let name = Combination::of_lab(&lab.name).0.lab_name(&virtual_lab());

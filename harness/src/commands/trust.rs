@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use vifbench_reports::analyze_run;
-use vifbench_reports::noise::{Noise, is_twin, least_percent};
-use vifbench_reports::rundir::RunDir;
+use vifbench_reports::compare::learn::{is_twin, learn as learn_noise, least_percent};
 use vifbench_reports::stats::simulate::{
     ENOUGH, Needed, Nights, Number, Trust, assumed, needed, simulate,
 };
 use vifbench_scenarios::judge::{Extend, Judge};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::units::Span;
+use vifbench_store::files::write_json;
+use vifbench_store::{Noise, RunReader};
 
 use crate::cli::{Format, TrustArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::{OutputError, stdout};
-use crate::store::write_json;
 
 /// The noise of a lab whose trials are armed over SSH, as hardware's are, by metric: `docs/trust.md` says of which runs. A
 /// sealed lab has none.
@@ -157,14 +157,14 @@ fn learn(args: &TrustArgs, progress: &dyn Progress) -> Result<Source, Failure> {
     let mut runs = Vec::new();
     for path in &args.runs {
         let summary = analyze_run(path, progress)?;
-        let record = RunDir::new(path).read_run()?;
+        let record = RunReader::new(path).read_run()?;
         runs.push((summary, record));
     }
     let all: Vec<_> = runs
         .iter()
         .map(|(s, r)| (s.run.clone(), &r.scenario, s.comparisons.as_slice()))
         .collect();
-    let learned = Noise::learn(&all);
+    let learned = learn_noise(&all);
     let mut numbers: BTreeMap<String, Number> = BTreeMap::new();
     for (summary, record) in &runs {
         let twins = summary

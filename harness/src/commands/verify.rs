@@ -7,12 +7,12 @@ use std::time::Instant;
 use serde::Serialize;
 use vifbench_provisioning::lease::LabLock;
 use vifbench_provisioning::state;
-use vifbench_reports::store::TrialRecord;
 use vifbench_reports::text::plural;
 use vifbench_scenarios::library;
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::{Mode, Scenario};
+use vifbench_store::TrialRecord;
 use vifbench_wait::Cancel;
 
 use super::{run, scenario};

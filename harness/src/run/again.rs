@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use vifbench_provisioning::lab::Turn;
-use vifbench_reports::store::TrialRecord;
+use vifbench_store::TrialRecord;
 
 use crate::error::Failure;
 

@@ -1,6 +1,6 @@
 //! From clock readings and exchanges to the maps that a trial's record carries.
 
-use vifbench_reports::store::ClockMap;
+use vifbench_store::ClockMap;
 use vifbench_wire::clock_estimate::{Assumptions, Estimate, Interval, judge, track};
 use vifbench_wire::protocol::{ClockReading, Exchange};
 

@@ -9,9 +9,9 @@ use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::swap::{Deadlines, Guest, ModuleSwap, Pair};
 use vifbench_provisioning::state;
 use vifbench_provisioning::undo::{Lasting, UndoReport, UndoStack, folder_inverse, undo_host};
-use vifbench_reports::store::ModuleProof;
 use vifbench_scenarios::lab::{HostName, HostSpec, Lab, Role};
 use vifbench_scenarios::progress::Progress;
+use vifbench_store::ModuleProof;
 
 use super::layout;
 use super::machines::STEP;
@@ -195,18 +195,7 @@ impl Crew {
 
     /// Proves on every machine which module is live.
     pub fn prove(&mut self, pair: &Pair) -> Result<Vec<ModuleProof>, Failure> {
-        let proofs = self.swap_of().prove(pair).map_err(ModuleError::from)?;
-        Ok(proofs
-            .into_iter()
-            .map(|proof| ModuleProof {
-                host: proof.host,
-                module: proof.module,
-                series: proof.series,
-                srcversion: proof.srcversion,
-                build_id: proof.build_id,
-                features: proof.features,
-            })
-            .collect())
+        Ok(self.swap_of().prove(pair).map_err(ModuleError::from)?)
     }
 
     /// Undoes everything on every stack. Any order does; a guest's network is whole again when dom0's vifs are.

@@ -14,8 +14,8 @@ use vifbench_instructions::counts::{Counts, Record};
 use vifbench_instructions::owners::Owners;
 use vifbench_instructions::symbols::Symbols;
 use vifbench_provisioning::host::HostExt as _;
-use vifbench_reports::instructions::{self, FunctionCount, InstructionsRecord};
 use vifbench_scenarios::lab::{Lab, Role};
+use vifbench_store::{FunctionCount, INSTRUCTIONS_FILE, INSTRUCTIONS_FORMAT, InstructionsRecord};
 
 use super::machines::Machine;
 use crate::error::Failure;
@@ -111,11 +111,11 @@ pub fn write(
         })
         .collect();
     let record = InstructionsRecord {
-        format: instructions::FORMAT,
+        format: INSTRUCTIONS_FORMAT,
         packets,
         functions,
     };
-    let path = part.join(instructions::FILE);
+    let path = part.join(INSTRUCTIONS_FILE);
     let text = serde_json::to_vec(&record)
         .map_err(std::io::Error::from)
         .map_err(Failure::io("write", &path))?;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vifbench_provisioning::host::{Host, HostExt as _};
-use vifbench_reports::store::ModuleProof;
 use vifbench_scenarios::lab::{HostName, HostSpec};
+use vifbench_store::ModuleProof;
 
 use super::machines::{Probe, STEP};
 use super::ports::Ports;

@@ -25,15 +25,13 @@ use vifbench_provisioning::host::HostError;
 use vifbench_provisioning::lab::LabError;
 use vifbench_reports::analyze_run;
 use vifbench_reports::compare::Comparison;
-use vifbench_reports::instructions::FILE;
-use vifbench_reports::store::{FORMAT, Outcome, TrialRecord};
 use vifbench_reports::verdict::Verdict;
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Mode;
+use vifbench_store::{FORMAT, INSTRUCTIONS_FILE, Outcome, RunWriter, TrialRecord};
 
 use crate::error::Failure;
-use crate::store::RunDir;
 use bench::{Bench, Repeat};
 use crew::Crew;
 use sealed::Found;
@@ -45,7 +43,7 @@ const TRIES: u32 = 3;
 /// Runs the plan; then the trials that a search asks for, or more blocks for as long as the scenario asks for and nothing
 /// is decided. Every block is kept, and the looks were fixed before the first ([`vifbench_scenarios::judge::Judge::looks`]).
 pub fn until_decided(
-    run: &mut RunDir,
+    run: &mut RunWriter,
     bench: &mut Bench,
     progress: &dyn Progress,
 ) -> Result<(), Failure> {
@@ -102,7 +100,7 @@ pub fn until_decided(
 
 /// Runs every trial that is not finished yet. Failures of single trials are recorded, and the next one runs.
 pub fn execute(
-    run: &mut RunDir,
+    run: &mut RunWriter,
     bench: &mut Bench,
     progress: &dyn Progress,
 ) -> Result<(), Failure> {
@@ -112,7 +110,7 @@ pub fn execute(
 
 /// As [`execute`], with variants that the caller knows how to build.
 pub fn execute_with(
-    run: &mut RunDir,
+    run: &mut RunWriter,
     bench: &mut Bench,
     variants: &mut Variants<'_>,
     progress: &dyn Progress,
@@ -170,7 +168,7 @@ pub fn execute_with(
 
 /// One trial: looked up where its results are known, else run, again from a restored machine where the lab failed it.
 fn attempt(
-    run: &mut RunDir,
+    run: &mut RunWriter,
     bench: &mut Bench,
     crew: Option<&mut Crew>,
     variants: &mut Variants<'_>,
@@ -198,7 +196,7 @@ fn attempt(
         Found::Results(record) if may_look_up => {
             if !bench.counts() {
                 // Counted by another run: this one was not asked for it, and its trials are to be alike.
-                remove_file(&part.join(FILE))?;
+                remove_file(&part.join(INSTRUCTIONS_FILE))?;
             }
             let text = format!("its results are known: {name}");
             run.event("looked-up", Some(plan.number), &text)?;
@@ -278,7 +276,7 @@ fn same(
 
 /// Runs the trial, again from a restored machine where the lab failed it; tells how many tries it took.
 fn until_it_works(
-    run: &mut RunDir,
+    run: &mut RunWriter,
     bench: &mut Bench,
     mut crew: Option<&mut Crew>,
     variants: &mut Variants<'_>,

@@ -11,13 +11,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use vifbench_provisioning::lab::cache_root;
-use vifbench_reports::instructions::FILE as INSTRUCTIONS;
-use vifbench_reports::store::TrialRecord;
 use vifbench_scenarios::plan::TrialPlan;
+use vifbench_store::files::{read_json, write_json};
+use vifbench_store::{INSTRUCTIONS_FILE, TrialRecord};
 
 use super::again::RENDEZVOUS;
 use crate::error::Failure;
-use crate::store::{read_json, write_json};
 
 /// Entries that nothing has asked for in so long go.
 const UNUSED: Duration = Duration::from_secs(30 * 86_400);
@@ -87,7 +86,7 @@ impl Results {
     /// Does the store have what is asked for: results, and instructions where they are to be counted?
     pub fn answers(&self, name: &Name, counted: bool) -> bool {
         let entry = self.folder.join(&name.0);
-        entry.exists() && (!counted || entry.join(INSTRUCTIONS).exists())
+        entry.exists() && (!counted || entry.join(INSTRUCTIONS_FILE).exists())
     }
 
     /// Copies the results of a trial into `part`, if there are any and they are whole.
@@ -142,9 +141,10 @@ impl Results {
         }
         let said = part.join(RENDEZVOUS);
         fs::copy(&said, new.join(RENDEZVOUS)).map_err(Failure::io("copy", &said))?;
-        let counted = part.join(INSTRUCTIONS);
+        let counted = part.join(INSTRUCTIONS_FILE);
         if counted.exists() {
-            fs::copy(&counted, new.join(INSTRUCTIONS)).map_err(Failure::io("copy", &counted))?;
+            fs::copy(&counted, new.join(INSTRUCTIONS_FILE))
+                .map_err(Failure::io("copy", &counted))?;
         }
         write_json(&new.join("trial.json"), record)?;
         let sum = new.join("sum");
@@ -238,9 +238,9 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use vifbench_reports::store::{FORMAT, Outcome};
     use vifbench_scenarios::plan::Plan;
     use vifbench_scenarios::scenario::Scenario;
+    use vifbench_store::{FORMAT, Outcome};
 
     use super::*;
 

@@ -1,22 +1,21 @@
 //! The next trials of a throughput search, from those that are on disk.
 
-use vifbench_reports::rundir::RunDir as Folder;
 use vifbench_reports::search;
 use vifbench_scenarios::plan::Plan;
+use vifbench_store::RunWriter;
 
 use crate::error::Failure;
-use crate::store::RunDir;
 
 /// The plan with a further trial for every variant whose search has not ended; none when all have, or when the scenario
 /// searches nothing.
-pub fn go_on(run: &RunDir) -> Result<Option<Plan>, Failure> {
+pub fn go_on(run: &RunWriter) -> Result<Option<Plan>, Failure> {
     let record = run.record();
     let Some(asked) = &record.scenario.search else {
         return Ok(None);
     };
     let mut plan = record.plan.clone();
     let before = plan.trials.len();
-    for seen in search::read(&Folder::new(run.path()), record)? {
+    for seen in search::read(&run.reader(), record)? {
         // A trial without a result would be planned for ever: the search of that variant ends unfinished.
         let next = asked.next(record.scenario.blocks, &seen.tried);
         if let (Some(rate), false) = (next, seen.broken) {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use vifbench_reports::rundir;
 use vifbench_scenarios::lab::{HostName, HostSpec};
 use vifbench_scenarios::plan::FlowPlan;
 use vifbench_scenarios::scenario::{Arrivals, Scenario};
 use vifbench_scenarios::timing::Captured;
+use vifbench_store::RunReader;
 use vifbench_wire::packet::{UDP_PORT, source_port, tcp_port};
 use vifbench_wire::protocol::{Answer, FlowSpec, RespondSpec};
 use vifbench_wire::replay;
@@ -119,7 +119,7 @@ impl Replays {
 
     /// Keeps them in the run's folder: its trials and its report are made from these.
     pub fn store(&self, run: &Path) -> Result<(), Failure> {
-        let run = rundir::RunDir::new(run);
+        let run = RunReader::new(run);
         for (name, frames) in self.0.values() {
             let path = run.trace(name);
             if let Some(folder) = path.parent() {
@@ -158,7 +158,7 @@ pub fn bring_traces(
     run: &Path,
     folder: &Path,
 ) -> Result<(), Failure> {
-    let run = rundir::RunDir::new(run);
+    let run = RunReader::new(run);
     for plan in plans {
         if let Arrivals::Trace { file, .. } = &plan.arrivals {
             let path = run.trace(file);

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use vifbench_reports::store::{FORMAT, ModuleProof, Outcome, TrialRecord};
 use vifbench_scenarios::lab::{HostName, HostSpec, Role};
 use vifbench_scenarios::plan::TrialPlan;
 use vifbench_scenarios::scenario::{Mode, SendBy};
+use vifbench_store::{FORMAT, ModuleProof, Outcome, TrialRecord};
 use vifbench_wait::Cancel;
 use vifbench_wire::clock_estimate::Interval;
 use vifbench_wire::packet::FILTER;

@@ -12,11 +12,11 @@ use vifbench_provisioning::lab::{LabError, VirtualLab};
 use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::builder::{BuiltModules, ModuleBuilder};
 use vifbench_provisioning::modules::swap::Pair;
-use vifbench_reports::store::ModuleProof;
 use vifbench_scenarios::lab::{HostName, Role};
 use vifbench_scenarios::plan::TrialPlan;
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::{Mode, Variant};
+use vifbench_store::ModuleProof;
 use vifbench_wait::Cancel;
 
 use super::bench::{BASE, Bench};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use vifbench_scenarios::lab::HostName;
+use vifbench_store::ModuleProof;
 
 use super::file_name;
 use super::module_file::{BadNote, ModuleFile, NotAModule, build_id_of_note};
@@ -87,23 +88,6 @@ pub struct LiveModule {
     pub srcversion: Option<String>,
     /// GNU build-id in hex.
     pub build_id: String,
-}
-
-/// A module that was proved live. The same fields as the run store's record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModuleProof {
-    /// Host or guest.
-    pub host: String,
-    /// `xen_netback` or `xen_netfront`.
-    pub module: String,
-    /// `stock` or the variant of the series.
-    pub series: String,
-    /// `/sys/module/*/srcversion`; empty for Debian's own modules, which have none.
-    pub srcversion: String,
-    /// The build-id of the loaded module, in hex.
-    pub build_id: String,
-    /// Feature keys of the pair in xenstore, as (`guest/device/backend/key`, value).
-    pub features: Vec<(String, String)>,
 }
 
 /// The two ends of one vif in xenstore.

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use vifbench_scenarios::lab::HostName;
+use vifbench_store::ModuleProof;
 use vifbench_wait::{Limit, Over};
 
 use super::builder::BuiltModules;
 use super::module_file::ModuleFile;
-use super::proof::{self, ModuleProof, ProofError};
+use super::proof::{self, ProofError};
 use super::{NETBACK, NETFRONT, file_name};
 use crate::host::{Host, HostError, HostExt as _};
 

@@ -1,11 +1,12 @@
 //! Drawing a scene with plotters, as SVG or PNG: the same code for both.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use vifbench_store::{ReportFolder, files};
 
 use crate::error::ReportError;
 use crate::figures::font::{self, font};
@@ -80,17 +81,26 @@ fn escaped(text: &str) -> String {
         .collect()
 }
 
-/// The scene as PNG for the page, in `path`, with what it says of itself as its text.
-pub fn png(scene: &Scene, about: &Provenance, path: &Path) -> Result<(), ReportError> {
+/// Writes the scene as `<id>.png` for the page, with its description as its text.
+pub fn png(
+    scene: &Scene,
+    about: &Provenance,
+    folder: &ReportFolder,
+    id: &str,
+) -> Result<PathBuf, ReportError> {
     font::register()?;
+    // plotters writes to a path only, and takes the format from its end.
+    let raw = format!(".{id}.part.png");
+    let path = folder.file(&raw);
     {
-        let root = BitMapBackend::new(path, size(scene, PAGE_SCALE)).into_drawing_area();
-        play(scene, &root, PAGE_SCALE, 0.17).map_err(|reason| failed(path, reason))?;
+        let root = BitMapBackend::new(&path, size(scene, PAGE_SCALE)).into_drawing_area();
+        play(scene, &root, PAGE_SCALE, 0.17).map_err(|reason| failed(&path, reason))?;
     }
-    let bytes = std::fs::read(path).map_err(ReportError::read(path))?;
+    let bytes = files::read(&path)?;
     let bytes = with_text(&bytes, about)
-        .ok_or_else(|| failed(path, "what was drawn is no PNG".to_owned()))?;
-    std::fs::write(path, bytes).map_err(ReportError::write(path))
+        .ok_or_else(|| failed(&path, "what was drawn is no PNG".to_owned()))?;
+    folder.remove(&raw)?;
+    Ok(folder.write(&format!("{id}.png"), &bytes)?)
 }
 
 /// Puts an `iTXt` chunk a fact behind a PNG's header. None where there is no header.

@@ -1,8 +1,9 @@
 //! Every file of a report's figures.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use vifbench_scenarios::progress::Task;
+use vifbench_store::ReportFolder;
 
 use crate::error::ReportError;
 use crate::figures::chart::Figure;
@@ -10,7 +11,6 @@ use crate::figures::layout::lay_out;
 use crate::figures::provenance::{Origin, Provenance};
 use crate::figures::sheet::{PAGE, PAPERS};
 use crate::figures::{csv, draw, hover, pdf, pgf};
-use crate::report::write;
 
 /// A figure as the page shows it.
 pub struct Drawn {
@@ -25,31 +25,24 @@ pub struct Drawn {
 /// Writes every figure into `figures/`: `<id>.svg` and `.png` for the page, `<id>-<column>.pdf` and `.svg` for the
 /// columns of papers, `<id>.csv` and `<id>.tex` (`PGFPlots`).
 pub(crate) fn write_all(
-    report: &Path,
+    report: &ReportFolder,
     figures: Vec<Figure>,
     origin: &Origin,
     files: &mut Vec<PathBuf>,
     task: &dyn Task,
 ) -> Result<Vec<Drawn>, ReportError> {
-    let folder = report.join("figures");
-    // Figures of an earlier version must not stay beside those of this one.
-    if folder.try_exists().map_err(ReportError::read(&folder))? {
-        std::fs::remove_dir_all(&folder).map_err(ReportError::write(&folder))?;
-    }
-    std::fs::create_dir_all(&folder).map_err(ReportError::write(&folder))?;
+    let folder = report.emptied("figures")?;
     let mut drawn = Vec::new();
     for (done, figure) in figures.into_iter().enumerate() {
         task.message(figure.id);
         let about = Provenance::of(&figure, origin);
         let mut put = |name: String, bytes: &[u8]| {
-            let path = folder.join(name);
-            write(&path, bytes)?;
-            files.push(path);
+            files.push(folder.write(&name, bytes)?);
             Ok::<(), ReportError>(())
         };
         let id = figure.id;
         let laid = lay_out(&figure, &PAGE);
-        let svg = draw::svg(&laid.scene, &folder.join(format!("{id}.svg")))?;
+        let svg = draw::svg(&laid.scene, &folder.file(&format!("{id}.svg")))?;
         put(format!("{id}.svg"), draw::svg_file(&svg, &about).as_bytes())?;
         put(format!("{id}.csv"), csv::csv(&figure, &about).as_bytes())?;
         put(format!("{id}.tex"), pgf::pgf(&figure, &about).as_bytes())?;
@@ -57,19 +50,17 @@ pub(crate) fn write_all(
             let scene = lay_out(&figure, sheet).scene;
             let name = format!("{id}{}", sheet.suffix);
             let pdf = pdf::pdf(&scene, &about).map_err(|reason| ReportError::Draw {
-                path: folder.join(format!("{name}.pdf")),
+                path: folder.file(&format!("{name}.pdf")),
                 reason,
             })?;
             put(format!("{name}.pdf"), &pdf)?;
-            let path = folder.join(format!("{name}.svg"));
+            let path = folder.file(&format!("{name}.svg"));
             put(
                 format!("{name}.svg"),
                 draw::svg_on_paper(&scene, &about, &path)?.as_bytes(),
             )?;
         }
-        let png = folder.join(format!("{id}.png"));
-        draw::png(&laid.scene, &about, &png)?;
-        files.push(png);
+        files.push(draw::png(&laid.scene, &about, &folder, id)?);
         let values = hover::values(&figure, &laid);
         drawn.push(Drawn {
             figure,

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use maud::{Markup, PreEscaped, html};
+use vifbench_store::{ReportFolder, history_folder};
 
 use crate::error::ReportError;
-use crate::history::{History, Series, folder};
+use crate::history::{History, Series};
 use crate::page::{shell, verdict_class};
-use crate::report::write;
 use crate::stats::changes::Change;
 use crate::text::{self, plural};
 
@@ -35,11 +35,8 @@ struct Run<'h> {
 /// # Errors
 /// It cannot be written.
 pub fn write_page(out: &Path, history: &History) -> Result<PathBuf, ReportError> {
-    let folder = folder(out);
-    std::fs::create_dir_all(&folder).map_err(ReportError::write(&folder))?;
-    let path = folder.join("index.html");
-    write(&path, page(history, out).as_bytes())?;
-    Ok(path)
+    let folder = ReportFolder::create(history_folder(out))?;
+    Ok(folder.write("index.html", page(history, out).as_bytes())?)
 }
 
 fn page(history: &History, out: &Path) -> String {

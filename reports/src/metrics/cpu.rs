@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use vifbench_store::ClockMap;
 use vifbench_wire::protocol::{DomainSample, Point};
 
 use crate::clock::HostClock;
 use crate::packets::TrialPackets;
-use crate::store::ClockMap;
 
 /// What one domain used in the measured part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -127,7 +127,7 @@ fn modelled(counted: &[&VariantInstructions], model: &CostModel) -> Markup {
     html! {
         p {
             (link("cost-model", html! { "Modelled time" })) ": what one processor would need, by "
-            @match &model.calibration {
+            @match model.calibration() {
                 Some(of) => { "a model calibrated with the hardware run " code { (of.hardware) } " (" (of.points) " points)" }
                 None => { "a model that no hardware run has calibrated yet" }
             }

@@ -1,11 +1,11 @@
 //! The ruler: with what all this was measured.
 
 use maud::{Markup, html};
+use vifbench_store::{ClockMap, ModuleProof, TrialRecord};
 use vifbench_wire::protocol::Ruler;
 
 use crate::analysis::Analysis;
 use crate::page::{head, link};
-use crate::store::{ClockMap, ModuleProof};
 use crate::text::{signed_time, three_digits, time};
 
 pub(super) fn section(run: &Analysis) -> Markup {
@@ -38,7 +38,7 @@ pub(super) fn section(run: &Analysis) -> Markup {
 /// Values that several trials share, with the trials that have each.
 fn shared<'r, T: PartialEq>(
     run: &'r Analysis,
-    of: impl Fn(&'r crate::store::TrialRecord) -> &'r [T],
+    of: impl Fn(&'r TrialRecord) -> &'r [T],
 ) -> Vec<(&'r T, Vec<u32>)> {
     let mut found: Vec<(&T, Vec<u32>)> = Vec::new();
     for record in run.trials.iter().filter_map(|t| t.record.as_ref()) {

@@ -1,6 +1,7 @@
 //! Every planned trial, also those that failed.
 
 use maud::{Markup, html};
+use vifbench_store::Outcome;
 
 use crate::analysis::Analysis;
 use crate::metrics::flow::FlowMetrics;
@@ -116,7 +117,7 @@ fn numbers(row: &FlowMetrics) -> Markup {
 
 fn state_class(state: &TrialState) -> &'static str {
     match state {
-        TrialState::Complete => "good",
+        TrialState::Done(Outcome::Complete) => "good",
         TrialState::NotRun => "doubt",
         _ => "bad",
     }
@@ -130,7 +131,7 @@ fn failure(trial: &TrialSummary) -> Markup {
         div.failure id={ "trial-" (trial.number) } {
             h3 { "Trial " (trial.number) " (" (trial.label()) "): " (trial.state.word()) }
             p { (reason) }
-            @if let TrialState::DutCrash { console, .. } = &trial.state {
+            @if let TrialState::Done(Outcome::DutCrash { console, .. }) = &trial.state {
                 p { "The console's last lines:" }
                 pre { @for line in console { (clean(line)) "\n" } }
             }

@@ -7,10 +7,10 @@ use vifbench_model::service::{FitError, Measured, Service, fit};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::{Patches, ServiceTimes};
 use vifbench_scenarios::units::Span;
+use vifbench_store::RunReader;
 
 use crate::analysis::analyze;
 use crate::error::ReportError;
-use crate::rundir::RunDir;
 
 /// Why a run gives no costs.
 #[derive(Debug, Error)]
@@ -39,7 +39,7 @@ pub fn service_of(
     run_dir: &Path,
     progress: &dyn Progress,
 ) -> Result<ServiceTimes, ServiceFitError> {
-    let run = analyze(&RunDir::new(run_dir), progress)?;
+    let run = analyze(&RunReader::new(run_dir), progress)?;
     let sends_containers = |variant: &str| {
         run.run
             .scenario

@@ -1,10 +1,11 @@
 //! Tables of a simulation as CSV.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use vifbench_model::experiment::Row;
 use vifbench_model::pareto::Choice;
 use vifbench_scenarios::units::Rate;
+use vifbench_store::NewFile;
 
 use crate::error::ReportError;
 use crate::simulated::{SIMULATED_MARK, Simulation};
@@ -14,10 +15,10 @@ use crate::text::{three_digits, time};
 
 /// Writes one row a variant and point.
 pub fn write_rows(
-    path: &Path,
+    file: NewFile,
     simulation: &Simulation<'_>,
     rows: &[Row],
-) -> Result<(), ReportError> {
+) -> Result<PathBuf, ReportError> {
     let text = |name: &str, pick: &dyn Fn(&Row) -> Option<String>| {
         column(name, rows.iter().map(pick).collect::<Vec<_>>())
     };
@@ -51,7 +52,8 @@ pub fn write_rows(
             rows.iter().map(|r| r.overloaded).collect::<Vec<_>>(),
         ),
     ];
-    write_csv(path, frame(path, rows.len(), columns)?)
+    let frame = frame(file.path(), rows.len(), columns)?;
+    write_csv(file, frame)
 }
 
 /// The table for a paper: by variant and point; of closed loops the counterpart of the paper's Table 1, samples a second
@@ -125,7 +127,7 @@ pub fn paper_table(simulation: &Simulation<'_>, rows: &[Row]) -> Table {
 }
 
 /// Writes every choice, those on the front marked.
-pub fn write_choices(path: &Path, simulation: &Simulation<'_>) -> Result<(), ReportError> {
+pub fn write_choices(file: NewFile, simulation: &Simulation<'_>) -> Result<PathBuf, ReportError> {
     let choices = simulation.choices;
     let number = |name: &str, pick: &dyn Fn(&Choice) -> Option<f64>| {
         column(name, choices.iter().map(pick).collect::<Vec<_>>())
@@ -147,5 +149,6 @@ pub fn write_choices(path: &Path, simulation: &Simulation<'_>) -> Result<(), Rep
             choices.iter().map(|c| c.on_front).collect::<Vec<_>>(),
         ),
     ];
-    write_csv(path, frame(path, choices.len(), columns)?)
+    let frame = frame(file.path(), choices.len(), columns)?;
+    write_csv(file, frame)
 }

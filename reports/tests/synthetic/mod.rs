@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use vifbench_reports::store::{ClockMap, FORMAT, ModuleProof, Outcome, RunRecord, TrialRecord};
 use vifbench_scenarios::judge::{Judge, JudgeBy};
 use vifbench_scenarios::lab::HostName;
 use vifbench_scenarios::plan::{FlowPlan, Plan, TrialPlan};
@@ -10,6 +9,7 @@ use vifbench_scenarios::scenario::{
     Arrivals, Mode, Patches, Protocol, Scenario, SendBy, Sweep, Traffic, Variant,
 };
 use vifbench_scenarios::units::{Rate, Size, Span};
+use vifbench_store::{ClockMap, FORMAT, ModuleProof, Outcome, RunRecord, TrialRecord};
 use vifbench_wire::packet::Template;
 use vifbench_wire::pcap_file::Writer;
 use vifbench_wire::protocol::{

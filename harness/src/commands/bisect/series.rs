@@ -8,6 +8,7 @@ use vifbench_provisioning::state;
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::{Patches, Scenario, Variant};
+use vifbench_store::RunWriter;
 use vifbench_wait::Cancel;
 
 use super::{Drawn, Outcome, number, search};
@@ -17,7 +18,6 @@ use crate::error::Failure;
 use crate::run::bench::{Bench, Repeat};
 use crate::run::variant::Variants;
 use crate::run::{execute_with, read_vifprobe, ready};
-use crate::store::RunDir;
 
 pub(super) fn bisect(
     args: &BisectArgs,
@@ -62,7 +62,7 @@ pub(super) fn bisect(
         trials: Vec::new(),
         ..all.clone()
     };
-    let run = RunDir::create(&args.out, asked, lab.clone(), plan)?;
+    let run = RunWriter::create(&args.out, asked, lab.clone(), plan)?;
     let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), "bisect", Repeat::Never)?;
     let vifprobe = read_vifprobe()?;
     let steps = (0..=last).map(|step| (name(step), step)).collect();
@@ -96,7 +96,7 @@ fn name(step: usize) -> String {
 
 /// So many patches of the series, in one run to which a trial is added for each.
 struct Applied<'a> {
-    run: RunDir,
+    run: RunWriter,
     variants: Variants<'a>,
     all: Vec<TrialPlan>,
     metric: &'a str,

@@ -1,19 +1,4 @@
-//! The run store: what a run leaves on disk, and how to read it.
-//!
-//! ```text
-//! results/<run>/
-//!   run.json              RunRecord: scenario, lab, plan, versions; written at the start, and again when blocks are added
-//!   noise.json            learned noise, and acknowledged.yaml, known regressions: what the run is judged under
-//!   cost-model.json       what instructions cost on a real processor, where hardware taught it
-//!   traces/*.pcap.zst     times and lengths of the captures that are replayed, named by content
-//!   events.jsonl          one Event a line, appended while running
-//!   trials/<n>/trial.json TrialRecord; its presence means that the trial finished
-//!   trials/<n>/<host>/    result.json (ProbeResult) and *.pcap.zst of each probe
-//!   trials/<n>/instructions.json  what every function executed (`run --instructions`)
-//!   packets/<n>.parquet   one row a packet (made by analysis)
-//!   trials.parquet        one row a trial and flow (made by analysis)
-//!   report/               everything for a reader; can be rebuilt from the rest, byte for byte
-//! ```
+//! The records of a run: `run.json`, `trials/<n>/trial.json`, and the lines of `events.jsonl`.
 
 use serde::{Deserialize, Serialize};
 use vifbench_scenarios::lab::Lab;
@@ -21,7 +6,9 @@ use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::scenario::{Mode, Scenario};
 use vifbench_wire::protocol::Ruler;
 
-/// Format version of everything below.
+use crate::format::Versioned;
+
+/// Format version of [`RunRecord`] and [`TrialRecord`].
 pub const FORMAT: u32 = 1;
 
 /// `run.json`.
@@ -35,12 +22,16 @@ pub struct RunRecord {
     pub vifbench: String,
     /// Wall-clock start on the controller, RFC 3339, UTC.
     pub started: String,
-    /// What was asked.
+    /// The scenario as it was read.
     pub scenario: Scenario,
-    /// Where.
+    /// The lab that it ran on.
     pub lab: Lab,
-    /// In which order.
+    /// Every trial, in the order in which they run.
     pub plan: Plan,
+}
+
+impl Versioned for RunRecord {
+    const FORMAT: u32 = FORMAT;
 }
 
 impl RunRecord {
@@ -52,7 +43,7 @@ impl RunRecord {
     }
 }
 
-/// The live module pair, proved after the swap.
+/// A module that was proved live: the running kernel's build-id is that of the file that was built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleProof {
     /// Host or guest.
@@ -61,18 +52,18 @@ pub struct ModuleProof {
     pub module: String,
     /// `stock` or the patch series' name.
     pub series: String,
-    /// `/sys/module/*/srcversion`.
+    /// `/sys/module/*/srcversion`; empty for Debian's own modules, which have none.
     pub srcversion: String,
     /// The GNU build-id note of the loaded module, in hex.
     pub build_id: String,
-    /// Feature keys of the pair in xenstore.
+    /// Feature keys of the pair in xenstore, as (`guest/device/backend/key`, value).
     pub features: Vec<(String, String)>,
 }
 
 /// How a host's clock maps to the reference clock (dom0's): `reference = local - offset_ns - skew * (local - at_ns)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClockMap {
-    /// Whose clock.
+    /// The host whose clock it is.
     pub host: String,
     /// Offset to the reference at `at_ns`, in nanoseconds.
     pub offset_ns: f64,
@@ -88,7 +79,7 @@ pub struct ClockMap {
     pub two_way: Option<(f64, f64)>,
 }
 
-/// How a trial ended (design: verdicts and typed failures).
+/// How a trial ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "outcome")]
 pub enum Outcome {
@@ -118,19 +109,19 @@ pub enum Outcome {
 pub struct TrialRecord {
     /// [`FORMAT`] of the writer.
     pub format: u32,
-    /// What was asked.
+    /// What it was to do.
     pub plan: TrialPlan,
     /// How it ended.
     pub outcome: Outcome,
-    /// Proved module pairs.
+    /// The modules that were proved live.
     pub modules: Vec<ModuleProof>,
     /// Every host's clock.
     pub clocks: Vec<ClockMap>,
-    /// Every host's ruler.
+    /// Every host's measurement setup.
     pub rulers: Vec<(String, Ruler)>,
     /// Hosts with a results folder, in the order tx, dom0, guests.
     pub probes: Vec<String>,
-    /// What is doubtful about the ruler, one sentence each: clocks that step, wander or cannot be compared.
+    /// What is doubtful about the measurement setup, one sentence each: clocks that step, wander or cannot be compared.
     #[serde(default)]
     pub warnings: Vec<String>,
     /// When sending began, on the reference clock, in nanoseconds.
@@ -141,6 +132,10 @@ pub struct TrialRecord {
     pub stop_ns: u64,
     /// Wall-clock seconds the trial took on the controller.
     pub wall_s: f64,
+}
+
+impl Versioned for TrialRecord {
+    const FORMAT: u32 = FORMAT;
 }
 
 /// One line of `events.jsonl`.
