@@ -13,6 +13,7 @@ use vifbench_store::{
 use crate::compare::{self, Question};
 use crate::cost_model::CostModel;
 use crate::error::ReportError;
+use crate::instructions::{self, VariantInstructions};
 use crate::metrics::containers::Histograms;
 use crate::metrics::flow::{self, FlowValues};
 use crate::metrics::rate::Series;
@@ -20,8 +21,9 @@ use crate::metrics::{containers, cpu, transactions};
 use crate::packets::{self, CaptureCount};
 use crate::ruler;
 use crate::search::{self, VariantSearch};
-use crate::summary::{RunSummary, TrialState, TrialSummary, marks};
+use crate::summary::{RunSummary, marks};
 use crate::tables;
+use crate::trial_summary::{TrialState, TrialSummary};
 use crate::verdict;
 
 /// A run with everything that a report shows.
@@ -39,6 +41,18 @@ pub struct Analysis {
     pub cost_model: CostModel,
     /// What a throughput search found; empty where there was none.
     pub search: Vec<VariantSearch>,
+}
+
+impl Analysis {
+    /// What every variant executed, at every point of the sweep that was counted.
+    pub fn instructions(&self) -> Vec<VariantInstructions> {
+        let records: Vec<_> = self
+            .trials
+            .iter()
+            .map(|trial| trial.instructions.as_ref())
+            .collect();
+        instructions::of(&self.summary, &records)
+    }
 }
 
 /// One planned trial.

@@ -4,7 +4,6 @@ use vifbench_scenarios::lab::Role;
 
 use crate::analysis::Analysis;
 use crate::cost_model::{Point, amounts};
-use crate::instructions;
 
 /// Why two runs cannot calibrate the model.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -51,7 +50,7 @@ pub fn points(hardware: &Analysis, lab: &Analysis) -> Result<Vec<Point>, Calibra
             run: name(hardware),
         });
     }
-    let counted = instructions::of(lab);
+    let counted = lab.instructions();
     if counted.is_empty() {
         return Err(CalibrationError::NotCounted { run: name(lab) });
     }

@@ -6,7 +6,8 @@ use vifbench_store::Outcome;
 
 use crate::compare::{Comparison, Finding, Meaning};
 use crate::search::VariantSearch;
-use crate::summary::{RunSummary, TrialState};
+use crate::summary::RunSummary;
+use crate::trial_summary::TrialState;
 use crate::verdict::Verdict;
 
 /// `JUnit` XML: a test case for every trial and for every judged comparison, and one for the verdict.

@@ -15,8 +15,8 @@ use vifbench_store::Noise;
 
 use self::metrics::{METRICS, Metric};
 use crate::stats::paired::{self, Interval};
-use crate::summary::TrialSummary;
 use crate::text;
+use crate::trial_summary::TrialSummary;
 
 pub use self::decide::{Threshold, ThresholdBy};
 pub(crate) use self::metrics::{Better, better};

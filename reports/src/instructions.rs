@@ -12,8 +12,8 @@ use vifbench_scenarios::units::Rate;
 use vifbench_store::{FunctionCount, InstructionsRecord};
 
 use self::calls::{Call, MEMORY};
-use crate::analysis::Analysis;
-use crate::summary::TrialSummary;
+use crate::summary::RunSummary;
+use crate::trial_summary::TrialSummary;
 
 /// Which part of the system a function belongs to. The names of built-in functions decide where no module does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -229,18 +229,21 @@ impl VariantInstructions {
     }
 }
 
-/// Every variant at every point of the sweep that was counted, in the scenario's order.
-pub fn of(run: &Analysis) -> Vec<VariantInstructions> {
+/// Every variant at every point of the sweep that was counted, in the scenario's order. `records` has one entry per trial
+/// of the summary, in its order; none where the trial was not counted.
+pub fn of(
+    summary: &RunSummary,
+    records: &[Option<&InstructionsRecord>],
+) -> Vec<VariantInstructions> {
     let mut all = Vec::new();
-    for rate in run.summary.rates() {
-        for variant in run.summary.variant_names() {
-            let (trials, counted): (Vec<&TrialSummary>, Vec<&InstructionsRecord>) = run
-                .summary
+    for rate in summary.rates() {
+        for variant in summary.variant_names() {
+            let (trials, counted): (Vec<&TrialSummary>, Vec<&InstructionsRecord>) = summary
                 .trials
                 .iter()
-                .zip(&run.trials)
-                .filter(|(summary, _)| summary.rate == rate && summary.variant == variant)
-                .filter_map(|(summary, trial)| Some((summary, trial.instructions.as_ref()?)))
+                .zip(records)
+                .filter(|(trial, _)| trial.rate == rate && trial.variant == variant)
+                .filter_map(|(trial, record)| Some((trial, (*record)?)))
                 .filter(|(_, record)| record.packets > 0)
                 .unzip();
             if counted.is_empty() {

@@ -34,6 +34,7 @@ pub mod summary;
 mod tables;
 mod tex_tables;
 pub mod text;
+pub mod trial_summary;
 pub mod verdict;
 
 pub use analysis::analyze_run;

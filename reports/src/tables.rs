@@ -12,7 +12,8 @@ use crate::error::ReportError;
 use crate::metrics::flow::FlowMetrics;
 use crate::packets::{Packet, index};
 use crate::stats::Stats;
-use crate::summary::{RunSummary, TrialSummary};
+use crate::summary::RunSummary;
+use crate::trial_summary::TrialSummary;
 
 /// Writes `packets/<n>.parquet`: one row a packet.
 ///

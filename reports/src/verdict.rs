@@ -13,7 +13,7 @@ use vifbench_store::{Outcome, RunRecord};
 use crate::compare::{Comparison, Finding, Meaning};
 use crate::metrics::transactions::Transactions;
 use crate::search::VariantSearch;
-use crate::summary::{TrialState, TrialSummary};
+use crate::trial_summary::{TrialState, TrialSummary};
 
 /// The kinds of verdict; the command line has one exit code for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,6 @@ use synthetic::World;
 use vifbench_reports::analysis::{Analysis, analyze};
 use vifbench_reports::calibration::{CalibrationError, points};
 use vifbench_reports::cost_model::CostModel;
-use vifbench_reports::instructions;
 use vifbench_reports::render;
 use vifbench_scenarios::progress::Silent;
 use vifbench_store::{
@@ -65,7 +64,7 @@ fn counts_become_tables_and_figures_without_the_agent() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     counted(root);
-    let found = instructions::of(&read(root));
+    let found = read(root).instructions();
     let totals: Vec<(&str, f64)> = found
         .iter()
         .map(|one| (one.variant.as_str(), one.sum(|_| true).instructions))

@@ -7,7 +7,7 @@ use super::Unit;
 use crate::metrics::flow::FlowMetrics;
 use crate::metrics::transactions;
 use crate::stats::Stats;
-use crate::summary::TrialSummary;
+use crate::trial_summary::TrialSummary;
 
 /// Which way a number gets better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

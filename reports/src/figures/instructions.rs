@@ -5,7 +5,7 @@ use crate::figures::axis::Scale;
 use crate::figures::chart::{Axis, Bar, Draw, Figure, Key, Layer, Plot};
 use crate::figures::of_run::{basis, rate_title};
 use crate::figures::style::{Colour, FAINT, INK, Look, PAPER, SOFT, look};
-use crate::instructions::{self, Part, Place, VariantInstructions, differences};
+use crate::instructions::{Part, Place, VariantInstructions, differences};
 use crate::text::three_digits;
 
 /// A function with a smaller share of a packet's instructions is drawn together with its likes.
@@ -60,7 +60,7 @@ pub fn flames(run: &Analysis) -> Option<Figure> {
 
 /// What is drawn, and the end of the caption where that is not all.
 fn drawn(run: &Analysis) -> (Vec<VariantInstructions>, String) {
-    let mut counted = instructions::of(run);
+    let mut counted = run.instructions();
     let all = counted.len();
     // Of a sweep the last point, where there is most to do.
     let last = counted.last().and_then(|one| one.rate);

@@ -136,7 +136,7 @@ fn legend(scene: &mut Scene, sheet: &Sheet, keys: &[Key], top: f64) -> f64 {
                 LINE * em * 1.1,
                 scaled(key.look.dash, em),
             );
-            key.look.mark(scene, (x + 1.4 * em, y), MARK * em);
+            scene.mark(key.look, (x + 1.4 * em, y), MARK * em);
         }
         plain(scene, &name, (x + 3.4 * em, y), Across::Left, em, INK);
         x += wide;
@@ -426,7 +426,7 @@ fn draw(scene: &mut Scene, sheet: &Sheet, layer: &Layer, area: &Area) {
             scene.line(line, colour, width, scaled(layer.look.dash, em));
             for (x, y) in marked {
                 let size = MARK * em * layer.weight.sqrt();
-                layer.look.mark(scene, area.at(*x, *y), size);
+                scene.mark(layer.look, area.at(*x, *y), size);
             }
         }
         Draw::Band(points) => {
@@ -452,7 +452,7 @@ fn draw(scene: &mut Scene, sheet: &Sheet, layer: &Layer, area: &Area) {
                     scene.line(end, colour, width * 0.7, Vec::new());
                 }
                 scene.line(line, colour, width * 0.7, Vec::new());
-                layer.look.mark(scene, area.at(*middle, *at), MARK * em);
+                scene.mark(layer.look, area.at(*middle, *at), MARK * em);
             }
         }
         // Drawn under the grid.

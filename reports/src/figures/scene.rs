@@ -1,6 +1,6 @@
 //! A drawing as a list of shapes, before any pixel: what all back ends draw, and what tests can check.
 
-use crate::figures::style::Colour;
+use crate::figures::style::{Colour, Look};
 
 /// Where a text's given point lies in it, across.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +108,13 @@ impl Scene {
     /// Adds a filled area.
     pub fn polygon(&mut self, points: Vec<(f64, f64)>, colour: Colour) {
         self.area(points, colour, 1.0);
+    }
+
+    /// Adds the marker of a series around a point, if the series has one.
+    pub fn mark(&mut self, look: Look, at: (f64, f64), size: f64) {
+        if let Some(marker) = look.marker {
+            self.polygon(marker.corners(at, size), look.colour);
+        }
     }
 
     /// Adds a filled area that lets through what lies below.

@@ -1,7 +1,5 @@
 //! Colours, dashes and markers: told apart by colour-blind readers, and in grey.
 
-use crate::figures::scene::Scene;
-
 /// Red, green, blue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Colour(pub u8, pub u8, pub u8);
@@ -31,15 +29,6 @@ pub struct Look {
     pub dash: &'static [f64],
     /// Marker.
     pub marker: Option<Marker>,
-}
-
-impl Look {
-    /// Draws the marker around a point.
-    pub fn mark(self, scene: &mut Scene, at: (f64, f64), size: f64) {
-        if let Some(marker) = self.marker {
-            marker.draw(scene, at, size, self.colour);
-        }
-    }
 }
 
 /// A point's shape.
@@ -132,10 +121,10 @@ pub const PARTS: [(Colour, Colour); 3] = [
 ];
 
 impl Marker {
-    /// Draws it around a point.
-    pub fn draw(self, scene: &mut Scene, (x, y): (f64, f64), size: f64, colour: Colour) {
+    /// The corners of a marker of this size around a point.
+    pub fn corners(self, (x, y): (f64, f64), size: f64) -> Vec<(f64, f64)> {
         let r = size / 2.0;
-        let points = match self {
+        match self {
             Self::Disc => (0..16)
                 .map(|i| {
                     let angle = f64::from(i) * std::f64::consts::TAU / 16.0;
@@ -159,7 +148,6 @@ impl Marker {
                 let r = r * 1.2;
                 vec![(x, y - r), (x + r, y), (x, y + r), (x - r, y)]
             }
-        };
-        scene.polygon(points, colour);
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::analysis::Analysis;
 use crate::cost_model::{CostModel, amounts};
 use crate::figures::of_run::rate_title;
 use crate::instructions::calls::CALLS;
-use crate::instructions::{self, Part, VariantInstructions, differences};
+use crate::instructions::{Part, VariantInstructions, differences};
 use crate::page::results::marks;
 use crate::page::{head, link};
 use crate::text::{signed_percent, three_digits, time};
@@ -18,7 +18,7 @@ const LARGEST: usize = 25;
 
 /// The section; nothing where no instructions were counted.
 pub(super) fn section(run: &Analysis) -> Markup {
-    let counted = instructions::of(run);
+    let counted = run.instructions();
     let mut rates = Vec::new();
     for one in &counted {
         if !rates.contains(&one.rate) {

@@ -7,8 +7,8 @@ use crate::held_requests::{self, HeldRequests, PAPER_RATIO};
 use crate::metrics::transactions::Transactions;
 use crate::page::results::marks;
 use crate::page::{head, link};
-use crate::summary::TrialSummary;
 use crate::text::{count, mbits, three_digits, time};
+use crate::trial_summary::TrialSummary;
 
 /// The section; nothing where no flow waits for answers.
 pub(super) fn section(run: &Analysis) -> Markup {

@@ -7,8 +7,8 @@ use crate::analysis::Analysis;
 use crate::metrics::flow::FlowMetrics;
 use crate::page::results::marks;
 use crate::page::{head, link};
-use crate::summary::{TrialState, TrialSummary};
 use crate::text::{count, three_digits, time};
+use crate::trial_summary::{TrialState, TrialSummary};
 
 pub(super) fn section(run: &Analysis) -> Markup {
     let trials = &run.summary.trials;
