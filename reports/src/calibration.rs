@@ -2,8 +2,8 @@
 
 use vifbench_scenarios::lab::Role;
 
-use crate::analysis::Analysis;
 use crate::cost_model::{Point, amounts};
+use crate::run_analysis::Analysis;
 
 /// Why two runs cannot calibrate the model.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use vifbench_store::Outcome;
 
 use crate::compare::{Comparison, Finding, Meaning};
-use crate::search::VariantSearch;
+use crate::search_results::VariantSearch;
 use crate::summary::RunSummary;
 use crate::trial_summary::TrialState;
 use crate::verdict::Verdict;

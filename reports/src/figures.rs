@@ -18,7 +18,7 @@ pub mod csv;
 mod curve;
 pub mod differences;
 pub mod draw;
-pub mod files;
+pub mod drawn;
 pub mod font;
 pub mod front;
 pub mod grouped_bars;
@@ -38,8 +38,8 @@ pub mod sheet;
 pub mod style;
 pub mod writing;
 
-use crate::analysis::Analysis;
 use crate::figures::chart::Figure;
+use crate::run_analysis::Analysis;
 
 /// All figures that the run has data for. The font must be registered.
 pub fn figures(run: &Analysis) -> Vec<Figure> {

@@ -7,8 +7,8 @@
 use vifbench_scenarios::scenario::Regulator;
 use vifbench_scenarios::units::Span;
 
-use crate::analysis::Analysis;
 use crate::metrics::transactions;
+use crate::run_analysis::Analysis;
 
 /// How many times the throughput of the static time-out the paper's Table 1 gives the adaptive one. It tells neither T0
 /// nor the round trip.

@@ -4,10 +4,9 @@
 //! file a definition) -> [`stats`], [`compare`] and [`verdict`] -> [`summary`] (everything as one value) -> tables, figures and
 //! the page. Nothing here needs root, a network or a Xen host.
 
-pub mod analysis;
 pub mod analyze;
 pub mod calibration;
-mod capture;
+mod capture_reader;
 pub mod ci;
 pub mod clock;
 pub mod compare;
@@ -27,7 +26,8 @@ pub mod packets;
 mod page;
 pub mod report;
 pub mod ruler;
-pub mod search;
+pub mod run_analysis;
+pub mod search_results;
 pub mod simulated;
 pub mod stats;
 pub mod summary;
@@ -37,7 +37,7 @@ pub mod text;
 pub mod trial_summary;
 pub mod verdict;
 
-pub use analysis::analyze_run;
 pub use analyze::{PairAnalysis, analyze_pair};
 pub use error::ReportError;
 pub use report::{Rendered, render};
+pub use run_analysis::analyze_run;

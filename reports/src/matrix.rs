@@ -21,7 +21,7 @@ use vifbench_store::{FORMAT, NewFile, ReportFolder, RunReader, Versioned, read_v
 use crate::compare::{self, Measured, Unit};
 use crate::data_hash;
 use crate::error::ReportError;
-use crate::figures::files::write_all;
+use crate::figures::drawn::write_all;
 use crate::figures::font;
 use crate::figures::provenance::Origin;
 use crate::stats::median;

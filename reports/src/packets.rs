@@ -16,7 +16,7 @@ use vifbench_wire::protocol::{Point, ProbeResult};
 use vifbench_wire::schedule::Schedule;
 
 use self::rows::Rows;
-use crate::capture::{self, Content};
+use crate::capture_reader::{self, Content};
 use crate::clock::{End, HostClock};
 use crate::error::ReportError;
 
@@ -340,7 +340,7 @@ impl Joined {
             dropped_interface: source.done.dropped_interface,
             dropped_application: source.done.dropped_application,
         };
-        let nanoseconds = capture::read(&source.path, |seen| {
+        let nanoseconds = capture_reader::read(&source.path, |seen| {
             count.packets += 1;
             let at_ns = clock.to_reference(seen.at_ns);
             let mark = match seen.content {

@@ -13,11 +13,11 @@ mod trials;
 
 use maud::{Markup, PreEscaped, Render, html};
 
-use crate::analysis::Analysis;
 use crate::definitions::{DEFINITIONS, Definition, definition};
-use crate::figures::files::Drawn;
+use crate::figures::drawn::Drawn;
 use crate::figures::provenance::Origin;
 use crate::figures::sheet::PAPERS;
+use crate::run_analysis::Analysis;
 use crate::verdict::Verdict;
 
 /// The page, with its figures.

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use vifbench_scenarios::progress::Progress;
 use vifbench_store::{AnalysisWriter, RunReader, files};
 
-use crate::analysis::{Analysis, analyze_into};
 use crate::error::ReportError;
-use crate::figures::files::write_all;
+use crate::figures::drawn::write_all;
 use crate::figures::provenance::Origin;
 use crate::figures::{figures, font, of_run};
+use crate::run_analysis::{Analysis, analyze_into};
 use crate::summary::RunSummary;
 use crate::tables;
 use crate::{ci, data_hash, page, tex_tables};

@@ -20,7 +20,7 @@ use vifbench_store::{ReportFolder, files as store_files};
 pub use self::fit::{ServiceFitError, service_of};
 use crate::data_hash;
 use crate::error::ReportError;
-use crate::figures::files::write_all;
+use crate::figures::drawn::write_all;
 use crate::figures::font;
 use crate::figures::provenance::Origin;
 

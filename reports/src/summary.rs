@@ -6,7 +6,7 @@ use vifbench_store::RunRecord;
 
 use crate::compare::{Comparison, Finding};
 use crate::metrics::flow::FlowMetrics;
-use crate::search::VariantSearch;
+use crate::search_results::VariantSearch;
 use crate::stats::median;
 use crate::text;
 use crate::trial_summary::TrialSummary;

@@ -12,7 +12,7 @@ use vifbench_store::{Outcome, RunRecord};
 
 use crate::compare::{Comparison, Finding, Meaning};
 use crate::metrics::transactions::Transactions;
-use crate::search::VariantSearch;
+use crate::search_results::VariantSearch;
 use crate::trial_summary::{TrialState, TrialSummary};
 
 /// The kinds of verdict; the command line has one exit code for each.

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use synthetic::World;
-use vifbench_reports::analysis::{Analysis, analyze};
 use vifbench_reports::calibration::{CalibrationError, points};
 use vifbench_reports::cost_model::CostModel;
 use vifbench_reports::render;
+use vifbench_reports::run_analysis::{Analysis, analyze};
 use vifbench_scenarios::progress::Silent;
 use vifbench_store::{
     COST_MODEL_FILE, Calibration, FunctionCount, INSTRUCTIONS_FILE, INSTRUCTIONS_FORMAT,

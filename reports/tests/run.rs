@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use polars::prelude::{ParquetReader, SerReader};
 use synthetic::{Fate, SEND_TO_TX, START, World, plain};
-use vifbench_reports::analysis::{analyze, analyze_into};
 use vifbench_reports::analyze::Options;
 use vifbench_reports::compare::{Comparison, Finding, Meaning};
 use vifbench_reports::error::ReportError;
 use vifbench_reports::figures::{self, font, layout::lay_out, scene, sheet};
+use vifbench_reports::run_analysis::{analyze, analyze_into};
 use vifbench_reports::stats::Stats;
 use vifbench_reports::summary::RunSummary;
 use vifbench_reports::trial_summary::{TrialState, TrialSummary};

@@ -4,7 +4,7 @@ mod synthetic;
 
 use synthetic::{Fate, World};
 use vifbench_reports::render;
-use vifbench_reports::search::read;
+use vifbench_reports::search_results::read;
 use vifbench_scenarios::progress::Silent;
 use vifbench_scenarios::search::Goal;
 use vifbench_scenarios::units::Rate;

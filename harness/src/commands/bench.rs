@@ -4,9 +4,9 @@
 //! name in [`Part`], and an arm in [`measure`]. Traffic runs in network namespaces that the part makes ([`namespaces`]).
 
 mod agreement;
-mod analysis;
+mod analysis_speed;
 mod answer;
-mod capture;
+mod capture_loss;
 mod clocks;
 mod error;
 mod load;
@@ -65,9 +65,9 @@ impl Bench<'_> {
 
 fn measure(part: Part, bench: &Bench<'_>) -> Result<Answer, BenchError> {
     match part {
-        Part::Capture => capture::measure(bench),
+        Part::Capture => capture_loss::measure(bench),
         Part::Clocks => clocks::measure(bench),
-        Part::Analysis => analysis::measure(bench),
+        Part::Analysis => analysis_speed::measure(bench),
         Part::Agreement => agreement::measure(bench),
         Part::Senders => senders::measure(bench),
         Part::Pacing => pacing::measure(bench),

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use vifbench_reports::analysis::{Analysis, analyze};
 use vifbench_reports::calibration::points;
 use vifbench_reports::cost_model::{CostModel, Modelled};
+use vifbench_reports::run_analysis::{Analysis, analyze};
 use vifbench_scenarios::progress::Progress;
 use vifbench_store::files::write_json;
 use vifbench_store::{Calibration, RunReader};

@@ -13,7 +13,7 @@ mod ports;
 pub mod ready;
 mod rings;
 pub mod sealed;
-mod search;
+mod search_trials;
 mod settings;
 pub mod traffic;
 pub mod trial;
@@ -50,7 +50,7 @@ pub fn until_decided(
     let began = std::time::Instant::now();
     loop {
         execute(run, bench, progress)?;
-        if let Some(plan) = search::go_on(run)? {
+        if let Some(plan) = search_trials::go_on(run)? {
             let text = format!(
                 "{} trials of the search so far: going on",
                 run.finished()?.len()

@@ -1,11 +1,11 @@
 //! Transactions a second against T0: what requests that wait for answers pay for a hold.
 
-use crate::analysis::Analysis;
 use crate::figures::axis::Scale;
 use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Plot, Point};
 use crate::figures::of_run::basis;
 use crate::figures::style::look;
 use crate::held_requests::{self, PAPER_RATIO};
+use crate::run_analysis::Analysis;
 
 /// Lines nearer than this share of their values hide each other.
 const NEAR: f64 = 0.05;

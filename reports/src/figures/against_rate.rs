@@ -1,10 +1,10 @@
 //! Delay against the offered rate, with what is sure of it.
 
-use crate::analysis::Analysis;
 use crate::figures::axis::{Scale, time_unit};
 use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Plot};
 use crate::figures::of_run::{basis, trials_of};
 use crate::figures::style::look;
+use crate::run_analysis::Analysis;
 use crate::stats::{Stats, paired};
 
 /// A variant's mean over its trials at every rate: rate, lower end, mean, upper end.

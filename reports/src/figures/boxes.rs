@@ -1,6 +1,5 @@
 //! Delay by variant as boxes, with the medians of the trials beside them.
 
-use crate::analysis::Analysis;
 use crate::figures::axis::{Scale, time_unit};
 use crate::figures::cdf::delay_title;
 use crate::figures::chart::{Axis, Draw, Figure, Layer, Plot, Quartiles};
@@ -8,6 +7,7 @@ use crate::figures::of_run::{
     basis, by_variant, detailed_caption, detailed_variants, panel_title, panels, trials_of,
 };
 use crate::figures::style::look;
+use crate::run_analysis::Analysis;
 use crate::stats::quantile;
 
 /// None where no delay can be claimed.

@@ -2,13 +2,13 @@
 
 use vifbench_scenarios::units::Rate;
 
-use crate::analysis::Analysis;
 use crate::figures::axis::Scale;
 use crate::figures::chart::{Axis, Draw, Figure, Key, Plot};
 use crate::figures::curve::{ccdf, cdf, layers, left_edge, time_scale};
 use crate::figures::of_run::{
     basis, bound, by_variant, detailed_caption, detailed_variants, panel_title, panels,
 };
+use crate::run_analysis::Analysis;
 use crate::text;
 
 /// None where no delay can be claimed.

@@ -1,6 +1,5 @@
 //! How full containers were and how long they were held.
 
-use crate::analysis::Analysis;
 use crate::figures::axis::{Scale, time_unit};
 use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Plot, Point};
 use crate::figures::of_run::{
@@ -8,6 +7,7 @@ use crate::figures::of_run::{
 };
 use crate::figures::style::look;
 use crate::metrics::containers::{Bucket, Histograms, add};
+use crate::run_analysis::Analysis;
 
 /// A histogram with what it counts.
 type Kind = (&'static str, fn(&Histograms) -> &Vec<Bucket>);

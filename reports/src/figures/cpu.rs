@@ -2,13 +2,13 @@
 
 use vifbench_scenarios::units::Rate;
 
-use crate::analysis::Analysis;
 use crate::figures::axis::Scale;
 use crate::figures::chart::{Axis, Figure, Key, Plot};
 use crate::figures::grouped_bars::{Value, layers};
 use crate::figures::of_run::{
     basis, detailed_caption, detailed_rates, detailed_variants, rate_title, trials_of,
 };
+use crate::run_analysis::Analysis;
 use crate::text::three_digits;
 
 /// None where no domain was sampled.

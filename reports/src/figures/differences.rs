@@ -2,12 +2,12 @@
 
 use vifbench_scenarios::units::Rate;
 
-use crate::analysis::Analysis;
 use crate::compare::Comparison;
 use crate::figures::axis::Scale;
 use crate::figures::chart::{Axis, Bar, Draw, Figure, Key, Layer, Plot};
 use crate::figures::of_run::{basis, rate_title};
 use crate::figures::style::{Colour, GRID, INK, Look, look};
+use crate::run_analysis::Analysis;
 
 /// What does not count: a grey bar under the interval.
 const LITTLE: Look = Look {

@@ -1,10 +1,10 @@
 //! What a variant costs dom0 against what it does to the delay: the front is what no other variant beats in both.
 
-use crate::analysis::Analysis;
 use crate::figures::axis::{Scale, time_unit};
 use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Plot, Point};
 use crate::figures::of_run::{basis, rate_title};
 use crate::figures::style::{FAINT, Look, look};
+use crate::run_analysis::Analysis;
 
 /// None where no two variants have both a delay and a cost at the same point of the sweep.
 pub fn figure(run: &Analysis) -> Option<Figure> {

@@ -3,7 +3,6 @@
 use vifbench_scenarios::units::Rate;
 use vifbench_wire::protocol::Point;
 
-use crate::analysis::Analysis;
 use crate::figures::axis::{Scale, time_unit};
 use crate::figures::chart::{Axis, Bar, Draw, Figure, Key, Layer, Plot};
 use crate::figures::of_run::{
@@ -11,6 +10,7 @@ use crate::figures::of_run::{
 };
 use crate::figures::style::{Look, PARTS};
 use crate::metrics::delay::Hop;
+use crate::run_analysis::Analysis;
 use crate::text::{self, three_digits};
 
 /// Mean time of each hop, over the trials of a variant.

@@ -1,11 +1,11 @@
 //! Where the instructions of a packet go: a flame graph of domains, parts and functions, and what differs between variants.
 
-use crate::analysis::Analysis;
 use crate::figures::axis::Scale;
 use crate::figures::chart::{Axis, Bar, Draw, Figure, Key, Layer, Plot};
 use crate::figures::of_run::{basis, rate_title};
 use crate::figures::style::{Colour, FAINT, INK, Look, PAPER, SOFT, look};
 use crate::instructions::{Part, Place, VariantInstructions, differences};
+use crate::run_analysis::Analysis;
 use crate::text::three_digits;
 
 /// A function with a smaller share of a packet's instructions is drawn together with its likes.

@@ -1,6 +1,5 @@
 //! Delay variation by variant: the distribution of |IPDV|, and quantiles of PDV.
 
-use crate::analysis::Analysis;
 use crate::figures::axis::{Scale, time_unit};
 use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Plot};
 use crate::figures::curve::{cdf, layers, left_edge};
@@ -8,6 +7,7 @@ use crate::figures::of_run::{
     basis, by_variant, detailed_caption, detailed_variants, panel_title, panels,
 };
 use crate::figures::style::look;
+use crate::run_analysis::Analysis;
 use crate::stats::quantile;
 
 const QUANTILES: [(u32, &str); 5] = [

@@ -2,8 +2,8 @@
 
 use vifbench_scenarios::units::Rate;
 
-use crate::analysis::Analysis;
 use crate::metrics::flow::FlowValues;
+use crate::run_analysis::Analysis;
 use crate::text::{count, plural};
 
 /// On what the figures rest, and the marks that go on every one of the run.

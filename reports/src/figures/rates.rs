@@ -2,7 +2,6 @@
 
 use vifbench_scenarios::units::Rate;
 
-use crate::analysis::Analysis;
 use crate::figures::axis::Scale;
 use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Plot};
 use crate::figures::of_run::{
@@ -10,6 +9,7 @@ use crate::figures::of_run::{
 };
 use crate::figures::style::{FAINT, Look, look};
 use crate::metrics::rate::Series;
+use crate::run_analysis::Analysis;
 
 /// Offered: wide and pale, so that what lies on it is seen.
 const OFFERED: Look = Look {

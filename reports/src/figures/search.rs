@@ -1,10 +1,10 @@
 //! Rate against loss: every trial of a throughput search, and where it ended.
 
-use crate::analysis::Analysis;
 use crate::figures::axis::Scale;
 use crate::figures::chart::{Axis, Draw, Figure, Key, Layer, Plot};
 use crate::figures::of_run::basis;
 use crate::figures::style::look;
+use crate::run_analysis::Analysis;
 
 /// None where the scenario searches nothing.
 pub fn figure(run: &Analysis) -> Option<Figure> {

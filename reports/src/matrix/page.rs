@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{Cell, Column, Matrix, Row};
 use crate::definitions::definition;
-use crate::figures::files::Drawn;
+use crate::figures::drawn::Drawn;
 use crate::figures::provenance::Origin;
 use crate::page::{definition_list, drawing, head, link, shell, verdict_class};
 use crate::text::signed_percent;

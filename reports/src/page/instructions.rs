@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
-use crate::analysis::Analysis;
 use crate::cost_model::{CostModel, amounts};
 use crate::figures::of_run::rate_title;
 use crate::instructions::calls::CALLS;
 use crate::instructions::{Part, VariantInstructions, differences};
 use crate::page::results::marks;
 use crate::page::{head, link};
+use crate::run_analysis::Analysis;
 use crate::text::{signed_percent, three_digits, time};
 
 /// So many functions stand in a table of differences.

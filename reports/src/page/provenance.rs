@@ -4,8 +4,8 @@ use maud::{Markup, html};
 use vifbench_store::{ClockMap, ModuleProof, TrialRecord};
 use vifbench_wire::protocol::Ruler;
 
-use crate::analysis::Analysis;
 use crate::page::{head, link};
+use crate::run_analysis::Analysis;
 use crate::text::{signed_time, three_digits, time};
 
 pub(super) fn section(run: &Analysis) -> Markup {

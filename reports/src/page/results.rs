@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 use vifbench_scenarios::units::Rate;
 
-use crate::analysis::Analysis;
 use crate::compare::{Comparison, Finding};
 use crate::metrics::containers::{Costs, Formed};
 use crate::page::{head, link};
+use crate::run_analysis::Analysis;
 use crate::summary::VariantRow;
 use crate::text::{self, count, mbits, three_digits, time};
 

@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 use vifbench_scenarios::search::Found;
 
-use crate::analysis::Analysis;
 use crate::page::{head, link};
-use crate::search::VariantSearch;
+use crate::run_analysis::Analysis;
+use crate::search_results::VariantSearch;
 use crate::text::{count, three_digits};
 
 /// Nothing where the scenario searches nothing.

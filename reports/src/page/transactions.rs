@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
-use crate::analysis::Analysis;
 use crate::held_requests::{self, HeldRequests, PAPER_RATIO};
 use crate::metrics::transactions::Transactions;
 use crate::page::results::marks;
 use crate::page::{head, link};
+use crate::run_analysis::Analysis;
 use crate::text::{count, mbits, three_digits, time};
 use crate::trial_summary::TrialSummary;
 

@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 use vifbench_store::Outcome;
 
-use crate::analysis::Analysis;
 use crate::metrics::flow::FlowMetrics;
 use crate::page::results::marks;
 use crate::page::{head, link};
+use crate::run_analysis::Analysis;
 use crate::text::{count, three_digits, time};
 use crate::trial_summary::{TrialState, TrialSummary};
 

@@ -9,8 +9,8 @@ use vifbench_scenarios::scenario::{Patches, ServiceTimes};
 use vifbench_scenarios::units::Span;
 use vifbench_store::RunReader;
 
-use crate::analysis::analyze;
 use crate::error::ReportError;
+use crate::run_analysis::analyze;
 
 /// Why a run gives no costs.
 #[derive(Debug, Error)]

@@ -5,7 +5,7 @@ use vifbench_model::experiment::Row;
 use vifbench_model::pareto::Choice;
 
 use crate::definitions::Definition;
-use crate::figures::files::Drawn;
+use crate::figures::drawn::Drawn;
 use crate::figures::provenance::Origin;
 use crate::page::{definition_list, drawing, shell};
 use crate::simulated::{SIMULATED_MARK, Simulation};

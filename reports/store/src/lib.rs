@@ -28,23 +28,23 @@
 //! Every record carries a format version. A reader accepts every version up to its own: newer fields have defaults. It
 //! refuses a later version with one sentence.
 
+mod analysis_writer;
 mod cost_model;
 mod error;
 pub mod files;
 mod format;
 mod instructions;
 mod noise;
-mod output;
 mod reader;
 mod record;
 mod writer;
 
+pub use analysis_writer::{AnalysisWriter, NewFile, ReportFolder};
 pub use cost_model::{COST_MODEL_FILE, COST_MODEL_FORMAT, COSTS, Calibration, CostModelRecord};
 pub use error::{StoreError, room_hint};
 pub use format::{Versioned, check_format, read_versioned};
 pub use instructions::{FunctionCount, INSTRUCTIONS_FILE, INSTRUCTIONS_FORMAT, InstructionsRecord};
 pub use noise::{Floor, LEAST_RUNS, NOISE_FILE, Noise};
-pub use output::{AnalysisWriter, NewFile, ReportFolder};
 pub use reader::RunReader;
 pub use record::{ClockMap, Event, FORMAT, ModuleProof, Outcome, RunRecord, TrialRecord};
 pub use writer::{RunWriter, history_folder};

@@ -1,6 +1,6 @@
 //! The next trials of a throughput search, from those that are on disk.
 
-use vifbench_reports::search;
+use vifbench_reports::search_results;
 use vifbench_scenarios::plan::Plan;
 use vifbench_store::RunWriter;
 
@@ -15,7 +15,7 @@ pub fn go_on(run: &RunWriter) -> Result<Option<Plan>, Failure> {
     };
     let mut plan = record.plan.clone();
     let before = plan.trials.len();
-    for seen in search::read(&run.reader(), record)? {
+    for seen in search_results::read(&run.reader(), record)? {
         // A trial without a result would be planned for ever: the search of that variant ends unfinished.
         let next = asked.next(record.scenario.blocks, &seen.tried);
         if let (Some(rate), false) = (next, seen.broken) {

@@ -20,7 +20,7 @@ use crate::metrics::rate::Series;
 use crate::metrics::{containers, cpu, transactions};
 use crate::packets::{self, CaptureCount};
 use crate::ruler;
-use crate::search::{self, VariantSearch};
+use crate::search_results::{self, VariantSearch};
 use crate::summary::{RunSummary, marks};
 use crate::tables;
 use crate::trial_summary::{TrialState, TrialSummary};
@@ -126,7 +126,7 @@ fn analyze_with(
     };
     let comparisons = compare::compare(question, &summaries);
     let known = run.read_acknowledgements()?;
-    let search = search::read(run, &record)?;
+    let search = search_results::read(run, &record)?;
     let judgement = verdict::judge(&record, &summaries, &comparisons, &search, &known);
     let records: Vec<&TrialRecord> = trials.iter().filter_map(|t| t.record.as_ref()).collect();
     let ruler = ruler::of(&record, &records);
