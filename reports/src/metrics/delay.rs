@@ -16,14 +16,35 @@ pub fn delays(packets: &[Packet], from: Point, to: Point) -> Vec<(u32, i64)> {
         .collect()
 }
 
-/// IPDV, RFC 3393: the delay of a packet less that of the packet sent just before it. Signed; not defined where
-/// either was lost.
+/// IPDV, RFC 3393 and RFC 5481, section 4.1: the delay of a packet less that of the packet sent just before it. Signed; not
+/// defined where either was lost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ipdv {
+    last_delay: Option<i64>,
+}
+
+impl Ipdv {
+    /// The next packet in sending order: its delay in nanoseconds, or none if it was lost. Returns the variation from the
+    /// packet before, where both arrived.
+    pub fn push(&mut self, delay: Option<i64>) -> Option<i64> {
+        let last = std::mem::replace(&mut self.last_delay, delay);
+        Some(delay?.saturating_sub(last?))
+    }
+}
+
+/// The IPDV of delays with the sequence number of each, in order of these: a number that is missing was lost.
 pub fn ipdv(delays: &[(u32, i64)]) -> Vec<i64> {
-    delays
-        .windows(2)
-        .filter(|pair| pair[1].0 == pair[0].0.wrapping_add(1))
-        .map(|pair| pair[1].1 - pair[0].1)
-        .collect()
+    let mut ipdv = Ipdv::default();
+    let mut next = None;
+    let mut values = Vec::new();
+    for (seq, delay) in delays {
+        if next != Some(*seq) {
+            ipdv.push(None);
+        }
+        values.extend(ipdv.push(Some(*delay)));
+        next = Some(seq.wrapping_add(1));
+    }
+    values
 }
 
 /// PDV, RFC 5481: each delay less the smallest.
@@ -59,12 +80,33 @@ pub fn hops_of(has: impl Fn(Point) -> bool) -> Vec<(Point, Point)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn ipdv_skips_what_was_lost() {
         assert_eq!(ipdv(&[(0, 10), (1, 15), (3, 40), (4, 38)]), vec![5, -2]);
         assert_eq!(ipdv(&[(7, 10)]), Vec::<i64>::new());
+    }
+
+    proptest! {
+        #[test]
+        fn one_by_one_is_the_same_as_all_at_once(
+            packets in proptest::collection::vec(proptest::option::of(-1_000_000i64..1_000_000), 0..100),
+        ) {
+            let batch: Vec<i64> = packets
+                .windows(2)
+                .filter_map(|pair| Some(pair[1]? - pair[0]?))
+                .collect();
+            let mut online = Ipdv::default();
+            let pushed: Vec<i64> = packets.iter().filter_map(|delay| online.push(*delay)).collect();
+            prop_assert_eq!(&pushed, &batch);
+            // Numbers wrap around.
+            let numbered = packets.iter().zip((u32::MAX - 10..=u32::MAX).chain(0..));
+            let delays: Vec<_> = numbered.filter_map(|(delay, seq)| Some((seq, (*delay)?))).collect();
+            prop_assert_eq!(&ipdv(&delays), &batch);
+        }
     }
 
     #[test]

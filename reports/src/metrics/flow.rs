@@ -7,9 +7,9 @@ use vifbench_wire::protocol::Point;
 use crate::clock::{End, hop_bound};
 use crate::metrics::counts::Counts;
 use crate::metrics::delay::{Hop, delays, hops_of, ipdv, pdv};
-use crate::metrics::jitter::{Jitter, rfc3550};
+use crate::metrics::jitter::Jitter;
 use crate::metrics::rate::{Rates, gap_errors};
-use crate::metrics::reordering::rfc4737;
+use crate::metrics::reordering::Reordering;
 use crate::packets::{Packet, TrialPackets};
 use crate::stats::Stats;
 
@@ -94,22 +94,26 @@ pub fn of_flow(
     let mut counts = Counts::of(packets, has);
     let mut arrived: Vec<&Packet> = packets.iter().filter(|p| p.arrival.is_some()).collect();
     arrived.sort_unstable_by_key(|p| p.arrival);
-    let order: Vec<_> = arrived.iter().map(|p| (p.seq, p.measured)).collect();
-    let reordering = rfc4737(&order);
+    let mut reordering = Reordering::default();
+    for packet in &arrived {
+        let at = packet.at(Point::Rx).unwrap_or_default();
+        reordering.push(u64::from(packet.seq), at, packet.measured);
+    }
     counts.corrupt = only_flow.then(|| corrupt(trial, Some(guest)));
     counts.late = Counts::late(packets, trial.start_ns);
-    counts.reordered = reordering.reordered;
-    counts.reorder_extent = reordering.max_extent;
+    counts.reordered = reordering.reordered();
+    counts.reorder_extent = reordering.max_extent();
 
     let bound = |from, to| hop_bound(trial.end(guest, from)?, trial.end(guest, to)?);
     let delay_bound_ns = bound(Point::Tx, Point::Rx);
     let raw = delays(packets, Point::Tx, Point::Rx);
-    let transits: Vec<i64> = arrived
-        .iter()
-        .filter(|p| p.measured)
-        .filter_map(|p| p.between(Point::Tx, Point::Rx))
-        .collect();
-    let jitter: Option<Jitter> = rfc3550(&transits);
+    let mut jitter = Jitter::default();
+    jitter.extend(
+        arrived
+            .iter()
+            .filter(|p| p.measured)
+            .filter_map(|p| p.between(Point::Tx, Point::Rx)),
+    );
 
     let changes = ipdv(&raw);
     let mut values = FlowValues {
@@ -127,7 +131,7 @@ pub fn of_flow(
             .filter_map(|p| Some(p.at(Point::Tx)? - p.send_ns))
             .collect(),
         hops: Vec::new(),
-        jitter_packets: (transits.len() as u64).saturating_sub(1),
+        jitter_packets: jitter.moved(),
     };
     let mut hops = Vec::new();
     for (from, to) in hops_of(has) {
@@ -160,8 +164,8 @@ pub fn of_flow(
         ipdv: Stats::select(&mut values.ipdv),
         abs_ipdv: Stats::of(&mut values.abs_ipdv),
         pdv: Stats::of(&mut values.pdv),
-        jitter_mean_ns: jitter.map(|j| j.mean_ns),
-        jitter_last_ns: jitter.map(|j| j.last_ns),
+        jitter_mean_ns: jitter.mean_ns(),
+        jitter_last_ns: jitter.last_ns(),
         hops,
     };
     (metrics, values)
