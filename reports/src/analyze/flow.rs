@@ -1,11 +1,14 @@
 //! What is kept of each flow while packets pass: sums, filters, and the distributions of its values.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
 
 use super::distribution::Distribution;
 use super::identity::Identity;
+use crate::metrics::delay::Ipdv;
+use crate::metrics::jitter::Jitter;
+use crate::metrics::reordering::Reordering;
 
 /// Flows that are told apart; whatever comes beyond shares one, so that a capture of a million flows does not fill
 /// memory with their sums.
@@ -32,14 +35,6 @@ impl Hasher for AsIs {
     }
 }
 
-/// An arrival that raised the greatest number so far (RFC 4737, section 4.2).
-#[derive(Debug, Clone, Copy)]
-struct Record {
-    number: u64,
-    arrival: u64,
-    rx_ns: i64,
-}
-
 /// One flow, in one direction.
 #[derive(Debug)]
 pub(super) struct Flow {
@@ -47,16 +42,8 @@ pub(super) struct Flow {
     pub pair: u32,
     pub up: bool,
     // In order of arrival.
-    last_transit: Option<i64>,
-    pub jitter: f64,
-    pub jitter_sum: f64,
-    pub jitter_moved: u64,
-    next_expected: u64,
-    records: VecDeque<Record>,
-    pub arrivals: u64,
-    pub reordered: u64,
-    pub max_extent: u64,
-    pub max_late_ns: i64,
+    pub jitter: Jitter,
+    pub reordering: Reordering,
     pub duplicated: u64,
     pub rx_bytes: u64,
     pub payload_bytes: u64,
@@ -69,7 +56,7 @@ pub(super) struct Flow {
     run: u64,
     pub runs: u64,
     pub longest_run: u64,
-    last_delay: Option<i64>,
+    variation: Ipdv,
     pub delay: Distribution,
     pub ipdv: Distribution,
     /// Delays less what the skew of the clocks adds; empty where none is taken out.
@@ -77,20 +64,12 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    fn new(pair: u32, up: bool, exact: bool) -> Self {
+    fn new(pair: u32, up: bool, exact: bool, records: usize) -> Self {
         Self {
             pair,
             up,
-            last_transit: None,
-            jitter: 0.0,
-            jitter_sum: 0.0,
-            jitter_moved: 0,
-            next_expected: 0,
-            records: VecDeque::new(),
-            arrivals: 0,
-            reordered: 0,
-            max_extent: 0,
-            max_late_ns: 0,
+            jitter: Jitter::default(),
+            reordering: Reordering::remembering(records),
             duplicated: 0,
             rx_bytes: 0,
             payload_bytes: 0,
@@ -102,7 +81,7 @@ impl Flow {
             run: 0,
             runs: 0,
             longest_run: 0,
-            last_delay: None,
+            variation: Ipdv::default(),
             delay: Distribution::new(exact),
             ipdv: Distribution::new(exact),
             without_skew: Distribution::new(exact),
@@ -110,35 +89,9 @@ impl Flow {
     }
 
     /// Its packet of this number in the whole sending order arrived for the first time.
-    pub fn arrived(&mut self, number: u64, tx_ns: i64, rx_ns: i64, records: usize) {
-        // RFC 3550, 6.4.1: J += (|D(i-1, i)| - J) / 16.
-        let transit = rx_ns.saturating_sub(tx_ns);
-        if let Some(last) = self.last_transit.replace(transit) {
-            let change = transit.abs_diff(last) as f64;
-            self.jitter += (change - self.jitter) / 16.0;
-            self.jitter_sum += self.jitter;
-            self.jitter_moved += 1;
-        }
-        // RFC 4737, 4.2.1: reordered if s < NextExp, else NextExp = s + 1.
-        if number < self.next_expected {
-            self.reordered += 1;
-            let first = self.records.partition_point(|r| r.number <= number);
-            if let Some(first) = self.records.get(first) {
-                self.max_extent = self.max_extent.max(self.arrivals - first.arrival);
-                self.max_late_ns = self.max_late_ns.max(rx_ns.saturating_sub(first.rx_ns));
-            }
-        } else {
-            self.next_expected = number + 1;
-            if self.records.len() == records {
-                self.records.pop_front();
-            }
-            self.records.push_back(Record {
-                number,
-                arrival: self.arrivals,
-                rx_ns,
-            });
-        }
-        self.arrivals += 1;
+    pub fn arrived(&mut self, number: u64, tx_ns: i64, rx_ns: i64) {
+        self.jitter.push(rx_ns.saturating_sub(tx_ns));
+        self.reordering.push(number, rx_ns, true);
     }
 
     /// A packet of it came by at `rx`, first copy or not.
@@ -153,12 +106,14 @@ impl Flow {
     /// In sending order: its next packet took so long, or was lost (none).
     pub fn settled(&mut self, delay: Option<i64>) {
         self.sent += 1;
+        if let Some(change) = self.variation.push(delay) {
+            self.ipdv.add(change);
+        }
         let Some(delay) = delay else {
             // RFC 7680: a packet that does not arrive is lost. RFC 3357: runs of loss.
             self.run += 1;
             self.runs += u64::from(self.run == 1);
             self.longest_run = self.longest_run.max(self.run);
-            self.last_delay = None;
             return;
         };
         self.run = 0;
@@ -166,10 +121,6 @@ impl Flow {
         self.negative += u64::from(delay < 0);
         // RFC 7679: D = R - S.
         self.delay.add(delay);
-        // RFC 3393, RFC 5481 section 4.1: D(i) - D(i-1), where both arrived.
-        if let Some(last) = self.last_delay.replace(delay) {
-            self.ipdv.add(delay.saturating_sub(last));
-        }
     }
 }
 
@@ -254,16 +205,16 @@ impl Flows {
             pairs.len() as u32 - 1
         });
         let number = self.list.len() as u32;
-        self.list.push(Flow::new(pair, up, self.exact));
+        let records = RECORDS[usize::from(number as usize >= FIRST_FLOWS)];
+        self.list.push(Flow::new(pair, up, self.exact, records));
         self.of_key.insert(identity.flow, number);
         number
     }
 
     /// A packet arrived for the first time.
     pub fn arrived(&mut self, flow: u32, number: u64, tx_ns: i64, rx_ns: i64) {
-        let records = RECORDS[usize::from(flow as usize >= FIRST_FLOWS)];
         let flow = &mut self.list[flow as usize];
-        flow.arrived(number, tx_ns, rx_ns, records);
+        flow.arrived(number, tx_ns, rx_ns);
         let pair = &mut self.pairs[flow.pair as usize];
         let transit = rx_ns.saturating_sub(tx_ns);
         let (mine, other) = (usize::from(flow.up), usize::from(!flow.up));

@@ -297,7 +297,7 @@ impl Summary {
             .partition(|flow| self.totals.flows.forward(flow));
         let sum = |of: fn(&Flow) -> u64| forward.iter().map(of).sum::<u64>();
         let (sent, matched) = (sum(|f| f.sent), sum(|f| f.matched));
-        let (duplicated, reordered) = (sum(|f| f.duplicated), sum(|f| f.reordered));
+        let (duplicated, reordered) = (sum(|f| f.duplicated), sum(|f| f.reordering.reordered()));
         let (tx_copies, unmatched) = (self.totals.tx_copies, self.totals.unmatched);
 
         let skew = self.skew(resolution as f64);
@@ -320,8 +320,8 @@ impl Summary {
             .and_then(|_| values.without_skew.stats());
         let raw = values.delay.stats();
         let spread = |stats: Option<Stats>| stats.map(Micros::from);
-        let moved = sum(|f| f.jitter_moved);
-        let jitter: f64 = forward.iter().map(|f| f.jitter_sum).sum();
+        let moved = sum(|f| f.jitter.moved());
+        let jitter: f64 = forward.iter().map(|f| f.jitter.sum_ns()).sum();
         let rate = |bytes: u64| {
             let first = forward.iter().map(|f| f.first_rx_ns).min()?;
             let last = forward.iter().map(|f| f.last_rx_ns).max()?;
@@ -362,7 +362,7 @@ impl Summary {
             pdv_us: spread(values.pdv.stats()),
             rfc3550_jitter_us: (moved > 0).then(|| jitter / moved as f64 / 1e3),
             rfc3550_jitter_last_us: match &forward[..] {
-                [only] if only.jitter_moved > 0 => Some(only.jitter / 1e3),
+                [only] => only.jitter.last_ns().map(|last| last / 1e3),
                 _ => None,
             },
             throughput_mbps: rate(sum(|f| f.rx_bytes)),
@@ -388,8 +388,17 @@ impl Summary {
             },
             reordering: ReorderingSummary {
                 ratio: one(reordered, matched),
-                max_extent: forward.iter().map(|f| f.max_extent).max().unwrap_or(0),
-                max_late_us: forward.iter().map(|f| f.max_late_ns).max().unwrap_or(0) as f64 / 1e3,
+                max_extent: forward
+                    .iter()
+                    .map(|f| f.reordering.max_extent())
+                    .max()
+                    .unwrap_or(0),
+                max_late_us: forward
+                    .iter()
+                    .map(|f| f.reordering.max_late_ns())
+                    .max()
+                    .unwrap_or(0) as f64
+                    / 1e3,
             },
             back: (!back.is_empty()).then(|| Back {
                 matched: back.iter().map(|f| f.matched).sum(),
