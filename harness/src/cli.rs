@@ -228,9 +228,17 @@ pub enum Command {
         #[arg(long)]
         netns: Option<String>,
     },
-    /// Print the man page of a command, or of all.
-    #[command(after_help = "Example: vifbench man | man -l -")]
-    Man,
+    /// Print the man page of vifbench, or of one of its commands; or write all of them to a folder.
+    #[command(
+        after_help = "Examples:\n  vifbench man | man -l -\n  vifbench man lab verify | man -l -\n  vifbench man --out man1/"
+    )]
+    Man {
+        /// The command, as it is typed: `scenario`, `lab verify`. Without it, vifbench as a whole.
+        command: Vec<String>,
+        /// Write the page of every command to this folder instead, which is created.
+        #[arg(long, conflicts_with = "command")]
+        out: Option<PathBuf>,
+    },
     /// Print completions for a shell.
     #[command(after_help = "Example: vifbench completions bash > /etc/bash_completion.d/vifbench")]
     Completions {

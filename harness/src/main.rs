@@ -176,7 +176,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Enrol { address, netns } => {
             commands::enrol::run(address, netns.as_deref(), format)
         }
-        Command::Man => commands::shell_help::man(),
+        Command::Man { command, out } => commands::shell_help::man(command, out.as_deref()),
         Command::Completions { shell } => commands::shell_help::completions(*shell),
     }
 }

@@ -3,6 +3,7 @@
 //! Every task is a list of commands that could be typed by hand; it prints each before it starts, and how long it took.
 
 mod check;
+mod package;
 mod step;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Task {
         #[arg(default_value = "default")]
         profile: String,
     },
+    /// Build the Debian package, in target/debian/.
+    Package,
     /// Clippy over all targets, with warnings as errors.
     Lint,
     /// The API documentation, with warnings as errors.
@@ -66,6 +69,7 @@ fn run(task: &Task) -> Result<()> {
                 .args(&["--profile", profile])
                 .run()
         }
+        Task::Package => package::run(),
         Task::Lint => lint().run(),
         Task::Doc => doc().run(),
     }
