@@ -15,6 +15,7 @@ use vifbench_probes::client::ProbeClient;
 use vifbench_probes::clock::reading::realtime_ns;
 use vifbench_scenarios::scenario::Arrivals;
 use vifbench_scenarios::units::{Size, Span};
+use vifbench_testing::{Need, needs};
 use vifbench_wire::packet::{UDP_PORT, source_port, tcp_port};
 use vifbench_wire::protocol::{
     Answer, Arm, FlowSpec, LoopDone, Point, ProbeResult, RespondSpec, State,
@@ -122,6 +123,7 @@ fn no_more_than(outstanding: u32, done: &LoopDone) {
 
 #[test]
 fn udp_requests_are_answered_beside_other_flows() {
+    needs!(Need::Root, Need::Program("ip"));
     for v6 in [false, true] {
         let asking = flow(
             3,
@@ -172,6 +174,7 @@ fn udp_requests_are_answered_beside_other_flows() {
 
 #[test]
 fn a_guest_that_does_not_answer_costs_a_second_a_request() {
+    needs!(Need::Root, Need::Program("ip"));
     let asking = flow(
         3,
         false,
@@ -191,6 +194,7 @@ fn a_guest_that_does_not_answer_costs_a_second_a_request() {
 
 #[test]
 fn tcp_requests_have_their_responses() {
+    needs!(Need::Root, Need::Program("ip"));
     for (v6, request, response, outstanding) in [
         (false, 1, 1, 1),
         (true, 200, 3000, 8),
@@ -225,6 +229,7 @@ fn tcp_requests_have_their_responses() {
 
 #[test]
 fn tcp_bulk_arrives_whole() {
+    needs!(Need::Root, Need::Program("ip"));
     for v6 in [false, true] {
         let bulk = flow(7, v6, 1518, Arrivals::TcpBulk {});
         let respond = respond(&bulk, Answer::TcpSink);
@@ -243,6 +248,7 @@ fn tcp_bulk_arrives_whole() {
 
 #[test]
 fn a_guest_without_a_responder_fails_the_trial() {
+    needs!(Need::Root, Need::Program("ip"));
     let bulk = flow(7, false, 1518, Arrivals::TcpBulk {});
     let (sent, answered) = run(vec![bulk], vec![]);
     let why = sent.failed.unwrap();
@@ -255,6 +261,7 @@ fn a_guest_without_a_responder_fails_the_trial() {
 
 #[test]
 fn strangers_are_turned_away() {
+    needs!(Need::Root, Need::Program("ip"));
     let bulk = flow(7, false, 1518, Arrivals::TcpBulk {});
     let mut respond = respond(&bulk, Answer::TcpSink);
     respond.peer.set_port(9);
@@ -267,6 +274,7 @@ fn strangers_are_turned_away() {
 
 #[test]
 fn an_address_that_is_not_the_guests_is_refused() {
+    needs!(Need::Root, Need::Program("ip"));
     let temp = tempfile::tempdir().unwrap();
     let joined = JoinedNamespaces::new();
     let mut rx = joined.probe(RX, temp.path());

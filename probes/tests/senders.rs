@@ -12,6 +12,7 @@ use vifbench_probes::client::ProbeClient;
 use vifbench_probes::clock::reading::realtime_ns;
 use vifbench_scenarios::scenario::{Arrivals, SendBy};
 use vifbench_scenarios::units::Rate;
+use vifbench_testing::{Need, needs};
 use vifbench_wire::packet::{Parsed, UdpFrame, parse};
 use vifbench_wire::pcap_file::Reader;
 use vifbench_wire::protocol::{Arm, FlowSpec, Pace, Point, ProbeResult, State};
@@ -165,6 +166,7 @@ const ALL: [SendBy; 7] = [
 
 #[test]
 fn one_flow_in_batches() {
+    needs!(Need::Root, Need::Program("ip"));
     for sender in ALL {
         sent_by(sender, &[flow(1, false, 64, saturate(20_000))]);
     }
@@ -172,6 +174,7 @@ fn one_flow_in_batches() {
 
 #[test]
 fn flows_sizes_and_families_mixed() {
+    needs!(Need::Root, Need::Program("ip"));
     for sender in ALL {
         let mut mixed = flow(3, false, 64, cbr(3000));
         mixed.size = "7 x 64 B + 4 x 594 B + 1 x 1518 B".parse().unwrap();
@@ -186,6 +189,7 @@ fn flows_sizes_and_families_mixed() {
 
 #[test]
 fn what_cannot_send_says_why() {
+    needs!(Need::Root, Need::Program("ip"));
     let temp = tempfile::tempdir().unwrap();
     let joined = JoinedNamespaces::new();
     let mut tx = joined.probe(TX, temp.path());

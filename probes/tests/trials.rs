@@ -16,6 +16,7 @@ use common::{
 };
 use vifbench_probes::client::{ClientError, ClockExchanges, ProbeClient, Refusal};
 use vifbench_probes::clock::reading::realtime_ns;
+use vifbench_testing::{Need, needs};
 use vifbench_wire::clock_estimate::{Assumptions, Interval, Method, judge, track, two_way};
 use vifbench_wire::packet::{Parsed, Stamp, UdpFrame, parse};
 use vifbench_wire::pcap_file::{FileFormat, Reader};
@@ -76,6 +77,7 @@ fn packets(path: &Path) -> Packets {
 
 #[test]
 fn every_packet_is_sent_captured_and_matched() {
+    needs!(Need::Root, Need::Program("ip"));
     let temp = tempfile::tempdir().unwrap();
     let joined = JoinedNamespaces::new();
     let (mut tx, mut rx) = (joined.probe(TX, temp.path()), joined.probe(RX, temp.path()));
@@ -257,6 +259,7 @@ fn what_exceeds_a_captures_limit_is_counted_and_told() {
 
 #[test]
 fn stamps_of_the_adapter_are_refused_where_there_are_none() {
+    needs!(Need::Root, Need::Program("ip"));
     let temp = tempfile::tempdir().unwrap();
     let joined = JoinedNamespaces::new();
     let mut rx = joined.probe(RX, temp.path());
@@ -287,6 +290,7 @@ fn stamps_of_the_adapter_are_refused_where_there_are_none() {
 
 #[test]
 fn clocks_are_watched_while_a_trial_runs() {
+    needs!(Need::Root, Need::Program("ip"));
     let temp = tempfile::tempdir().unwrap();
     let joined = JoinedNamespaces::new();
     let (mut tx, mut rx) = (joined.probe(TX, temp.path()), joined.probe(RX, temp.path()));
@@ -322,6 +326,7 @@ fn clocks_are_watched_while_a_trial_runs() {
 
 #[test]
 fn the_clock_of_one_machine_has_no_offset_to_itself() {
+    needs!(Need::Root, Need::Program("ip"));
     let temp = tempfile::tempdir().unwrap();
     let joined = JoinedNamespaces::new();
     let (mut asker, mut reference) = (joined.probe(TX, temp.path()), joined.probe(RX, temp.path()));
@@ -392,6 +397,7 @@ fn the_clock_of_one_machine_has_no_offset_to_itself() {
 
 #[test]
 fn hostile_clock_frames_are_ignored_and_counted() {
+    needs!(Need::Root, Need::Program("ip"));
     let temp = tempfile::tempdir().unwrap();
     let joined = JoinedNamespaces::new();
     let (mut asker, mut reference) = (joined.probe(TX, temp.path()), joined.probe(RX, temp.path()));
@@ -461,6 +467,7 @@ impl Drop for TinyDisk {
 
 #[test]
 fn a_full_disk_voids_the_trial_and_says_so() {
+    needs!(Need::Root, Need::Program("ip"));
     let disk = TinyDisk::new();
     let joined = JoinedNamespaces::new();
     let mut probe = joined.probe(TX, disk.0.path());
@@ -492,6 +499,7 @@ fn a_full_disk_voids_the_trial_and_says_so() {
 
 #[test]
 fn an_interface_that_is_taken_away_voids_the_trial() {
+    needs!(Need::Root, Need::Program("ip"));
     let temp = tempfile::tempdir().unwrap();
     let joined = JoinedNamespaces::new();
     let mut probe = joined.probe(TX, temp.path());
@@ -590,6 +598,7 @@ fn at_the_end_of_input_a_deployed_probe_removes_itself() {
 
 #[test]
 fn a_sealed_trial_outlives_its_connection() {
+    needs!(Need::Root, Need::Program("ip"));
     let temp = tempfile::tempdir().unwrap();
     let joined = JoinedNamespaces::new();
     // With its peer down, the veth has no carrier.
@@ -663,6 +672,7 @@ fn a_signal_ends_it_at_once_and_cleanly() {
 
 #[test]
 fn what_cannot_be_prepared_is_told_and_leaves_nothing() {
+    needs!(Need::Root, Need::Program("ip"));
     let temp = tempfile::tempdir().unwrap();
     let joined = JoinedNamespaces::new();
     let mut probe = joined.probe(TX, temp.path());

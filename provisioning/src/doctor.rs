@@ -422,6 +422,7 @@ mod tests {
     use super::*;
     use crate::local::LocalHost;
     use vifbench_scenarios::lab::{HostName, Identity};
+    use vifbench_testing::{Need, needs};
 
     fn spec(role: Role, identity: Identity) -> HostSpec {
         HostSpec {
@@ -486,6 +487,7 @@ mod tests {
 
     #[test]
     fn looks_at_a_real_host() {
+        needs!(Need::Root);
         let deadline = Duration::from_secs(20);
         let mut here = LocalHost::new(HostName("h".into()));
         let mut spec = spec(Role::Generator, Identity::Mac("00:00:00:00:00:00".into()));

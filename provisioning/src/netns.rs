@@ -37,9 +37,11 @@ pub fn inside<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> io::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vifbench_testing::{Need, needs};
 
     #[test]
     fn works_inside_and_leaves_this_thread_outside() {
+        needs!(Need::Root, Need::Program("ip"));
         let name = format!("vb-prov-ns-{}", std::process::id());
         let ip = |verb: &str| {
             std::process::Command::new("ip")

@@ -10,9 +10,15 @@ use vifbench_provisioning::enrol::{Enrolment, Seen, fetch_host_key, identify, ve
 use vifbench_provisioning::host::HostError;
 use vifbench_provisioning::keys::HostKey;
 use vifbench_scenarios::lab::{Identity, Lab};
+use vifbench_testing::{Need, needs};
 
 #[test]
 fn only_the_enrolled_machine_passes() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let sshd = Sshd::new();
     let mut host = sshd.host();
     // `lo` has this address everywhere.
@@ -44,6 +50,11 @@ fn only_the_enrolled_machine_passes() {
 
 #[test]
 fn the_shown_key_is_fetched_without_logging_in_and_the_lines_fit_a_lab_file() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let sshd = Sshd::new();
     let address = SocketAddr::new(ADDRESS.into(), PORT);
     let netns = Some(sshd.netns.name.as_str());

@@ -15,6 +15,7 @@ use vifbench_provisioning::local::LocalHost;
 use vifbench_provisioning::netns;
 use vifbench_provisioning::ssh::{SshHost, SshOptions};
 use vifbench_scenarios::lab::HostName;
+use vifbench_testing::{Need, needs};
 use vifbench_wait::Cancel;
 
 /// A deadline that is meant to pass, and what may lie between it and the return.
@@ -186,6 +187,11 @@ fn this_machine_is_a_host() {
 
 #[test]
 fn this_machine_in_a_namespace_is_a_host() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let netns = Netns::new();
     let folder = tempfile::tempdir().expect("folder");
     let mut host = LocalHost::new(HostName("here".into())).in_netns(&netns.name);
@@ -205,6 +211,11 @@ fn this_machine_in_a_namespace_is_a_host() {
 
 #[test]
 fn a_machine_over_ssh_is_a_host() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let sshd = Sshd::new();
     let folder = tempfile::tempdir().expect("folder");
     conformance(&mut sshd.host(), folder.path());
@@ -212,6 +223,11 @@ fn a_machine_over_ssh_is_a_host() {
 
 #[test]
 fn a_machine_without_sftp_is_a_host() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let sshd = Sshd::with("Subsystem none /bin/false");
     let folder = tempfile::tempdir().expect("folder");
     conformance(&mut sshd.host(), folder.path());
@@ -219,6 +235,11 @@ fn a_machine_without_sftp_is_a_host() {
 
 #[test]
 fn a_machine_whose_sftp_server_is_missing_is_a_host() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let sshd = Sshd::with("Subsystem sftp /nowhere/sftp-server");
     let file = sshd.path("file");
     sshd.host()
@@ -249,6 +270,11 @@ fn a_killed_local_command_takes_its_children_along() {
 
 #[test]
 fn a_changed_host_key_stops_everything() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let sshd = Sshd::new();
     let mut spec = sshd.spec.clone();
     spec.host_key = new_key(&sshd.path("other"));
@@ -285,6 +311,11 @@ fn a_changed_host_key_stops_everything() {
 
 #[test]
 fn a_host_key_of_another_kind_is_a_changed_one() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let sshd = Sshd::new();
     let mut spec = sshd.spec.clone();
     let file = sshd.path("ecdsa");
@@ -309,6 +340,11 @@ fn a_host_key_of_another_kind_is_a_changed_one() {
 
 #[test]
 fn a_refused_or_missing_key_says_so() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let sshd = Sshd::new();
     let mut spec = sshd.spec.clone();
     spec.key = sshd.path("stranger");
@@ -345,6 +381,11 @@ fn a_refused_or_missing_key_says_so() {
 
 #[test]
 fn nobody_listens() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let mut sshd = Sshd::new();
     sshd.kill();
     let started = Instant::now();
@@ -374,6 +415,11 @@ fn nobody_listens() {
 
 #[test]
 fn packets_that_go_nowhere_end_at_the_connect_timeout() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let netns = Netns::new();
     // An interface whose other end nobody answers on.
     must(
@@ -427,6 +473,11 @@ fn listener(netns: &Netns, then: impl Fn(std::net::TcpStream) + Send + 'static) 
 
 #[test]
 fn a_server_that_never_speaks_ends_at_the_deadline() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let sshd = Sshd::new();
     let netns = Netns::new();
     let kept = std::sync::Mutex::new(Vec::new());
@@ -459,6 +510,11 @@ fn a_server_that_never_speaks_ends_at_the_deadline() {
 
 #[test]
 fn a_server_that_speaks_something_else_is_told_apart() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let sshd = Sshd::new();
     let netns = Netns::new();
     listener(&netns, |mut stream| {
@@ -476,6 +532,11 @@ fn a_server_that_speaks_something_else_is_told_apart() {
 
 #[test]
 fn a_connection_dropped_in_the_middle_is_lost_and_the_next_step_makes_a_new_one() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let sshd = Sshd::new();
     let mut host = sshd.host();
     host.check("true", LONG).expect("runs");
@@ -538,6 +599,11 @@ fn a_connection_dropped_in_the_middle_is_lost_and_the_next_step_makes_a_new_one(
 
 #[test]
 fn a_stopped_server_ends_at_the_deadline_also_in_sftp() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let sshd = Sshd::new();
     let mut host = sshd.host();
     host.check("true", LONG).expect("runs");
@@ -566,6 +632,11 @@ fn a_stopped_server_ends_at_the_deadline_also_in_sftp() {
 
 #[test]
 fn an_idle_connection_that_the_server_ended_is_made_anew() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let sshd = Sshd::new();
     let mut host = sshd.host();
     host.check("true", LONG).expect("runs");
@@ -586,6 +657,11 @@ fn an_idle_connection_that_the_server_ended_is_made_anew() {
 
 #[test]
 fn interruption_ends_a_step_at_once() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let sshd = Sshd::new();
     let cancel = Cancel::new().expect("eventfd");
     let options = SshOptions {
@@ -617,6 +693,11 @@ fn interruption_ends_a_step_at_once() {
 
 #[test]
 fn a_host_that_comes_back_is_awaited() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let mut sshd = Sshd::new();
     let mut host = sshd.host();
     host.check("true", LONG).expect("runs");
@@ -637,6 +718,11 @@ fn a_host_that_comes_back_is_awaited() {
 /// id is read. The file with the boot id is covered by a mount that only this sshd sees.
 #[test]
 fn a_reboot_is_awaited() {
+    needs!(
+        Need::Root,
+        Need::Program("ip"),
+        Need::Path("/usr/sbin/sshd")
+    );
     let sshd = Sshd::new();
     let boot = sshd.path("boot");
     let script = sshd.path("reboot");

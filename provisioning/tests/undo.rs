@@ -12,6 +12,7 @@ use vifbench_provisioning::undo::{
 };
 use vifbench_scenarios::lab::HostName;
 use vifbench_scenarios::progress::Silent;
+use vifbench_testing::{Need, needs};
 
 const LONG: Duration = Duration::from_secs(30);
 const CHILD: &str = "VIFBENCH_TEST_UNDO_CHILD";
@@ -286,6 +287,7 @@ impl Drop for SmallDisk {
 
 #[test]
 fn on_a_full_disk_no_change_is_made_and_nothing_is_lost() {
+    needs!(Need::Root);
     let disk = SmallDisk::new();
     let mut stack = open(disk.0.path());
     let long = "x".repeat(300);

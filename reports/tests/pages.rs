@@ -13,6 +13,7 @@ use synthetic::World;
 use vifbench_reports::{analyze_run, history, render};
 use vifbench_scenarios::progress::Silent;
 use vifbench_scenarios::units::Span;
+use vifbench_testing::{Need, needs};
 
 const PHONE: (u32, u32) = (390, 844);
 const DESK: (u32, u32) = (1280, 900);
@@ -54,6 +55,7 @@ fn middle(browser: &mut Browser, selector: &str) -> (f64, f64) {
 
 #[test]
 fn tables_are_sorted_by_what_is_pressed() {
+    needs!(Need::Browser);
     let mut browser = Browser::start();
     let (_folder, index) = written();
     browser.open(&index, DESK.0, DESK.1);
@@ -85,6 +87,7 @@ fn tables_are_sorted_by_what_is_pressed() {
 
 #[test]
 fn a_figure_tells_its_values_under_the_pointer() {
+    needs!(Need::Browser);
     let mut browser = Browser::start();
     let (_folder, index) = written();
     for (width, height) in [DESK, PHONE] {
@@ -179,6 +182,7 @@ const CONTRAST: &str = "(() => { \
 
 #[test]
 fn a_report_is_for_every_screen() {
+    needs!(Need::Browser);
     let mut browser = Browser::start();
     let (_folder, index) = written();
     holds_to_its_rules(&mut browser, &index, "report");
@@ -186,6 +190,7 @@ fn a_report_is_for_every_screen() {
 
 #[test]
 fn the_index_of_all_nights_is_for_every_screen() {
+    needs!(Need::Browser);
     let mut browser = Browser::start();
     let (folder, _) = written();
     let summary = analyze_run(folder.path(), &Silent).unwrap();
@@ -223,6 +228,7 @@ fn the_index_of_all_nights_is_for_every_screen() {
 /// The policy lets in the page's own script, and no other.
 #[test]
 fn no_other_script_runs() {
+    needs!(Need::Browser);
     let mut browser = Browser::start();
     let (folder, index) = written();
     browser.open(&index, DESK.0, DESK.1);

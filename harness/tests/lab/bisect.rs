@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::support::{Lab, SMALL};
+use vifbench_testing::{Need, needs};
 
 /// Words only: not an instruction more on the way of a packet.
 const HARMLESS: &str = "\
@@ -42,6 +43,7 @@ Subject: [PATCH] xen-netback: think it over
 
 #[test]
 fn a_planted_regression_is_found() {
+    needs!(Need::Lab);
     let lab = Lab::new("bisect");
     let series = lab.path("planted").join("linux-6.1");
     fs::create_dir_all(&series).expect("a folder");

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::support::{Lab, SMALL, await_some, events, open_path, stock_only};
+use vifbench_testing::{Need, needs};
 
 /// The lab file, changed.
 fn with_lab(lab: &Lab, change: impl Fn(&str) -> String) -> String {
@@ -16,6 +17,7 @@ fn with_lab(lab: &Lab, change: impl Fn(&str) -> String) -> String {
 
 #[test]
 fn machines_that_are_not_the_enrolled_ones_are_left_alone() {
+    needs!(Need::Lab);
     let lab = Lab::new("enrol");
     let scenario = lab.write("open.yaml", &open_path()).display().to_string();
     let other_mac = |text: &str| {
@@ -56,6 +58,7 @@ fn machines_that_are_not_the_enrolled_ones_are_left_alone() {
 
 #[test]
 fn a_module_that_does_not_load_is_told_and_the_packaged_one_runs() {
+    needs!(Need::Lab);
     let lab = Lab::new("noload");
     // The series, with one more patch that makes netback refuse to start.
     let root = lab.path("patches");
@@ -95,6 +98,7 @@ fn a_module_that_does_not_load_is_told_and_the_packaged_one_runs() {
 
 #[test]
 fn ssh_that_drops_or_hangs_costs_an_attempt_and_no_trial() {
+    needs!(Need::Lab);
     let lab = Lab::new("ssh");
     lab.expect(0, &["lab", "up"]);
     let text = stock_only(&open_path())
@@ -133,6 +137,7 @@ fn ssh_that_drops_or_hangs_costs_an_attempt_and_no_trial() {
 
 #[test]
 fn a_lab_that_another_qemu_started_is_refused() {
+    needs!(Need::Lab);
     let lab = Lab::new("qemu");
     lab.expect(0, &["lab", "up"]);
     let scenario = lab.write("small.yaml", &stock_only(SMALL));
@@ -160,6 +165,7 @@ fn a_lab_that_another_qemu_started_is_refused() {
 
 #[test]
 fn a_full_disk_on_the_controller_stops_the_run_and_resume_goes_on() {
+    needs!(Need::Lab);
     let lab = Lab::new("full");
     lab.expect(0, &["lab", "up"]);
     let scenario = lab.write("small.yaml", &stock_only(SMALL));
@@ -231,6 +237,7 @@ fn images_with_guests(lab: &Lab, change: &str) -> String {
 
 #[test]
 fn a_guest_that_does_not_come_up_is_named_with_its_console() {
+    needs!(Need::Lab);
     for (name, change, says) in [
         ("memory", "s/^memory = .*/memory = 100000/", "u1 of the lab"),
         (

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::{Lab, SMALL, await_some, events, open_path, stock_only, tree};
+use vifbench_testing::{Need, needs};
 
 /// Sends a signal to a child of ours.
 fn signal(child: &std::process::Child, name: &str) {
@@ -19,6 +20,7 @@ fn signal(child: &std::process::Child, name: &str) {
 
 #[test]
 fn ctrl_c_restores_and_resume_goes_on() {
+    needs!(Need::Lab);
     // A seed that no other test has: what they left in the cache is not what this one is about.
     let lab = Lab::new("ctrlc");
     let scenario = lab.write(
@@ -69,6 +71,7 @@ fn ctrl_c_restores_and_resume_goes_on() {
 /// Ctrl-C in a terminal goes to every process of the group, and a matrix tells its runs too: they must not hear it twice.
 #[test]
 fn ctrl_c_in_a_terminal_ends_a_matrix_and_its_lab() {
+    needs!(Need::Lab);
     let lab = Lab::new("mxc");
     let scenario = lab.write("small.yaml", &stock_only(SMALL));
     let scenario = scenario.to_str().expect("UTF-8");
@@ -110,6 +113,7 @@ fn folders(folder: &Path) -> impl Iterator<Item = PathBuf> {
 
 #[test]
 fn undo_restores_a_host_after_sigkill() {
+    needs!(Need::Lab);
     let lab = Lab::new("kill");
     lab.expect(0, &["lab", "up"]);
     let stock = lab.netback();
@@ -154,6 +158,7 @@ fn undo_restores_a_host_after_sigkill() {
 
 #[test]
 fn a_crash_of_dom0_is_told_and_the_next_trial_runs() {
+    needs!(Need::Lab);
     let lab = Lab::new("crash");
     lab.expect(0, &["lab", "up"]);
     let scenario = lab.write(

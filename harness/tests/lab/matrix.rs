@@ -4,11 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::support::{Lab, SMALL};
+use vifbench_testing::{Need, needs};
 
 /// From images of other suites to the page: what ran is the kernel and the hypervisor that were asked for, in virtual time,
 /// with drivers that were built by that suite's compiler.
 #[test]
 fn a_matrix_runs_the_kernel_and_the_hypervisor_that_it_names() {
+    needs!(Need::Lab);
     let lab = Lab::new("mx");
     let scenario = lab.write("small.yaml", SMALL);
     let scenario = scenario.to_str().expect("UTF-8");

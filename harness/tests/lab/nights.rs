@@ -3,9 +3,11 @@
 use std::fs;
 
 use crate::support::{Lab, SMALL, open_path, stock_only};
+use vifbench_testing::{Need, needs};
 
 #[test]
 fn a_night_goes_on_past_a_lab_that_does_not_answer() {
+    needs!(Need::Lab);
     let lab = Lab::new("night");
     let up = lab.json(0, &["lab", "up"]);
     let file = up["lab_file"].as_str().expect("a path");

@@ -5,6 +5,7 @@ use vifbench_wire::packet::{Parsed, parse};
 use vifbench_wire::pcap_file::Reader;
 
 use crate::support::{Lab, SMALL, events, open_path, stock_only, tree};
+use vifbench_testing::{Need, needs};
 
 /// Trial records of a run, in order.
 fn trials(lab: &Lab) -> Vec<Value> {
@@ -46,6 +47,7 @@ fn assert_sent_at_their_times(run: &std::path::Path) {
 
 #[test]
 fn a_sealed_run_is_complete_proved_and_exact() {
+    needs!(Need::Lab);
     let lab = Lab::new("sealed");
     let scenario = lab.write("small.yaml", SMALL);
     // --twice: each trial runs again from its armed state, and every byte of its results must be the same.
@@ -191,6 +193,7 @@ fn a_sealed_run_is_complete_proved_and_exact() {
 
 #[test]
 fn an_open_run_goes_through_tap_nic_and_bridge() {
+    needs!(Need::Lab);
     let lab = Lab::new("open");
     let scenario = lab.write("open.yaml", &open_path());
     // The lab's own file, as if it were a lab of real machines: swap, undo and all over SSH.

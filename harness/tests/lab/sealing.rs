@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use crate::support::{Lab, SMALL};
+use vifbench_testing::{Need, needs};
 
 /// Netback finds the memory that the controller shares with the machine, and lets each packet to the guest wait for as long
 /// as what lies at 2048 there says. Requests and replies lie elsewhere.
@@ -88,6 +89,7 @@ fn planted(lab: &Lab) {
 
 #[test]
 fn a_module_that_reads_a_host_clock_is_found_out() {
+    needs!(Need::Lab);
     let lab = Lab::new("host-clock");
     planted(&lab);
     let scenario = lab.write("small.yaml", SMALL);

@@ -1,6 +1,7 @@
 //! Raw bindings to libxl (Xen's toolstack library) and the part of libxentoollog that it needs.
 //!
-//! Made by `bindgen` from the installed header, so they fit exactly one version of Xen: [`VERSION`]. The library is
+//! Made by `bindgen` from the installed header, so they fit exactly one version of Xen: [`VERSION`]. Where no header is
+//! installed they are the recorded ones of Debian 12's Xen. The library is
 //! not linked: [`Xenlight`] loads it at run time, so that one program runs on hosts with and without Xen.
 //! Meaning and ownership of everything here are in `libxl.h`; use the crate `vifbench-libxl` instead where you can.
 
@@ -42,11 +43,28 @@ impl std::fmt::Debug for Xenlight {
 
 #[cfg(test)]
 mod tests {
+    use vifbench_testing::{Need, needs};
+
     use super::*;
 
-    /// The library comes with libxen-dev, which the build needs anyway; no Xen has to run for this.
+    /// Where the bindings come from: `header` or `recorded`.
+    const FROM: &str = env!("LIBXL_BINDINGS_FROM");
+
+    #[test]
+    fn the_recorded_bindings_are_what_the_header_gives() {
+        if FROM == "header" && VERSION == "4.17" {
+            let made = include_str!(concat!(env!("OUT_DIR"), "/bindings.rs"));
+            assert!(
+                made == include_str!("../recorded/4.17.rs"),
+                "copy the bindings.rs of this build to recorded/4.17.rs"
+            );
+        }
+    }
+
+    /// The library comes with libxen-dev; no Xen has to run for this.
     #[test]
     fn every_function_is_in_the_library() {
+        needs!(Need::Path("/usr/include/libxl.h"));
         // SAFETY: loading libxenlight runs only its own initialisers, which touch nothing of ours.
         let library = unsafe { Xenlight::new(SONAME) };
         assert!(library.is_ok(), "{:?}", library.err());

@@ -91,9 +91,11 @@ fn run(arguments: &[&str], input: &str) -> Result<(), LabError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vifbench_testing::{Need, needs};
 
     #[test]
     fn the_namespace_comes_and_goes() {
+        needs!(Need::Root, Need::Program("ip"));
         let netns = format!("vb-lab-net-{}", std::process::id());
         let machine = |n: u16| Machine {
             name: format!("m{n}"),

@@ -162,6 +162,7 @@ fn numbers(folder: &str) -> Result<Vec<Pid>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vifbench_testing::{Need, needs};
 
     /// What `chrt` says of a process.
     fn told(pid: Pid) -> String {
@@ -185,6 +186,7 @@ mod tests {
     /// On this very process, which nextest has for this test alone.
     #[test]
     fn all_threads_share_a_cpu_and_the_older_ones_go_first_until_turns_end() {
+        needs!(Need::Root);
         let (older, _older) = thread();
         let (virtual_cpu, _virtual_cpu) = thread();
         let (worker, _worker) = thread();
@@ -218,6 +220,7 @@ mod tests {
 
     #[test]
     fn a_virtual_cpu_of_another_process_is_told() {
+        needs!(Need::Root);
         let pid = rustix::process::getpid();
         let error = take_turns(pid, Pid::INIT).expect_err("it is no thread of this process");
         assert!(error.contains("1 is none of its threads"), "{error}");
@@ -225,6 +228,7 @@ mod tests {
 
     #[test]
     fn two_machines_take_two_processors_and_keep_them() {
+        needs!(Need::Root);
         assert_eq!(choose(&[0, 1], &[], None), Some(0));
         assert_eq!(choose(&[0, 1], &[0], None), Some(1));
         // Again, as before each trial.

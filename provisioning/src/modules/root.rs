@@ -59,6 +59,7 @@ impl Root {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+    use vifbench_testing::{Need, needs};
 
     use vifbench_scenarios::lab::HostName;
 
@@ -80,6 +81,7 @@ mod tests {
 
     #[test]
     fn in_another_root_a_command_sees_that_one_and_its_folder() {
+        needs!(Need::Root);
         let root = tempfile::Builder::new()
             .prefix("it's ")
             .tempdir()

@@ -1,8 +1,15 @@
 //! Real builds against this machine's packages.
 
+use vifbench_testing::{Need, needs};
+
 use super::*;
 
 const SERIES_HEAD: &str = "From: A <a@example.org>\nSubject: [PATCH] a test\n\n---\n";
+
+/// What Debian's packages linux-source-6.1 and kmod bring.
+const SOURCE: Need = Need::Path("/usr/src/linux-source-6.1.tar.xz");
+/// `depmod` and its kin are not on an ordinary user's path.
+const KMOD: Need = Need::Path("/usr/sbin/modinfo");
 
 fn quiet(_: &str) {}
 
@@ -30,6 +37,7 @@ fn own_patches() -> PathBuf {
 
 #[test]
 fn the_own_series_builds_checks_and_is_kept() {
+    needs!(SOURCE, KMOD);
     let cache = tempfile::tempdir().expect("temporary folder");
     let builder = ModuleBuilder::new(own_patches(), cache.path());
     let kernel = builder
@@ -94,6 +102,7 @@ fn the_own_series_builds_checks_and_is_kept() {
 
 #[test]
 fn patches_that_fail_are_named_with_the_place() {
+    needs!(SOURCE, KMOD);
     let root = patches(&[
         (
             "header",

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::local::LocalHost;
+use vifbench_testing::{Need, needs};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -78,6 +79,7 @@ const SHOW: &str = "
 
 #[test]
 fn a_network_comes_back_as_it_was() {
+    needs!(Need::Root, Need::Program("ip"));
     let namespace = Namespace::new("net");
     let folder = tempfile::tempdir().expect("temporary folder");
     let script = folder.path().join(GUEST.0);
