@@ -60,5 +60,5 @@ unshare --mount sh -euc '
   mount --bind /dev "$root/dev"
   exec chroot "$root" env -i HOME=/root PATH=/toolchain/bin:/usr/bin:/bin CARGO_HOME=/cargo CARGO_TARGET_DIR=/target \
     cargo build --offline --locked --manifest-path /source/Cargo.toml --package vifbench-reports
-' || fail "vifbench-reports does not build in a root without Xen, libpcap and libclang"
+' || fail "the build of vifbench-reports in a root without Xen, libpcap and libclang ended with status $? (its reason stands above)"
 echo "reports-without-xen: vifbench-reports builds in a root that has a C compiler and nothing else"
