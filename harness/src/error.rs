@@ -236,7 +236,7 @@ impl Failure {
             | Self::Calibration(_)
             | Self::ServiceFit(ServiceFitError::Fit { .. })
             | Self::State(_)
-            | Self::Host(HostError::BadHostKey { .. })
+            | Self::Host(HostError::BadHostKey { .. } | HostError::NoKey { .. })
             | Self::Usage(_) => Exit::Usage,
             Self::Output(error) => error.exit(),
             Self::Named { source, .. } => of_place(source),

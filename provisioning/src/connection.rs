@@ -182,9 +182,13 @@ impl Connection {
             key: login.key.display().to_string(),
             why,
         };
+        let no_key = |why: String| HostError::NoKey {
+            host: target.host.clone(),
+            key: login.key.clone(),
+            why,
+        };
         // Read first: without it there is no use in connecting.
-        let private = std::fs::read_to_string(&login.key)
-            .map_err(|e| refused(format!("the private key cannot be read: {e}")))?;
+        let private = std::fs::read_to_string(&login.key).map_err(|e| no_key(e.to_string()))?;
 
         let limit = &limit.at_most(target.connect_timeout);
         let (connection, shown) =
@@ -211,9 +215,15 @@ impl Connection {
                 Ok(Some(())) => break,
                 Ok(None) => connection.ready(limit, &doing)?,
                 Err(e) if gone(&e) => return Err(target.lost(&doing, &e)),
+                Err(e) if unreadable(&e) => {
+                    return Err(no_key(format!(
+                        "{}; it must be a private key without passphrase",
+                        e.message()
+                    )));
+                }
                 Err(e) => {
                     return Err(refused(format!(
-                        "{}; is its public half in the authorized_keys of {}, and has it no passphrase?",
+                        "{}; is its public half in the authorized_keys of {}?",
                         e.message(),
                         login.user
                     )));
@@ -535,6 +545,14 @@ impl std::fmt::Debug for Connection {
             .field("target", &self.target)
             .finish_non_exhaustive()
     }
+}
+
+/// Does this error mean that libssh2 could not read the private key, before it asked the host?
+fn unreadable(error: &ssh2::Error) -> bool {
+    matches!(
+        error.code(),
+        ErrorCode::Session(code::LIBSSH2_ERROR_FILE | code::LIBSSH2_ERROR_KEYFILE_AUTH_FAILED)
+    )
 }
 
 /// Does this error mean that there is no connection any more?

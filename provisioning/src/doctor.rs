@@ -295,6 +295,9 @@ pub fn host(host: &mut dyn Host, spec: &HostSpec, deadline: Duration) -> Vec<Che
                 "if the host was reinstalled, enrol it again: its new host_key goes into the lab file"
                     .to_owned()
             }
+            HostError::NoKey { .. } => format!(
+                "write as `key` of {name} in the lab file a private key without passphrase that you may read"
+            ),
             HostError::Refused { key, .. } => format!(
                 "ssh-copy-id -i {key} -p {} {}@{}",
                 spec.port, spec.user, spec.address

@@ -55,7 +55,17 @@ pub enum HostError {
         /// What is there.
         got: String,
     },
-    /// The private key is missing or refused.
+    /// The private key of the lab file cannot be used on this machine. The host was not asked.
+    #[error("the private key {} of {host} cannot be read here: {why}", key.display())]
+    NoKey {
+        /// Whose key.
+        host: HostName,
+        /// The private key file.
+        key: PathBuf,
+        /// What went wrong.
+        why: String,
+    },
+    /// The host does not accept the private key.
     #[error("{host} refused the key {key}: {why}")]
     Refused {
         /// Which host.

@@ -350,8 +350,8 @@ fn a_refused_or_missing_key_says_so() {
     spec.key = sshd.path("stranger");
     let mut host = SshHost::new(&spec, sshd.options()).expect("host");
     match host.run("true", LONG) {
-        Err(HostError::Refused { key, why, .. }) => {
-            assert!(key.ends_with("stranger"));
+        Err(HostError::NoKey { key, why, .. }) => {
+            assert_eq!(key, sshd.path("stranger"));
             assert!(why.contains("No such file"), "{why}");
         }
         other => panic!("{other:?}"),
@@ -361,11 +361,24 @@ fn a_refused_or_missing_key_says_so() {
         Err(HostError::Refused { why, .. }) => assert!(why.contains("authorized_keys"), "{why}"),
         other => panic!("{other:?}"),
     }
+    // What this machine cannot read is no refusal of the host's.
     std::fs::write(sshd.path("stranger"), "not a key").expect("write");
-    assert!(matches!(
-        host.run("true", LONG),
-        Err(HostError::Refused { .. })
-    ));
+    let cut = std::fs::read_to_string(&sshd.spec.key).expect("a key");
+    let cut = cut[..cut.len() / 2].to_owned();
+    for text in ["not a key", cut.as_str(), ""] {
+        std::fs::write(sshd.path("stranger"), text).expect("write");
+        let said = host.run("true", LONG);
+        assert!(matches!(said, Err(HostError::NoKey { .. })), "{said:?}");
+    }
+    std::fs::remove_file(sshd.path("stranger")).expect("remove");
+    let locked = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "a passphrase", "-f"])
+        .arg(sshd.path("stranger"))
+        .status()
+        .expect("ssh-keygen");
+    assert!(locked.success());
+    let said = host.run("true", LONG);
+    assert!(matches!(said, Err(HostError::NoKey { .. })), "{said:?}");
     assert!(matches!(
         SshHost::new(
             &{
