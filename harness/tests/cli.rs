@@ -165,6 +165,69 @@ fn a_lab_file_without_host_key_is_refused() {
 }
 
 #[test]
+fn a_scenario_that_an_editor_marked_is_good() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("mine.yaml");
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let marked = format!("\u{feff}{}", SCENARIO.replace('\n', "\r\n"));
+    let texts: [Vec<u8>; 2] = [marked.clone().into_bytes(), utf16(&marked)];
+    for text in texts {
+        fs::write(&file, text).expect("the file is written");
+        vifbench()
+            .args(["scenario", "validate"])
+            .arg(&file)
+            .assert()
+            .success()
+            .stdout("mine: good\n");
+    }
+}
+
+/// Nothing listens at that port: a key that can be read leads there, one that cannot leads nowhere.
+#[test]
+fn a_key_lies_in_the_home_folder_or_is_named_as_missing_here() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let lab = folder.path().join("lab.yaml");
+    let text = LAB
+        .replace("198.18.0.2\n", "127.0.0.1\n    port: 1\n")
+        .replace("198.18.0.11\n", "127.0.0.1\n    port: 1\n")
+        .replace("/nonexistent/key", "~/.ssh/rack");
+    // Two machines at one address are refused: only dom0 is looked at.
+    let text = &text[..text.find("  - name: u1").expect("a guest")];
+    fs::write(&lab, text).expect("the file is written");
+    let doctor = || {
+        let mut command = vifbench();
+        command
+            .args(["doctor", "--lab"])
+            .arg(&lab)
+            .env("HOME", folder.path())
+            .env("VIFBENCH_STATE", folder.path());
+        command
+    };
+    let missing = format!(
+        "the private key {} of dom0 cannot be read here",
+        folder.path().join(".ssh/rack").display()
+    );
+    doctor()
+        .assert()
+        .stdout(contains(missing).and(contains("ssh-copy-id").not()));
+    fs::create_dir(folder.path().join(".ssh")).expect("a folder");
+    fs::write(folder.path().join(".ssh/rack"), "a key").expect("the key is written");
+    doctor()
+        .assert()
+        .stdout(contains("cannot reach dom0 at 127.0.0.1:1"));
+    fs::write(&lab, text.replace("~/", "~root/")).expect("the file is written");
+    doctor().assert().code(2).stderr(contains(
+        "lab.yaml:7:10: `~root/.ssh/rack` lies in the home folder of another user",
+    ));
+    fs::write(&lab, text).expect("the file is written");
+    doctor()
+        .env_remove("HOME")
+        .assert()
+        .code(2)
+        .stderr(contains("HOME is not set"));
+}
+
+#[test]
 fn help_has_examples_and_exit_codes() {
     vifbench()
         .arg("--help")

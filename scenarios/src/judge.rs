@@ -58,7 +58,7 @@ pub enum Least {
 /// A smallest difference that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "`{text}` is no smallest difference: write a share as `2 %`, a time as `5 us`, or `ignored`"
+    "`{text}` is no smallest difference; write a share as `2 %`, a time as `5 us`, or `ignored`"
 )]
 pub struct LeastError {
     text: String,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::file::FileError;
 pub use crate::host_name::HostName;
@@ -29,7 +29,7 @@ pub enum Identity {
     /// `/sys/class/dmi/id/product_serial`.
     DmiSerial(String),
     /// The MAC address of `interface`, in lower case with colons.
-    Mac(String),
+    Mac(#[serde(deserialize_with = "mac_address")] String),
 }
 
 /// One machine reached over SSH.
@@ -44,9 +44,14 @@ pub struct HostSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<HostName>,
     /// Where SSH and, for guests and generators, the test traffic goes.
+    #[serde(deserialize_with = "ip_address")]
     pub address: IpAddr,
     /// The IPv6 address of the test interface, for IPv6 flows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "some_ip_address",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub address6: Option<IpAddr>,
     /// SSH port.
     #[serde(default = "default_port")]
@@ -62,7 +67,8 @@ pub struct HostSpec {
     pub identity: Identity,
     /// The interface that carries the test traffic: a guest's vif, dom0's NIC, a generator's NIC.
     pub interface: String,
-    /// The MAC address of `interface`.
+    /// The MAC address of `interface`, in lower case with colons.
+    #[serde(deserialize_with = "mac_address")]
     pub mac: String,
     /// For dom0: the bridge that joins the NIC and the vifs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,6 +85,39 @@ impl HostSpec {
     pub fn reference_interface(&self) -> &str {
         self.bridge.as_deref().unwrap_or(&self.interface)
     }
+}
+
+/// A MAC address as `ip link` prints it, whichever case or separator it is written with. What is none stays as it is: the
+/// lab's rules report it with its place.
+fn mac_address<'de, D: Deserializer<'de>>(value: D) -> Result<String, D::Error> {
+    let text = String::deserialize(value)?;
+    let octets: Vec<&str> = text.split([':', '-']).collect();
+    let is_one = octets.len() == 6
+        && octets
+            .iter()
+            .all(|o| o.len() == 2 && o.bytes().all(|b| b.is_ascii_hexdigit()));
+    Ok(if is_one {
+        octets.join(":").to_ascii_lowercase()
+    } else {
+        text
+    })
+}
+
+fn ip_address<'de, D: Deserializer<'de>>(value: D) -> Result<IpAddr, D::Error> {
+    parse_ip(&String::deserialize(value)?)
+}
+
+fn some_ip_address<'de, D: Deserializer<'de>>(value: D) -> Result<Option<IpAddr>, D::Error> {
+    let text = Option::<String>::deserialize(value)?;
+    text.as_deref().map(parse_ip).transpose()
+}
+
+fn parse_ip<E: serde::de::Error>(text: &str) -> Result<IpAddr, E> {
+    text.parse().map_err(|_| {
+        E::custom(format!(
+            "`{text}` is not an IP address; write one, as in `198.18.0.2`; names are not looked up"
+        ))
+    })
 }
 
 fn address_for(protocol: Protocol, address: IpAddr, address6: Option<IpAddr>) -> Option<IpAddr> {
@@ -103,11 +142,17 @@ pub struct Controller {
     /// The interface that reaches the lab.
     pub interface: String,
     /// Its address.
+    #[serde(deserialize_with = "ip_address")]
     pub address: IpAddr,
     /// Its IPv6 address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "some_ip_address",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub address6: Option<IpAddr>,
-    /// Its MAC address.
+    /// Its MAC address, in lower case with colons.
+    #[serde(deserialize_with = "mac_address")]
     pub mac: String,
     /// The named network namespace it lies in; SSH goes through it too.
     #[serde(default, skip_serializing_if = "Option::is_none")]

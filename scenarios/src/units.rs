@@ -13,7 +13,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum UnitError {
     /// The number has no unit behind it.
-    #[error("`{text}` has no unit: write the unit behind it, as in {example}")]
+    #[error("`{text}` has no unit; write the unit behind it, as in {example}")]
     Missing {
         /// What was written.
         text: String,
@@ -21,7 +21,7 @@ pub enum UnitError {
         example: &'static str,
     },
     /// The unit is not one of those known.
-    #[error("`{text}` has the unknown unit `{unit}`: use one of {known}")]
+    #[error("`{text}` has the unknown unit `{unit}`; use one of {known}")]
     Unknown {
         /// What was written.
         text: String,
@@ -31,7 +31,7 @@ pub enum UnitError {
         known: &'static str,
     },
     /// What stands before the unit is not a number.
-    #[error("`{text}` does not begin with a number: write a number and its unit, as in {example}")]
+    #[error("`{text}` does not begin with a number; write a number and its unit, as in {example}")]
     NotANumber {
         /// What was written.
         text: String,
@@ -39,7 +39,7 @@ pub enum UnitError {
         example: &'static str,
     },
     /// The number is negative, too large or too small to keep, or a fraction of what has none.
-    #[error("`{text}` is {fault}: {mend}")]
+    #[error("`{text}` is {fault}; {mend}")]
     Range {
         /// What was written.
         text: String,

@@ -2,6 +2,9 @@
 //!
 //! Enums are written as maps with one key (`arrivals: {cbr: {rate: 5/s}}`), not as YAML tags.
 
+mod typed;
+
+use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{
@@ -9,6 +12,9 @@ use serde::de::{
 };
 use serde::{Deserialize as _, Serialize};
 use serde_yaml::with::singleton_map_recursive;
+
+pub(crate) use self::typed::{Found, Wanted};
+use self::typed::{Slot, Told, Typed};
 
 /// A place in a text, both counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +74,7 @@ pub(crate) fn path_text(path: &[Step]) -> String {
 }
 
 /// What kind of mistake stopped the reading.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Cause {
     /// A key that the map at this place does not have.
     UnknownKey { key: String, known: Vec<String> },
@@ -78,8 +84,10 @@ pub(crate) enum Cause {
     MissingKey { key: String },
     /// A key that is there twice.
     RepeatedKey { key: String },
-    /// A value of the wrong shape: what was found, and what was expected, in serde's words.
-    WrongShape { found: String, expected: String },
+    /// A value of the wrong shape.
+    WrongShape { found: Found, wanted: Wanted },
+    /// There is no document.
+    Empty,
     /// A second document follows.
     SeveralDocuments,
     /// The text is not YAML at all.
@@ -89,7 +97,7 @@ pub(crate) enum Cause {
 }
 
 /// Why a document could not be read, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Mistake {
     /// The value that is wrong; for an unknown key it ends with that key.
     pub path: Vec<Step>,
@@ -97,31 +105,81 @@ pub(crate) struct Mistake {
     pub cause: Cause,
 }
 
+/// Without the mark that some editors put before a text (YAML 1.2, 5.2). It has no column.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+fn documents(text: &str) -> serde_yaml::Deserializer<'_> {
+    serde_yaml::Deserializer::from_str(without_mark(text))
+}
+
 /// Reads one document.
 pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
+    let whole = |cause: Cause, at: Option<At>| Mistake {
+        path: Vec::new(),
+        at,
+        cause,
+    };
+    let mut documents = documents(text);
+    let Some(document) = documents.next() else {
+        return Err(whole(Cause::Empty, None));
+    };
+    let slot = Slot::default();
     let mut track = serde_path_to_error::Track::new();
-    let document = serde_yaml::Deserializer::from_str(text);
-    let tracked = serde_path_to_error::Deserializer::new(document, &mut track);
-    singleton_map_recursive::deserialize(tracked).map_err(|error: serde_yaml::Error| {
-        let path = steps(&track.path());
-        let cause = match classify(&error.to_string()) {
-            Cause::Other(why) if why.contains("more than one document") => Cause::SeveralDocuments,
-            Cause::Other(why) if !is_yaml(text) => Cause::Syntax(why),
-            cause => cause,
-        };
-        let at = match &cause {
-            // The reader reports this at the map, or nowhere.
-            Cause::RepeatedKey { key } => repeated(text, &path, key),
-            Cause::Other(_) | Cause::WrongShape { .. } if !path.is_empty() => find(text, &path),
-            _ => place(&error),
-        };
-        Mistake { path, at, cause }
-    })
+    let tracked = serde_path_to_error::Deserializer::new(Typed::new(document, &slot), &mut track);
+    let value = singleton_map_recursive::deserialize(tracked)
+        .map_err(|error| mistake(text, steps(&track.path()), error))?;
+    match documents.next() {
+        None => Ok(value),
+        Some(second) => Err(whole(Cause::SeveralDocuments, stop(second, &[], None))),
+    }
+}
+
+/// What an error of the reader means.
+fn mistake(text: &str, path: Vec<Step>, error: typed::Error<serde_yaml::Error>) -> Mistake {
+    let at = place(&error.inner);
+    let (cause, at) = match error.told {
+        Some(Told::UnknownKey { key, known }) => (Cause::UnknownKey { key, known }, at),
+        Some(Told::UnknownChoice { word, known }) => (Cause::UnknownChoice { word, known }, at),
+        Some(Told::MissingKey(key)) => (Cause::MissingKey { key }, at),
+        // The reader knows the map's place only, or none.
+        Some(Told::RepeatedKey(key)) => {
+            let at = repeated(text, &path, &key);
+            (Cause::RepeatedKey { key }, at)
+        }
+        Some(Told::Own(text_of_type)) => (Cause::Other(text_of_type), find(text, &path).or(at)),
+        Some(Told::WrongShape { found, wanted }) => {
+            if is_yaml(text) {
+                let found = found.or_else(|| shape_at(text, &path));
+                let found = as_written(found.unwrap_or(Found::Other), text, &path);
+                let at = find(text, &path).or(at);
+                (Cause::WrongShape { found, wanted }, at)
+            } else {
+                (Cause::Syntax(without_place(&error.inner)), at)
+            }
+        }
+        None if !is_yaml(text) => (Cause::Syntax(without_place(&error.inner)), at),
+        None => (Cause::Other(without_place(&error.inner)), at),
+    };
+    Mistake { path, at, cause }
+}
+
+/// The reader's own words, without the mistake's place, which is told before them.
+fn without_place(error: &serde_yaml::Error) -> String {
+    let text = error.to_string();
+    let place = error
+        .location()
+        .map(|at| format!(" at line {} column {}", at.line(), at.column()));
+    match place {
+        Some(place) => text.replacen(&place, "", 1),
+        None => text,
+    }
 }
 
 /// Whether the text is YAML, whatever it says.
 fn is_yaml(text: &str) -> bool {
-    IgnoredAny::deserialize(serde_yaml::Deserializer::from_str(text)).is_ok()
+    documents(text).all(|document| IgnoredAny::deserialize(document).is_ok())
 }
 
 /// Writes one document.
@@ -134,38 +192,64 @@ pub(crate) fn write<T: Serialize>(value: &T) -> Result<String, serde_yaml::Error
 
 /// Where the value at `path` begins; where it is missing, its nearest parent.
 pub(crate) fn find(text: &str, path: &[Step]) -> Option<At> {
-    let goal = Find {
-        path,
-        repeated: None,
-    };
-    goal.deserialize(serde_yaml::Deserializer::from_str(text))
-        .err()
-        .as_ref()
-        .and_then(place)
-}
-
-/// The scalar at `path` as text, in a document that may be faulty elsewhere.
-pub(crate) fn text_at(text: &str, path: &[Step]) -> Option<String> {
-    let mut value: &serde_yaml::Value = &serde_yaml::from_str(text).ok()?;
-    for step in path {
-        value = match step {
-            Step::Key(key) => value.get(key.as_str())?,
-            Step::Index(index) => value.get(*index)?,
-        };
-    }
-    value.as_str().map(str::to_owned)
+    stop(documents(text).next()?, path, None)
 }
 
 /// Where `key` stands for the second time in the map at `path`.
 fn repeated(text: &str, path: &[Step], key: &str) -> Option<At> {
-    let goal = Find {
+    stop(documents(text).next()?, path, Some(key))
+}
+
+/// Where the reader stands when it is made to stop at `path`.
+fn stop(
+    document: serde_yaml::Deserializer<'_>,
+    path: &[Step],
+    repeated: Option<&str>,
+) -> Option<At> {
+    let find = Find {
         path,
-        repeated: Some(key),
+        repeated,
+        written: None,
     };
-    goal.deserialize(serde_yaml::Deserializer::from_str(text))
-        .err()
-        .as_ref()
-        .and_then(place)
+    find.deserialize(document).err().as_ref().and_then(place)
+}
+
+/// The value at `path`, in a document that may be faulty elsewhere.
+fn value_at(text: &str, path: &[Step]) -> Option<serde_yaml::Value> {
+    let document = documents(text).next()?;
+    let mut value = serde_yaml::Value::deserialize(document).ok()?;
+    for step in path {
+        value = match (step, value) {
+            (Step::Key(key), serde_yaml::Value::Mapping(mut map)) => map.remove(key.as_str())?,
+            (Step::Index(index), serde_yaml::Value::Sequence(mut list)) => {
+                (*index < list.len()).then(|| list.swap_remove(*index))?
+            }
+            _ => return None,
+        };
+    }
+    Some(value)
+}
+
+/// The scalar at `path` as text, in a document that may be faulty elsewhere.
+pub(crate) fn text_at(text: &str, path: &[Step]) -> Option<String> {
+    value_at(text, path)?.as_str().map(str::to_owned)
+}
+
+/// What stands at `path`.
+fn shape_at(text: &str, path: &[Step]) -> Option<Found> {
+    use serde_yaml::Value;
+    Some(match value_at(text, path)? {
+        Value::Null => Found::Nothing,
+        Value::Bool(value) => Found::Plain(value.to_string()),
+        Value::Number(number) if number.is_f64() => {
+            Found::Float(number.as_f64()?, number.to_string())
+        }
+        Value::Number(number) => Found::Plain(number.to_string()),
+        Value::String(text) => Found::Text(text),
+        Value::Sequence(_) => Found::List,
+        Value::Mapping(_) => Found::Map,
+        Value::Tagged(_) => Found::Other,
+    })
 }
 
 fn place(error: &serde_yaml::Error) -> Option<At> {
@@ -187,51 +271,23 @@ fn steps(path: &serde_path_to_error::Path) -> Vec<Step> {
         .collect()
 }
 
-/// Serde's error type has no fields, only these fixed phrases (`serde::de::Error`'s provided methods).
-fn classify(message: &str) -> Cause {
-    let quoted = |phrase: &str| -> Option<(String, Vec<String>)> {
-        let rest = &message[message.find(phrase)? + phrase.len()..];
-        let end = rest.find("`, ").or_else(|| rest.rfind('`'))?;
-        let known = rest[end + 1..]
-            .split('`')
-            .skip(1)
-            .step_by(2)
-            .map(str::to_owned)
-            .collect();
-        Some((rest[..end].to_owned(), known))
+/// The same, in the file's own letters: `1e1` and not `10.0`.
+fn as_written(found: Found, text: &str, path: &[Step]) -> Found {
+    let written = || {
+        let written = RefCell::new(None);
+        let find = Find {
+            path,
+            repeated: None,
+            written: Some(&written),
+        };
+        let stopped = find.deserialize(documents(text).next()?);
+        stopped.err().and_then(|_| written.take())
     };
-    if let Some((key, known)) = quoted("unknown field `") {
-        return Cause::UnknownKey { key, known };
-    }
-    if let Some((word, known)) = quoted("unknown variant `") {
-        return Cause::UnknownChoice { word, known };
-    }
-    if let Some((key, _)) = quoted("missing field `") {
-        return Cause::MissingKey { key };
-    }
-    if let Some((key, _)) = quoted("duplicate field `") {
-        return Cause::RepeatedKey { key };
-    }
-    let plain = plain(message);
-    let shape = plain
-        .strip_prefix("invalid type: ")
-        .or_else(|| plain.strip_prefix("invalid value: "));
-    match shape.and_then(|shape| shape.rsplit_once(", expected ")) {
-        Some((found, expected)) => Cause::WrongShape {
-            found: found.to_owned(),
-            expected: expected.to_owned(),
-        },
-        None => Cause::Other(plain.to_owned()),
-    }
-}
-
-/// Without the path in front and the place behind, which are said elsewhere.
-fn plain(message: &str) -> &str {
-    let end = message.rfind(" at line ").unwrap_or(message.len());
-    let text = &message[..end];
-    match text.split_once(": ") {
-        Some((path, rest)) if !path.contains([' ', '`']) => rest,
-        _ => text,
+    match found {
+        Found::Float(value, shown) => Found::Float(value, written().unwrap_or(shown)),
+        Found::Plain(shown) => Found::Plain(written().unwrap_or(shown)),
+        Found::Other => written().map_or(Found::Other, Found::Plain),
+        found => found,
     }
 }
 
@@ -240,12 +296,20 @@ struct Find<'a> {
     path: &'a [Step],
     /// Look for the second such key in the map at `path`, instead of for the value.
     repeated: Option<&'a str>,
+    /// Where the value's letters go, if it is no list or map.
+    written: Option<&'a RefCell<Option<String>>>,
 }
 
 impl<'de> DeserializeSeed<'de> for Find<'_> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+        match self.written {
+            Some(written) if self.path.is_empty() => {
+                written.replace(Some(String::deserialize(deserializer)?));
+                Err(serde::de::Error::custom("here"))
+            }
+            _ => deserializer.deserialize_any(self),
+        }
     }
 }
 
@@ -261,10 +325,7 @@ impl<'de> Visitor<'de> for Find<'_> {
         if let Some((Step::Key(wanted), rest)) = self.path.split_first() {
             while let Some(key) = map.next_key::<String>()? {
                 if key == *wanted {
-                    return map.next_value_seed(Find {
-                        path: rest,
-                        repeated: self.repeated,
-                    });
+                    return map.next_value_seed(Find { path: rest, ..self });
                 }
                 map.next_value::<IgnoredAny>()?;
             }
@@ -285,10 +346,7 @@ impl<'de> Visitor<'de> for Find<'_> {
                     return Err(serde::de::Error::custom("here"));
                 }
             }
-            seq.next_element_seed(Find {
-                path: rest,
-                repeated: self.repeated,
-            })?;
+            seq.next_element_seed(Find { path: rest, ..self })?;
         }
         Err(serde::de::Error::custom("here"))
     }
@@ -360,23 +418,21 @@ mod tests {
     }
 
     #[test]
-    fn tells_serdes_phrases_apart() {
-        assert_eq!(
-            classify(
-                "traffic[0]: unknown field `siez`, expected one of `to`, `size` at line 3 column 14"
-            ),
-            Cause::UnknownKey {
-                key: "siez".into(),
-                known: vec!["to".into(), "size".into()]
-            }
-        );
-        assert_eq!(
-            classify("hosts[2]: missing field `key` at line 1 column 3"),
-            Cause::MissingKey { key: "key".into() }
-        );
-        assert_eq!(
-            classify("a.rate: `5` has no unit: write it as `5/s` at line 1 column 3"),
-            Cause::Other("`5` has no unit: write it as `5/s`".into())
-        );
+    fn a_byte_order_mark_has_no_column() {
+        let marked = format!("\u{feff}{TEXT}");
+        assert_eq!(find(&marked, &["a".into()]), Some(at(1, 4)));
+        let read: std::collections::BTreeMap<String, u32> =
+            read("\u{feff}a: 1\n").expect("good YAML");
+        assert_eq!(read["a"], 1);
+    }
+
+    #[test]
+    fn the_readers_own_words_have_no_place_behind() {
+        let mistake = read::<String>("a: [1\n").expect_err("an open bracket");
+        let Cause::Syntax(words) = mistake.cause else {
+            panic!("{mistake:?}");
+        };
+        assert!(!words.contains("column 6"), "{words}");
+        assert!(mistake.at.is_some());
     }
 }

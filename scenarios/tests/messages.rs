@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use vifbench_scenarios::file::FileError;
-use vifbench_scenarios::lab::Lab;
+use vifbench_scenarios::lab::{Identity, Lab};
 use vifbench_scenarios::scenario::Scenario;
 
 const GOOD: &str = "\
@@ -404,8 +404,10 @@ fn lab_values() {
         ("mac: 02:00:00:00:00:01", "mac: 00:16:3e:00:00:01"),
         (
             "interface: enX0\n    mac: 00:16:3e:00:00:02",
-            "interface: enX0\n    mac: 00:16:3E:00:00:02"
+            "interface: enX0\n    mac: 00:16:3E:00:00:0G"
         ),
+        // Upper case is the same address, and so a double.
+        ("mac: 02:00:00:00:00:01", "mac: 00-16-3E-00-00-01"),
         (
             "interface: enX0\n    mac: 00:16:3e:00:00:02",
             "interface: enX0\n    mac: 01:16:3e:00:00:02"
@@ -483,3 +485,63 @@ proptest! {
 }
 
 fn drop_value<T>(_: T) {}
+
+#[test]
+fn mac_addresses_are_taken_in_any_case_and_kept_in_one() {
+    let text = GOOD_LAB
+        .replace("mac: 00:16:3e:00:00:02", "mac: 00:16:3E:AB:CD:02")
+        .replace("{mac: '00:16:3e:00:00:02'}", "{mac: '00-16-3E-AB-CD-02'}")
+        .replace("mac: 02:00:00:00:00:01", "mac: 02-0A-0b-00-00-01");
+    let lab = Lab::parse(&text, "l.yaml").expect("a good lab");
+    assert_eq!(lab.hosts[1].mac, "00:16:3e:ab:cd:02");
+    assert_eq!(
+        lab.hosts[1].identity,
+        Identity::Mac("00:16:3e:ab:cd:02".to_owned())
+    );
+    let controller = lab.controller.expect("a controller");
+    assert_eq!(controller.mac, "02:0a:0b:00:00:01");
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_change_nothing() {
+    let good = Scenario::parse(GOOD, "s.yaml").expect("a good scenario");
+    let windows = format!("\u{feff}{}", GOOD.replace('\n', "\r\n"));
+    assert_eq!(Scenario::parse(&windows, "s.yaml").expect("the same"), good);
+    let lab = format!("\u{feff}{GOOD_LAB}");
+    assert_eq!(
+        Lab::parse(&lab, "l.yaml").expect("the same"),
+        Lab::parse(GOOD_LAB, "l.yaml").expect("a good lab")
+    );
+    // Faults have the place that an editor shows.
+    let marked = format!("\u{feff}{}", GOOD.replacen("name: small", "nmae: small", 1));
+    assert!(message(Scenario::parse(&marked, "s.yaml")).starts_with("s.yaml:1:1: unknown key"));
+}
+
+/// Whole numbers written as other things.
+#[test]
+fn what_is_no_whole_number_is_said_in_words() {
+    snapshot!(scenario_messages(&[
+        ("blocks: 5", "blocks: 2.0"),
+        ("blocks: 5", "blocks: 2.5"),
+        ("blocks: 5", "blocks: 1e1"),
+        ("blocks: 5", "blocks: .inf"),
+        ("blocks: 5", "blocks: -1.0"),
+        ("blocks: 5", "blocks: '5'"),
+        ("blocks: 5", "blocks: 5 000"),
+        ("blocks: 5", "blocks: 4294967296"),
+        ("blocks: 5", "blocks: 99999999999999999999999"),
+        ("blocks: 5", "blocks: true"),
+        ("blocks: 5", "blocks:"),
+        ("blocks: 5", "blocks: [5]"),
+        ("blocks: 5", "blocks: {n: 5}"),
+        ("{name: stock}", "{name: [stock]}"),
+        ("{name: stock}", "stock"),
+        ("protocol: udp", "protocol: [udp]"),
+        ("protocol: udp", "protocol: {udp: 4}"),
+        ("{poisson: {rate: 2000/s}}", "[poisson]"),
+        ("{poisson: {rate: 2000/s}}", "{}"),
+        ("{poisson: {rate: 2000/s}}", "{poisson: 2000/s}"),
+        ("name: small-packets", "name: &n [*n]"),
+        ("name: small-packets", "name: *unknown"),
+    ]));
+}

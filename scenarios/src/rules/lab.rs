@@ -6,22 +6,25 @@ use std::path::Path;
 use super::repeats;
 use crate::file::{self, Faults, FileError, PLAIN_NAME, is_plain_name, nearest};
 use crate::lab::{HostSpec, Identity, Lab, Role};
-use crate::yaml::{self, Cause, Mistake, Step, path_text};
+use crate::yaml::{self, Cause, Mistake, Step};
 
 impl Lab {
-    /// Reads and checks a lab file. Relative paths of keys are taken from the lab file's folder.
+    /// Reads and checks a lab file. Relative paths of keys are taken from the lab file's folder, and `~/` is the user's home.
     ///
     /// # Errors
     /// When the file cannot be read or has faults; all that can be found at once are in the error.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
         let path = path.as_ref();
         let text = file::text_of("lab", path)?;
-        let mut lab = Self::parse(&text, &path.display().to_string())?;
-        if let Some(folder) = path.parent() {
-            for host in &mut lab.hosts {
-                host.key = folder.join(&host.key);
-            }
+        let origin = path.display().to_string();
+        let mut lab = Self::parse(&text, &origin)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut faults = Faults::new(&text, &origin);
+        for (index, host) in lab.hosts.iter_mut().enumerate() {
+            let at = ["hosts".into(), index.into(), "key".into()];
+            host.key = folder.join(faults.at_home(&at, &host.key));
         }
+        faults.into_result()?;
         Ok(lab)
     }
 
@@ -38,14 +41,6 @@ impl Lab {
 
 /// What only a lab can say of a mistake: which host lacks what, and where to get it.
 fn explain(mistake: &Mistake, text: &str) -> Option<(String, String)> {
-    if let Cause::Other(why) = &mistake.cause
-        && why.contains("IP address")
-    {
-        return Some((
-            format!("`{}` is not an IP address", path_text(&mistake.path)),
-            "write one, as in `198.18.0.2`; names are not looked up".to_owned(),
-        ));
-    }
     let Cause::MissingKey { key } = &mistake.cause else {
         return None;
     };
@@ -338,7 +333,7 @@ fn mac(path: &[Step], whose: &str, text: &str, faults: &mut Faults<'_>) {
         faults.add(
             path,
             format!("`{text}` of {whose} is not a MAC address"),
-            "write six pairs of lower-case hexadecimal digits with colons, as in `00:16:3e:00:00:01`",
+            "write six pairs of hexadecimal digits with colons, as in `00:16:3e:00:00:01`",
         );
     } else if u8::from_str_radix(octets[0], 16).is_ok_and(|first| first & 1 == 1) {
         faults.add(

@@ -8,13 +8,28 @@ use crate::units::Span;
 use crate::yaml::Step;
 
 impl Night {
-    /// Reads and checks a night file.
+    /// Reads and checks a night file. `~/` in its paths is the user's home.
     ///
     /// # Errors
     /// When the file cannot be read or has faults; all that can be found at once are in the error.
     pub fn load(path: &Path) -> Result<Self, FileError> {
         let text = file::text_of("night", path)?;
-        Self::parse(&text, &path.display().to_string())
+        let origin = path.display().to_string();
+        let mut night = Self::parse(&text, &origin)?;
+        let mut faults = Faults::new(&text, &origin);
+        for (index, run) in night.runs.iter_mut().enumerate() {
+            let mut at_home = |key: &str, path: &Path| {
+                faults.at_home(&["runs".into(), index.into(), key.into()], path)
+            };
+            if let Some(lab) = &mut run.lab {
+                *lab = at_home("lab", lab);
+            }
+            if let Some(scenario) = at_home("scenario", Path::new(&run.scenario)).to_str() {
+                scenario.clone_into(&mut run.scenario);
+            }
+        }
+        faults.into_result()?;
+        Ok(night)
     }
 
     /// Reads and checks the text of a night file; `origin` stands for its name in messages.

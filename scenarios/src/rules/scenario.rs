@@ -22,14 +22,25 @@ const MAX_CONTAINER: u64 = 1 << 20;
 const MAX_FLOWS: usize = 65_535;
 
 impl Scenario {
-    /// Reads and checks a scenario file.
+    /// Reads and checks a scenario file. `~/` in the path of a capture is the user's home.
     ///
     /// # Errors
     /// When the file cannot be read or has faults; all that can be found at once are in the error.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
         let path = path.as_ref();
         let text = file::text_of("scenario", path)?;
-        Self::parse(&text, &path.display().to_string())
+        let origin = path.display().to_string();
+        let mut scenario = Self::parse(&text, &origin)?;
+        let mut faults = Faults::new(&text, &origin);
+        for (index, traffic) in scenario.traffic.iter_mut().enumerate() {
+            if let Arrivals::Trace { file, .. } = &mut traffic.arrivals {
+                let at = ["arrivals", "trace", "file"].map(Step::from);
+                let at = [&["traffic".into(), index.into()], at.as_slice()].concat();
+                *file = faults.at_home(&at, file);
+            }
+        }
+        faults.into_result()?;
+        Ok(scenario)
     }
 
     /// Reads and checks the text of a scenario; `origin` stands for the file name in messages.
