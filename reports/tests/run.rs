@@ -240,6 +240,31 @@ fn every_number_is_the_known_one() {
     assert!(folder.path().join("packets/1.parquet").exists());
 }
 
+/// Whoever compares two archived runs may not be able to write, and has no reason to.
+#[test]
+fn an_analysis_writes_nothing() {
+    let folder = written(&World::default());
+    let files = || {
+        let mut found = Vec::new();
+        let mut folders = vec![folder.path().to_owned()];
+        while let Some(next) = folders.pop() {
+            for entry in std::fs::read_dir(next).unwrap() {
+                let path = entry.unwrap().path();
+                let about = std::fs::metadata(&path).unwrap();
+                found.push((path.clone(), about.len(), about.modified().unwrap()));
+                if about.is_dir() {
+                    folders.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
+    };
+    let before = files();
+    analyze_run(folder.path(), &Silent).unwrap();
+    assert_eq!(files(), before);
+}
+
 #[test]
 fn tables_hold_every_packet_and_every_row() {
     let (folder, summary) = analysed(&World {
