@@ -291,7 +291,7 @@ fn of_report(error: &ReportError) -> Exit {
         ReportError::Store(error) => of_store(error),
         ReportError::Capture { .. } | ReportError::History { .. } => Exit::Usage,
         ReportError::Table { .. } | ReportError::Font { .. } => Exit::Infra,
-        ReportError::Draw { .. } => Exit::Internal,
+        ReportError::Junit { .. } | ReportError::Draw { .. } => Exit::Internal,
     }
 }
 

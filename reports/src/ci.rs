@@ -1,6 +1,9 @@
 //! A run's verdict for other programs: `JUnit` XML for test dashboards, Markdown for a pull request or a mail.
 
 use std::fmt::Write as _;
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
 use vifbench_store::Outcome;
 
@@ -14,101 +17,90 @@ use crate::verdict::Verdict;
 ///
 /// A regression that the verdict lets pass (acknowledged) and what is undecided are `skipped`, never `failure`; what the
 /// lab did is `error`.
-pub fn junit(summary: &RunSummary) -> String {
-    let mut cases = Vec::new();
-    let mut case = |class: &str, name: &str, seconds: Option<f64>, inner: String| {
-        let time = seconds.map_or_else(String::new, |s| format!(" time=\"{s:.3}\""));
-        let head = format!(
-            "    <testcase classname=\"{}\" name=\"{}\"{time}",
-            escaped(class),
-            escaped(name)
-        );
-        cases.push(if inner.is_empty() {
-            format!("{head}/>\n")
-        } else {
-            format!("{head}>\n      {inner}\n    </testcase>\n")
-        });
-    };
+///
+/// # Errors
+/// The XML cannot be made.
+pub fn junit(summary: &RunSummary) -> Result<String, SerializeError> {
     let judgement = &summary.judgement;
-    let outcome = match judgement.verdict {
-        Verdict::Pass | Verdict::Improvement => String::new(),
-        Verdict::Regression => element("failure", "REGRESSION", &judgement.reason),
-        Verdict::Inconclusive => element("skipped", "INCONCLUSIVE", &judgement.reason),
-        other => element("error", &other.to_string(), &judgement.reason),
+    let mut suite = TestSuite::new(format!("vifbench {}", summary.scenario));
+    // Without it where a run is damaged: a dashboard then takes the time of the upload.
+    suite.timestamp = summary.started.parse().ok();
+    for (name, value) in [
+        ("run", summary.run.as_str()),
+        ("lab", &summary.lab),
+        ("vifbench", &summary.vifbench),
+        ("marks", &summary.marks.join("; ")),
+    ] {
+        suite.add_property((name, value));
+    }
+    let status = match judgement.verdict {
+        Verdict::Pass | Verdict::Improvement => TestCaseStatus::success(),
+        Verdict::Regression => not_good(NonSuccessKind::Failure, "REGRESSION", &judgement.reason),
+        Verdict::Inconclusive => skipped(&judgement.reason),
+        other => not_good(NonSuccessKind::Error, &other.to_string(), &judgement.reason),
     };
-    case("verdict", &summary.scenario, None, outcome);
-    let acknowledged = |c: &Comparison| {
-        judgement.findings.iter().any(|f| {
-            f.contains("; acknowledged until ")
-                && f.starts_with(&c.place())
-                && f.contains(c.sentence.trim_end_matches('.'))
-        })
-    };
-    for c in summary.comparisons.iter().filter(|c| c.judged) {
-        let inner = match (c.meaning, c.finding) {
-            (Meaning::Worse, _) if acknowledged(c) => {
-                element("skipped", "acknowledged", &c.sentence)
-            }
-            (Meaning::Worse, _) => element("failure", "REGRESSION", &c.sentence),
-            (_, Finding::CannotTell) => element("skipped", "INCONCLUSIVE", &c.sentence),
-            _ => String::new(),
+    suite.add_test_case(case("verdict", &summary.scenario, status));
+    for (index, c) in summary.comparisons.iter().enumerate() {
+        if !c.judged {
+            continue;
+        }
+        let status = match (c.meaning, c.finding) {
+            (Meaning::Worse, _) if judgement.acknowledges(index) => skipped(&c.sentence),
+            (Meaning::Worse, _) => not_good(NonSuccessKind::Failure, "REGRESSION", &c.sentence),
+            (_, Finding::CannotTell) => skipped(&c.sentence),
+            _ => TestCaseStatus::success(),
         };
-        case(&format!("compare.{}", c.metric), &c.place(), None, inner);
+        suite.add_test_case(case(&format!("compare.{}", c.metric), &c.place(), status));
     }
     for trial in &summary.trials {
-        let inner = match &trial.state {
-            TrialState::Done(Outcome::Complete) => String::new(),
-            TrialState::NotRun => element("skipped", "not run", "the trial was not run"),
-            state => element("error", state.word(), state.reason().unwrap_or_default()),
+        let status = match &trial.state {
+            TrialState::Done(Outcome::Complete) => TestCaseStatus::success(),
+            TrialState::NotRun => skipped("the trial was not run"),
+            state => not_good(
+                NonSuccessKind::Error,
+                state.word(),
+                state.reason().unwrap_or_default(),
+            ),
         };
         let name = format!("{}: {}", trial.number, trial.label());
-        case("trial", &name, trial.wall_s, inner);
-    }
-    let count = |what: &str| cases.iter().filter(|c| c.contains(what)).count();
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"vifbench {}\" tests=\"{}\" \
-         failures=\"{}\" errors=\"{}\" skipped=\"{}\" timestamp=\"{}\">\n    <properties>\n      <property \
-         name=\"run\" value=\"{}\"/>\n      <property name=\"lab\" value=\"{}\"/>\n      <property name=\"vifbench\" \
-         value=\"{}\"/>\n      <property name=\"marks\" value=\"{}\"/>\n    </properties>\n{}  </testsuite>\n</testsuites>\n",
-        escaped(&summary.scenario),
-        cases.len(),
-        count("<failure "),
-        count("<error "),
-        count("<skipped "),
-        escaped(summary.started.get(..19).unwrap_or(&summary.started)),
-        escaped(&summary.run),
-        escaped(&summary.lab),
-        escaped(&summary.vifbench),
-        escaped(&summary.marks.join("; ")),
-        cases.concat(),
-    )
-}
-
-fn element(tag: &str, kind: &str, message: &str) -> String {
-    let kind = match tag {
-        // JUnit's schema gives `skipped` no type.
-        "skipped" => String::new(),
-        _ => format!(" type=\"{}\"", escaped(kind)),
-    };
-    format!("<{tag}{kind} message=\"{}\"/>", escaped(message))
-}
-
-/// As XML text or attribute; control characters that XML 1.0 cannot hold become spaces.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&apos;"),
-            '\u{fffe}' | '\u{ffff}' => out.push(' '),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
+        let mut case = case("trial", &name, status);
+        if let Some(time) = trial
+            .wall_s
+            .and_then(|s| Duration::try_from_secs_f64(s).ok())
+        {
+            case.set_time(time);
         }
+        suite.add_test_case(case);
     }
-    out
+    let mut report = Report::new("vifbench");
+    report.add_test_suite(suite);
+    report.to_string()
+}
+
+fn case(class: &str, name: &str, status: TestCaseStatus) -> TestCase {
+    let mut case = TestCase::new(plain_line(name), status);
+    case.set_classname(plain_line(class));
+    case
+}
+
+fn not_good(kind: NonSuccessKind, type_: &str, message: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(type_).set_message(plain_line(message));
+    status
+}
+
+/// The schema of `JUnit` gives `skipped` no type.
+fn skipped(message: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_message(plain_line(message));
+    status
+}
+
+/// Names and reasons may come from hosts. An attribute holds no line breaks: a reader of XML makes spaces of them.
+fn plain_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// GitHub-flavoured Markdown: the verdict, why, and a table of what was judged.
@@ -215,10 +207,20 @@ mod tests {
 
     #[test]
     fn nothing_from_a_host_breaks_out() {
-        assert_eq!(
-            escaped("a<b>&\"c\"\n\u{0}"),
-            "a&lt;b&gt;&amp;&quot;c&quot;  "
-        );
+        let hostile = "a<b>&\"c\"\n\u{0}\u{1b}[31m]]>\u{fffe}";
+        let mut suite = TestSuite::new("s");
+        suite.add_test_case(case(
+            hostile,
+            hostile,
+            not_good(NonSuccessKind::Error, "INFRA", hostile),
+        ));
+        let mut report = Report::new("r");
+        report.add_test_suite(suite);
+        let xml = report.to_string().expect("XML");
+        assert!(!xml.contains(['\u{0}', '\u{1b}', '\u{fffe}']), "{xml}");
+        assert!(xml.contains("a&lt;b&gt;&amp;&quot;c&quot;"), "{xml}");
+        assert!(xml.contains("tests=\"1\""), "{xml}");
+        assert!(xml.contains("errors=\"1\""), "{xml}");
         assert_eq!(
             plain("a|b`c`\n<i>"),
             "a\\|b\\`c\\`  ".to_owned().trim_end().to_owned() + " &lt;i&gt;"

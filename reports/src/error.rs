@@ -11,6 +11,14 @@ pub enum ReportError {
     /// A file of a run or of a report could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A verdict has no form in XML.
+    #[error("cannot write {} as XML: {source}", path.display())]
+    Junit {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: quick_junit::SerializeError,
+    },
     /// A capture is missing, cut short or not a capture.
     #[error("the trial cannot be measured: {reason}", reason = capture_reason(path, reason))]
     Capture {

@@ -64,7 +64,11 @@ pub fn render(run_dir: &Path, progress: &dyn Progress) -> Result<Rendered, Repor
     )?);
     let json = files::json(&report.file("summary.json"), summary)?;
     files.push(report.write("summary.json", &json)?);
-    files.push(report.write("junit.xml", ci::junit(summary).as_bytes())?);
+    let xml = ci::junit(summary).map_err(|source| ReportError::Junit {
+        path: report.file("junit.xml"),
+        source,
+    })?;
+    files.push(report.write("junit.xml", xml.as_bytes())?);
     files.push(report.write("verdict.md", ci::markdown(summary).as_bytes())?);
 
     let page = page::page(&analysis, &drawn, &origin);

@@ -71,6 +71,53 @@ pub struct Judgement {
     pub reason: String,
     /// Everything that stands against a better verdict, one sentence each.
     pub findings: Vec<String>,
+    /// What each of the findings is, in the same order.
+    #[serde(default)]
+    pub grounds: Vec<Ground>,
+}
+
+impl Judgement {
+    /// Whether the comparison with this index is a regression that is acknowledged.
+    pub fn acknowledges(&self, comparison: usize) -> bool {
+        let known = |g: &&Ground| g.kind == GroundKind::Acknowledged;
+        self.grounds
+            .iter()
+            .filter(known)
+            .any(|g| g.comparisons.contains(&comparison))
+    }
+}
+
+/// What a finding is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ground {
+    /// Its kind.
+    pub kind: GroundKind,
+    /// Indices in the run's list of comparisons, where it rests on one. Of a single flow the row of all flows and that of
+    /// the flow say the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comparisons: Vec<usize>,
+}
+
+/// The kinds of finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GroundKind {
+    /// The device under test died in a trial.
+    Crash,
+    /// A variant could not be brought up.
+    Setup,
+    /// The lab failed a trial, or it was not run.
+    Infra,
+    /// A metric is worse than the base's.
+    Worse,
+    /// The numbers of a trial or of a search do not carry a claim.
+    Doubt,
+    /// A metric is better than the base's.
+    Better,
+    /// The evidence of a comparison does not decide.
+    Open,
+    /// A metric is worse, and that is acknowledged.
+    Acknowledged,
 }
 
 /// Packets that may be missing at `tx` before the traffic is not what was asked, in packets of 1000.
@@ -141,21 +188,24 @@ pub fn judge(
     } else {
         Verdict::Pass
     };
-    let mut findings: Vec<String> = crashed.into_iter().chain(setup).chain(infra).collect();
+    // Of a doubtful run the doubt is what a reader must know first.
+    let (findings, grounds): (Vec<String>, Vec<Ground>) = of_kind(GroundKind::Crash, crashed)
+        .chain(of_kind(GroundKind::Setup, setup))
+        .chain(of_kind(GroundKind::Infra, infra))
+        .chain(told.worse)
+        .chain(of_kind(GroundKind::Doubt, doubts))
+        .chain(told.better)
+        .chain(told.open)
+        .chain(told.known)
+        .unzip();
     if verdict == Verdict::Pass {
-        findings.extend(told.known);
         return Judgement {
             verdict,
             reason: pass_reason(run, trials, comparisons),
             findings,
+            grounds,
         };
     }
-    findings.extend(told.worse);
-    // Of a doubtful run the doubt is what a reader must know first.
-    findings.extend(doubts);
-    findings.extend(told.better);
-    findings.extend(told.open);
-    findings.extend(told.known);
     let reason = match findings.first() {
         Some(first) if findings.len() > 1 => {
             format!("{first} (and {} more)", findings.len() - 1)
@@ -167,21 +217,35 @@ pub fn judge(
         verdict,
         reason,
         findings,
+        grounds,
     }
 }
 
-/// What the comparisons say, one sentence each.
-#[derive(Default)]
-struct Told {
-    worse: Vec<String>,
-    better: Vec<String>,
-    open: Vec<String>,
-    /// Regressions that are acknowledged.
-    known: Vec<String>,
+/// A sentence and what it is.
+type Told = (String, Ground);
+
+fn of_kind(kind: GroundKind, sentences: Vec<String>) -> impl Iterator<Item = Told> {
+    let ground = move || Ground {
+        kind,
+        comparisons: Vec::new(),
+    };
+    sentences
+        .into_iter()
+        .map(move |sentence| (sentence, ground()))
 }
 
-fn told(run: &RunRecord, comparisons: &[Comparison], known: &Acknowledgements) -> Told {
-    let mut told = Told::default();
+/// What the comparisons say.
+#[derive(Default)]
+struct Comparisons {
+    worse: Vec<Told>,
+    better: Vec<Told>,
+    open: Vec<Told>,
+    /// Regressions that are acknowledged.
+    known: Vec<Told>,
+}
+
+fn told(run: &RunRecord, comparisons: &[Comparison], known: &Acknowledgements) -> Comparisons {
+    let mut told = Comparisons::default();
     // The row of all flows says nothing new where there is one flow only.
     let flows = run.scenario.traffic.len();
     let mut judged: Vec<&Comparison> = comparisons
@@ -192,20 +256,39 @@ fn told(run: &RunRecord, comparisons: &[Comparison], known: &Acknowledgements) -
     judged.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
     for c in judged {
         let sentence = format!("{}: {}", c.place(), c.sentence.trim_end_matches('.'));
+        let same = |d: &Comparison| {
+            let said = |x: &Comparison| (x.metric.clone(), x.rate, x.other.clone());
+            std::ptr::eq(c, d) || (flows == 1 && d.judged && said(c) == said(d))
+        };
+        let ground = |kind| Ground {
+            kind,
+            comparisons: (0..)
+                .zip(comparisons)
+                .filter_map(|(index, d)| same(d).then_some(index))
+                .collect(),
+        };
         match c.meaning {
             Meaning::Worse => match acknowledged(run, c, known) {
-                Known::Yes(entry) => told.known.push(format!(
-                    "{sentence}; acknowledged until {}: {}",
-                    entry.expires, entry.reason
+                Known::Yes(entry) => told.known.push((
+                    format!(
+                        "{sentence}; acknowledged until {}: {}",
+                        entry.expires, entry.reason
+                    ),
+                    ground(GroundKind::Acknowledged),
                 )),
-                Known::Expired(entry) => told.worse.push(format!(
-                    "{sentence}; its acknowledgement expired on {}",
-                    entry.expires
+                Known::Expired(entry) => told.worse.push((
+                    format!(
+                        "{sentence}; its acknowledgement expired on {}",
+                        entry.expires
+                    ),
+                    ground(GroundKind::Worse),
                 )),
-                Known::No => told.worse.push(sentence),
+                Known::No => told.worse.push((sentence, ground(GroundKind::Worse))),
             },
-            Meaning::Better => told.better.push(sentence),
-            Meaning::Neither if c.is_open() => told.open.push(sentence),
+            Meaning::Better => told.better.push((sentence, ground(GroundKind::Better))),
+            Meaning::Neither if c.is_open() => {
+                told.open.push((sentence, ground(GroundKind::Open)));
+            }
             Meaning::Neither => {}
         }
     }

@@ -15,7 +15,7 @@ use vifbench_reports::run_analysis::{analyze, analyze_into};
 use vifbench_reports::stats::Stats;
 use vifbench_reports::summary::RunSummary;
 use vifbench_reports::trial_summary::{TrialState, TrialSummary};
-use vifbench_reports::verdict::Verdict;
+use vifbench_reports::verdict::{GroundKind, Verdict};
 use vifbench_reports::{analyze_pair, analyze_run, packets, render};
 use vifbench_scenarios::judge::{Judge, Least};
 use vifbench_scenarios::progress::Silent;
@@ -390,8 +390,19 @@ fn a_clear_difference_is_a_regression_with_its_reason() {
         "{}",
         summary.judgement.reason
     );
-    let junit = vifbench_reports::ci::junit(&summary);
-    assert!(junit.contains("<failure type=\"REGRESSION\""), "{junit}");
+    let junit = vifbench_reports::ci::junit(&summary).unwrap();
+    assert!(junit.contains("type=\"REGRESSION\""), "{junit}");
+    let failures = junit.matches("<failure ").count();
+    assert!(failures > 1, "the verdict and what it rests on: {junit}");
+    assert!(
+        junit.contains(&format!("failures=\"{failures}\"")),
+        "{junit}"
+    );
+    let judgement = &summary.judgement;
+    assert_eq!(judgement.grounds.len(), judgement.findings.len());
+    assert_eq!(judgement.grounds[0].kind, GroundKind::Worse);
+    let first = judgement.grounds[0].comparisons[0];
+    assert!(judgement.findings[0].starts_with(&summary.comparisons[first].place()));
     let markdown = vifbench_reports::ci::markdown(&summary);
     assert!(markdown.starts_with("### ❌ REGRESSION"), "{markdown}");
 
@@ -411,7 +422,11 @@ fn a_clear_difference_is_a_regression_with_its_reason() {
             .any(|f| f.ends_with("acknowledged until 2099-01-01: the price")),
         "{judgement:?}"
     );
-    assert!(!vifbench_reports::ci::junit(&summary).contains("<failure"));
+    assert!(
+        !vifbench_reports::ci::junit(&summary)
+            .unwrap()
+            .contains("<failure")
+    );
     std::fs::write(&file, known("2001-01-01")).unwrap();
     let judgement = analyze_run(folder.path(), &Silent).unwrap().judgement;
     assert_eq!(judgement.verdict, Verdict::Regression);
@@ -445,7 +460,11 @@ fn what_is_better_is_an_improvement() {
         "{:?}",
         summary.judgement.findings
     );
-    assert!(!vifbench_reports::ci::junit(&summary).contains("<failure"));
+    assert!(
+        !vifbench_reports::ci::junit(&summary)
+            .unwrap()
+            .contains("<failure")
+    );
 }
 
 #[test]
