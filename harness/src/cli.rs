@@ -1,6 +1,6 @@
 //! The command line: what can be said. What it does is in `commands`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use crate::run::bench::Repeat;
@@ -121,9 +121,9 @@ pub enum Command {
     )]
     Compare {
         /// The base: a run's folder, or folder:variant.
-        a: String,
+        a: OsString,
         /// What is held against it.
-        b: String,
+        b: OsString,
         /// Compare although rulers, labs or traffic differ; every line then says so.
         #[arg(long)]
         although_different: bool,

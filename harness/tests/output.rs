@@ -1,6 +1,8 @@
 //! What `vifbench` does when its output has nowhere to go, and with which code it ends when an input is missing.
 
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions, Permissions};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -321,5 +323,67 @@ fn an_ordinary_user_is_told_what_cannot_be_read_or_written() {
         let said = stderr(&ended);
         assert_eq!(ended.status.code(), Some(code), "{args:?}: {said}");
         assert!(!said.contains("panicked"), "{args:?}: {said}");
+    }
+}
+
+/// A file system holds names that are no text.
+#[test]
+fn a_folder_whose_name_is_not_utf_8_is_a_folder_like_others() {
+    let folder = folder();
+    let odd = folder.path().join(OsStr::from_bytes(b"x\xff"));
+    let matrix = odd.join("m");
+    fs::create_dir_all(&matrix).expect("a folder");
+    fs::write(
+        matrix.join("matrix.json"),
+        r#"{"format": 1, "matrix": "m", "vifbench": "0", "scenario": "s", "about": "a", "began": "2027-01-01T00:00:00Z",
+            "cells": [{"kernel": "6.1", "xen": "4.17", "verdict": "INFRA", "reason": "r", "run": null, "left_out": [],
+            "minutes": 1}]}"#,
+    )
+    .expect("a file");
+    let json = |args: &[&OsStr]| {
+        let ended = vifbench(&["--format", "json"])
+            .args(args)
+            .current_dir(&folder)
+            .output()
+            .expect("it starts");
+        let code = ended.status.code();
+        assert_eq!(code, Some(0), "{args:?}: {}", stderr(&ended));
+        let said: serde_json::Value = serde_json::from_slice(&ended.stdout).expect("JSON");
+        said
+    };
+    let said = json(&["report".as_ref(), matrix.as_ref()]);
+    let report = said["report"].as_str().expect("a path");
+    assert!(report.ends_with("x\u{fffd}/m/index.html"), "{report}");
+    assert!(matrix.join("index.html").exists());
+    json(&[
+        "simulate".as_ref(),
+        "model.yaml".as_ref(),
+        "--out".as_ref(),
+        odd.as_ref(),
+    ]);
+    assert!(odd.join("model-simulated-1/index.html").exists());
+    fs::create_dir(odd.join("history")).expect("a folder");
+    json(&["history".as_ref(), "--out".as_ref(), odd.as_ref()]);
+    // Inputs that are missing there are named as well as can be.
+    let missing = odd.join("nosuch");
+    let mut variant = missing.clone().into_os_string();
+    variant.push(":stock");
+    for args in [
+        &["report".as_ref(), missing.as_os_str()][..],
+        &["compare".as_ref(), missing.as_os_str(), variant.as_os_str()],
+        &["trust".as_ref(), missing.as_os_str()],
+        &["resume".as_ref(), missing.as_os_str()],
+        &[
+            "analyze".as_ref(),
+            "--tx".as_ref(),
+            missing.as_os_str(),
+            "--rx".as_ref(),
+            missing.as_os_str(),
+        ],
+        &["doctor".as_ref(), "--lab".as_ref(), missing.as_os_str()],
+    ] {
+        let mut command = vifbench(&[]);
+        command.args(args).current_dir(&folder);
+        is_refused(&mut command, &["..."], "x\u{fffd}/nosuch");
     }
 }

@@ -32,9 +32,15 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// The run's folder: its report is `RUN/report/index.html`.
-    pub fn run(&self) -> Option<&Path> {
-        self.report.as_deref()?.parent()?.parent()
+    /// The name of the run's folder: its report is `RUN/report/index.html`. Names of runs are UTF-8; the path before it, which
+    /// the process printed, may have lost what is not.
+    pub fn run(&self) -> Option<&str> {
+        self.report
+            .as_deref()?
+            .parent()?
+            .parent()?
+            .file_name()?
+            .to_str()
     }
 }
 

@@ -1,5 +1,7 @@
 //! `vifbench compare A B`: two runs, or two variants of any runs.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use serde_json::json;
@@ -28,8 +30,8 @@ struct Named {
 
 /// Carries out the command.
 pub fn run(
-    a: &str,
-    b: &str,
+    a: &OsStr,
+    b: &OsStr,
     although_different: bool,
     format: Format,
     progress: &dyn Progress,
@@ -121,13 +123,20 @@ impl Failed {
     }
 }
 
-fn read(named: &str, progress: &dyn Progress) -> Result<Named, Failure> {
+/// The folder of `folder:variant`, which need not be UTF-8, and the variant.
+fn split(named: &OsStr) -> Option<(&Path, &str)> {
+    let bytes = named.as_bytes();
+    let colon = bytes.iter().rposition(|byte| *byte == b':')?;
+    let variant = std::str::from_utf8(&bytes[colon + 1..]).ok()?;
+    Some((Path::new(OsStr::from_bytes(&bytes[..colon])), variant))
+}
+
+fn read(named: &OsStr, progress: &dyn Progress) -> Result<Named, Failure> {
     // A folder's own name may hold a colon.
-    let (path, variant) = match named.rsplit_once(':') {
+    let (path, variant) = match split(named) {
         Some((path, variant)) if !Path::new(named).exists() => (path, Some(variant.to_owned())),
-        _ => (named, None),
+        _ => (Path::new(named), None),
     };
-    let path = Path::new(path);
     let run = RunReader::new(path);
     let record = run.read_run()?;
     if let Some(variant) = &variant

@@ -225,8 +225,7 @@ fn run_one(
     }
     let log = folder.join(combination.lab_name("log") + ".txt");
     let ended = child::run(&arguments, &log, None, cancel)?;
-    let name = ended.run().and_then(Path::file_name);
-    cell.run = name.map(|name| name.to_string_lossy().into_owned());
+    cell.run = ended.run().map(str::to_owned);
     cell.verdict = ended.verdict;
     cell.reason = ended.reason;
     cell.minutes = began.elapsed().as_secs_f64() / 60.0;

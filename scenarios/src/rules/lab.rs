@@ -23,6 +23,16 @@ impl Lab {
         for (index, host) in lab.hosts.iter_mut().enumerate() {
             let at = ["hosts".into(), index.into(), "key".into()];
             host.key = folder.join(faults.at_home(&at, &host.key));
+            if host.key.to_str().is_none() {
+                faults.add(
+                    &at,
+                    format!(
+                        "the path `{}` is not UTF-8, so no run could record it",
+                        host.key.display()
+                    ),
+                    "move the key, or the lab file, into a folder whose name is UTF-8",
+                );
+            }
         }
         faults.into_result()?;
         Ok(lab)

@@ -144,7 +144,13 @@ impl Trial<'_> {
                 log,
             });
         };
-        number(run, self.variant, &self.args.metric, trials, progress)
+        number(
+            &self.folder.join(run),
+            self.variant,
+            &self.args.metric,
+            trials,
+            progress,
+        )
     }
 }
 
