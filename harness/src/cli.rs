@@ -26,6 +26,9 @@ pub struct Cli {
     /// How results are printed on stdout.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+    /// End as by Ctrl-C when this process, which started this one, is gone.
+    #[arg(long, global = true, hide = true, value_name = "PID")]
+    pub ends_with: Option<i32>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -374,6 +377,9 @@ pub enum LabCommand {
         /// Boot these images, as `provisioning/images/build.sh` makes them, rather than this version's own.
         #[arg(long, value_name = "DIR")]
         images: Option<PathBuf>,
+        /// Let the machine run while no command uses it, for programs other than vifbench. It keeps a processor busy.
+        #[arg(long)]
+        awake: bool,
     },
     /// Stop it and remove its network.
     Down,

@@ -139,6 +139,16 @@ pub enum Failure {
         /// What it said while it worked.
         log: PathBuf,
     },
+    /// The virtual lab gives no sign any more.
+    #[error("{source}; the end of dom0's console is\n{}\ngo on with `vifbench resume {}`", console.join("\n"), run.display())]
+    Stuck {
+        /// Which step.
+        source: Box<Failure>,
+        /// The console's last lines.
+        console: Vec<String>,
+        /// The run's folder.
+        run: PathBuf,
+    },
     /// A file of this machine.
     #[error("cannot {doing} {}: {source}{}", path.display(), room_hint(source))]
     Io {
@@ -205,6 +215,12 @@ impl Failure {
         }
     }
 
+    /// Does the virtual lab give no sign any more?
+    pub fn is_stuck(&self) -> bool {
+        matches!(self.host_error(), Some(HostError::Stuck { .. }))
+            || matches!(self, Self::Lab(LabError::Stuck { .. }))
+    }
+
     /// The host that did not do its part, where that was the reason.
     pub fn host_error(&self) -> Option<&HostError> {
         match self {
@@ -225,7 +241,7 @@ impl Failure {
 
     /// Which exit code says it.
     pub fn exit(&self) -> Exit {
-        if self.host_error().is_some_and(HostError::is_outage) {
+        if self.is_stuck() || self.host_error().is_some_and(HostError::is_outage) {
             return Exit::Infra;
         }
         match self {
@@ -249,6 +265,7 @@ impl Failure {
             Self::Host(HostError::Failed { .. }) => Exit::Setup,
             Self::Host(_)
             | Self::Data(_)
+            | Self::Stuck { .. }
             | Self::Undo(_)
             | Self::Lease(_)
             | Self::Probe { .. }
@@ -258,7 +275,8 @@ impl Failure {
             | Self::Bench(_)
             | Self::Signals(InterruptError::Token(_))
             | Self::Io { .. } => Exit::Infra,
-            Self::Signals(InterruptError::Handler(_)) | Self::Internal(_) => Exit::Internal,
+            Self::Signals(InterruptError::Handler(_) | InterruptError::Parent(_))
+            | Self::Internal(_) => Exit::Internal,
         }
     }
 }

@@ -82,9 +82,15 @@ fn log() {
 }
 
 fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
+    if let Some(parent) = cli.ends_with
+        && !interrupt::end_with(parent)?
+    {
+        return Err(Failure::Interrupted);
+    }
     let format = cli.format;
     // For as long as the process: a boot that Ctrl-C left behind may still talk.
     let progress: &'static dyn Progress = Box::leak(progress::for_stderr());
+    vifbench_provisioning::lab::tell_waits(|line| progress.note(line));
     match &cli.command {
         Command::Lab { command, versions } => {
             let name = commands::run::lab_name(versions)?;

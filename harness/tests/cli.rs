@@ -6,6 +6,7 @@ use std::path::Path;
 use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
+use vifbench_testing::{Need, needs};
 
 fn vifbench() -> Command {
     Command::cargo_bin("vifbench").expect("the binary is built with the tests")
@@ -322,6 +323,12 @@ fn without_root_the_lab_says_so() {
 /// Everything that keeps a run from working is told before the lab boots, which takes a while and a core.
 #[test]
 fn what_is_missing_is_told_before_anything_boots() {
+    needs!(
+        Need::Root,
+        Need::Path("/dev/net/tun"),
+        Need::Program("qemu-system-x86_64"),
+        Need::Program("mmdebstrap"),
+    );
     let under_env = |arguments: &[&str]| under("env", arguments);
     under_env(&[])
         .args(["run", "quickstart"])
@@ -371,6 +378,111 @@ fn a_scenario_that_the_virtual_lab_cannot_run_is_refused_at_once() {
     }
     let left: Vec<_> = fs::read_dir(folder.path()).expect("listed").collect();
     assert_eq!(left.len(), 1, "no folder of results: {left:?}");
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !is_so() {
+        assert!(
+            std::time::Instant::now() < end,
+            "waited in vain until {what}"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+/// A matrix whose lab's images are built by a script that never ends, in a folder of its own.
+struct Building {
+    folder: tempfile::TempDir,
+    matrix: std::process::Child,
+}
+
+impl Building {
+    /// Started, and in the middle of the build.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let recipes = folder.path().join("data/provisioning");
+        fs::create_dir_all(recipes.join("images")).expect("a folder");
+        for name in ["build-root.sh", "deb-lines.sh"] {
+            fs::write(recipes.join(name), "").expect("the file is written");
+        }
+        let build = recipes.join("images/build.sh");
+        let text = "#!/bin/bash\ntrap 'rm building' EXIT\ntrap 'trap \"\" TERM; exit 143' TERM\necho > building\nsleep 600\n";
+        fs::write(&build, text).expect("the file is written");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&build, mode).expect("its mode");
+        // The probe must be there, and is not used.
+        let binary = folder.path().join("vifbench");
+        fs::copy(env!("CARGO_BIN_EXE_vifbench"), &binary).expect("a copy of the binary");
+        fs::write(folder.path().join("vifprobe"), "").expect("the file is written");
+        fs::write(folder.path().join("mine.yaml"), SCENARIO).expect("the file is written");
+        let series = concat!(env!("CARGO_MANIFEST_DIR"), "/../vendor-patches");
+        let matrix = std::process::Command::new(binary)
+            .args(["matrix", "mine.yaml", "--kernel", "6.1", "--xen", "4.17"])
+            .env("VIFBENCH_DATA", folder.path().join("data"))
+            .env("VIFBENCH_PATCHES", series)
+            .env("VIFBENCH_STATE", folder.path().join("state"))
+            .env("VIFBENCH_CACHE", folder.path().join("cache"))
+            .current_dir(&folder)
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("vifbench starts");
+        let this = Self { folder, matrix };
+        wait_until("the build begins", || this.builds());
+        this
+    }
+
+    fn builds(&self) -> bool {
+        self.folder.path().join("building").exists()
+    }
+
+    fn signal(&self, name: &str) {
+        let child = self.matrix.id().to_string();
+        let sent = std::process::Command::new("kill")
+            .args([name, &child])
+            .status();
+        assert!(sent.expect("kill starts").success());
+    }
+
+    /// The build is over, has cleaned up, and nothing of the whole is left.
+    fn expect_all_gone(mut self) {
+        self.matrix.wait().expect("it ends");
+        wait_until("the build ends", || !self.builds());
+        wait_until("every process is gone", || {
+            let folder = self.folder.path().to_string_lossy().into_owned();
+            let found = std::process::Command::new("pgrep")
+                .args(["-f", &folder])
+                .output();
+            found.expect("pgrep starts").stdout.is_empty()
+        });
+    }
+}
+
+#[test]
+fn a_killed_matrix_leaves_no_build_of_images() {
+    needs!(
+        Need::Root,
+        Need::Path("/dev/net/tun"),
+        Need::Program("qemu-system-x86_64"),
+        Need::Program("mmdebstrap"),
+    );
+    let building = Building::new();
+    building.signal("-KILL");
+    building.expect_all_gone();
+}
+
+#[test]
+fn a_matrix_that_is_interrupted_twice_leaves_no_build_of_images() {
+    needs!(
+        Need::Root,
+        Need::Path("/dev/net/tun"),
+        Need::Program("qemu-system-x86_64"),
+        Need::Program("mmdebstrap"),
+    );
+    let building = Building::new();
+    building.signal("-INT");
+    building.signal("-INT");
+    building.expect_all_gone();
 }
 
 #[test]

@@ -95,6 +95,19 @@ pub enum HostError {
         /// How long it was given.
         deadline: Duration,
     },
+    /// A machine of the virtual lab gave no sign, though the clock on the wall went on; virtual time may stand still.
+    #[error(
+        "{host} gave no answer for {} s by the clock on the wall: {doing}; the machine is stuck, or has too little of the processor",
+        waited.as_secs()
+    )]
+    Stuck {
+        /// Which host.
+        host: HostName,
+        /// What was attempted.
+        doing: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// The command ran and failed.
     #[error("on {host}, `{command}` failed with status {status}: {stderr}")]
     Failed {

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -97,6 +97,8 @@ fn remaining(left: Option<Duration>) -> String {
 /// This controller's claim on a lab. Ends with the value, and with the process however it ends.
 #[derive(Debug)]
 pub struct LabLock {
+    lab: String,
+    path: PathBuf,
     file: File,
 }
 
@@ -135,9 +137,55 @@ impl LabLock {
                 by: by.trim().to_owned(),
             });
         }
-        file.set_len(0).map_err(failed)?;
-        writeln!(file, "{owner} (process {})", std::process::id()).map_err(failed)?;
-        Ok(Self { file })
+        let mut lock = Self {
+            lab: lab.to_owned(),
+            path: path.clone(),
+            file,
+        };
+        lock.show(owner)?;
+        Ok(lock)
+    }
+
+    /// Shows this to others from now on: who has the lab, and doing what.
+    ///
+    /// # Errors
+    /// When the lock file cannot be written.
+    pub fn show(&mut self, owner: &str) -> Result<(), LeaseError> {
+        let mut write = || {
+            self.file.set_len(0)?;
+            self.file.rewind()?;
+            writeln!(self.file, "{owner} (process {})", std::process::id())
+        };
+        write().map_err(|source| LeaseError::Lock {
+            lab: self.lab.clone(),
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// Who has the lab: what its process wrote of itself.
+    ///
+    /// # Errors
+    /// When the lock file cannot be read.
+    pub fn holder(state: &Path, lab: &str) -> Result<Option<String>, LeaseError> {
+        let path = file_of(&state.join("lease"), lab, ".lock")?;
+        let failed = |source| LeaseError::Lock {
+            lab: lab.to_owned(),
+            path: path.clone(),
+            source,
+        };
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        if lock::take(&file).map_err(failed)? {
+            lock::release(&file);
+            return Ok(None);
+        }
+        let mut by = String::new();
+        file.read_to_string(&mut by).map_err(failed)?;
+        Ok(Some(by.trim().to_owned()))
     }
 }
 

@@ -194,7 +194,7 @@ fn of_many_at_once_one_gets_it() {
 #[test]
 fn a_lab_is_used_by_one_process_here() {
     let state = tempfile::tempdir().expect("folder");
-    let lock = LabLock::take(state.path(), "lab", "ann runs small-packets").expect("free");
+    let mut lock = LabLock::take(state.path(), "lab", "ann runs small-packets").expect("free");
     let error = LabLock::take(state.path(), "lab", "bob")
         .expect_err("in use")
         .to_string();
@@ -203,6 +203,15 @@ fn a_lab_is_used_by_one_process_here() {
         "{error}"
     );
     LabLock::take(state.path(), "other", "bob").expect("another lab");
+    let holder = |lab| LabLock::holder(state.path(), lab).expect("a lock file");
+    let me = std::process::id();
+    assert_eq!(
+        holder("lab"),
+        Some(format!("ann runs small-packets (process {me})"))
+    );
+    lock.show("ann").expect("written");
+    assert_eq!(holder("lab"), Some(format!("ann (process {me})")));
+    assert_eq!((holder("other"), holder("never")), (None, None));
     drop(lock);
     LabLock::take(state.path(), "lab", "bob").expect("free again");
     assert!(LabLock::take(state.path(), "a/b", "bob").is_err());

@@ -59,7 +59,8 @@ pub fn run(
         std::env::current_exe().map_err(Failure::io("find the path of", Path::new("vifbench")))?;
     let answer = log.with_extension("answer.part");
     let mut child = Command::new(program)
-        .args(["--format", "json"])
+        .args(["--format", "json", "--ends-with"])
+        .arg(std::process::id().to_string())
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(File::create(&answer).map_err(Failure::io("create", &answer))?)

@@ -13,6 +13,7 @@ use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::stdout;
+use crate::run::awake::Awake;
 use crate::run::machines::STEP;
 use crate::run::vifprobe_path;
 
@@ -23,6 +24,7 @@ pub fn run(lab: Option<&Path>, format: Format) -> Result<Exit, Failure> {
     checks.extend(doctor::own_files(&DataDir::from_env(), &vifprobe_path()?));
     if let Some(path) = lab {
         let lab = Lab::load(path)?;
+        let _awake = Awake::of_file(&lab, "doctor")?;
         let netns = lab
             .controller
             .as_ref()

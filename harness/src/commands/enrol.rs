@@ -10,6 +10,7 @@ use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::stdout;
+use crate::run::awake::Awake;
 use crate::run::machines::STEP;
 
 /// Carries out the command. Nothing is sent to the host beyond SSH's own greeting.
@@ -24,6 +25,10 @@ pub fn run(address: &str, netns: Option<&str>, format: Format) -> Result<Exit, F
             })?,
             22,
         ),
+    };
+    let _awake = match netns {
+        Some(netns) => Awake::of_netns(netns, "enrol")?,
+        None => None,
     };
     let key = fetch_host_key(&HostName(address.to_owned()), socket, netns, STEP, None)?;
     match format {

@@ -1,17 +1,22 @@
 //! `vifbench lab up|down|status|ssh|console`.
 
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 
 use serde_json::json;
 use vifbench_provisioning::lab::{Combination, UpOptions, VirtualLab};
+use vifbench_provisioning::lease::LabLock;
+use vifbench_provisioning::state;
 use vifbench_scenarios::lab::{HostName, HostSpec};
 use vifbench_scenarios::progress::Progress;
 
 use crate::cli::{Format, LabCommand};
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::interrupt;
 use crate::output::stdout;
+use crate::run::awake::{Awake, stands_by};
+use crate::run::machines::STEP;
 
 /// Carries out the command.
 pub fn run(
@@ -21,7 +26,19 @@ pub fn run(
     progress: &dyn Progress,
 ) -> Result<Exit, Failure> {
     match command {
-        LabCommand::Up { cold, images } => up(*cold, images.clone(), name, format, progress),
+        LabCommand::Up {
+            cold,
+            images,
+            awake,
+        } => {
+            let options = UpOptions {
+                fresh: *cold,
+                images: images.clone(),
+                awake: *awake,
+                ..UpOptions::named(name)
+            };
+            up(&options, format, progress)
+        }
         LabCommand::Down => {
             VirtualLab::take_down(name)?;
             match format {
@@ -53,19 +70,16 @@ pub fn run(
     }
 }
 
-fn up(
-    cold: bool,
-    images: Option<PathBuf>,
-    name: &str,
-    format: Format,
-    progress: &dyn Progress,
-) -> Result<Exit, Failure> {
-    let options = UpOptions {
-        fresh: cold,
-        images,
-        ..UpOptions::named(name)
-    };
-    let lab = VirtualLab::up(&options, progress)?;
+fn up(options: &UpOptions, format: Format, progress: &dyn Progress) -> Result<Exit, Failure> {
+    let name = options.name.as_str();
+    // Before the lock: its folder may be root's.
+    VirtualLab::check_machine(name)?;
+    let _lab = LabLock::take(&state::folder()?, name, "lab up")?;
+    let lab = VirtualLab::up(options, progress)?;
+    if options.awake {
+        drop(lab.wake()?);
+    }
+    progress.note(&stands_by(name, lab.rest()?));
     let times = lab.times()?;
     match format {
         Format::Text => {
@@ -97,17 +111,35 @@ fn up(
 }
 
 fn status(name: &str, format: Format) -> Result<Exit, Failure> {
-    let status = VirtualLab::attach(name)?
-        .map(|lab| lab.status())
-        .transpose()?;
-    match (format, status) {
-        (Format::Text, None) => writeln!(stdout(), "{}", down(name))?,
-        (Format::Json, None) => stdout().json(&json!({"name": name, "machine": "gone"}))?,
-        (Format::Json, Some(status)) => stdout().json(&status)?,
-        (Format::Text, Some(status)) => {
+    let holder = LabLock::holder(&state::folder()?, name)?;
+    let changing = holder.is_some() || VirtualLab::is_changing(name)?;
+    let Some(lab) = VirtualLab::attach(name)? else {
+        let machine = if changing { "changing" } else { "gone" };
+        match format {
+            Format::Text if changing => {
+                let by = holder.as_deref().unwrap_or("another process");
+                writeln!(
+                    stdout(),
+                    "{} is being started or stopped by {by}",
+                    called(name)
+                )?;
+            }
+            Format::Text => writeln!(stdout(), "{}", down(name))?,
+            Format::Json => {
+                stdout().json(&json!({"name": name, "machine": machine, "used_by": holder}))?;
+            }
+        }
+        return Ok(Exit::Pass);
+    };
+    let status = lab.status(holder)?;
+    match format {
+        Format::Json => stdout().json(&status)?,
+        Format::Text => {
+            let by = status.used_by.as_ref();
+            let by = by.map_or_else(String::new, |by| format!(" by {by}"));
             writeln!(
                 stdout(),
-                "{}: {}, kernel {}",
+                "{}: {}{by}, kernel {}",
                 status.name,
                 status.machine,
                 status.kernel
@@ -115,10 +147,11 @@ fn status(name: &str, format: Format) -> Result<Exit, Failure> {
             writeln!(stdout(), "  network namespace {}", status.netns)?;
             writeln!(stdout(), "  saved states: {}", status.states.join(", "))?;
             for host in status.hosts {
-                let ssh = if host.ssh {
-                    "answers on SSH"
-                } else {
-                    "does not answer"
+                let ssh = match (host.ssh, status.machine) {
+                    (Some(true), _) => "answers on SSH",
+                    (Some(false), "paused") => "paused",
+                    (Some(false), _) => "does not answer",
+                    (None, _) => "not asked",
                 };
                 writeln!(
                     stdout(),
@@ -185,13 +218,23 @@ fn known_hosts(lab: &VirtualLab) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// Becomes the system's `ssh`, inside the lab's namespace and with the lab's keys only.
+/// Runs the system's `ssh`, inside the lab's namespace and with the lab's keys only, and ends with its exit code. The machine
+/// runs until then.
 fn ssh(name: &str, host: &str, command: &[String]) -> Result<Exit, Failure> {
     let lab = attached(name)?;
-    let spec = known(&lab, host)?;
+    let spec = known(&lab, host)?.clone();
     let known_hosts = known_hosts(&lab)?;
-    let error = std::process::Command::new("ip")
-        .args(["netns", "exec", lab.netns(), "ssh", "-i"])
+    let awake = Awake::new(lab, "lab ssh")?;
+    awake.lab().await_ssh(host, STEP)?;
+    let failed = |doing| {
+        move |source| Failure::Io {
+            doing,
+            path: PathBuf::from("ip netns exec ... ssh"),
+            source,
+        }
+    };
+    let mut child = std::process::Command::new("ip")
+        .args(["netns", "exec", awake.lab().netns(), "ssh", "-i"])
         .arg(&spec.key)
         .args([
             "-o",
@@ -204,10 +247,12 @@ fn ssh(name: &str, host: &str, command: &[String]) -> Result<Exit, Failure> {
         .args(["-o", "LogLevel=ERROR", "-p", &spec.port.to_string()])
         .arg(format!("{}@{}", spec.user, spec.address))
         .args(command)
-        .exec();
-    Err(Failure::Io {
-        doing: "start",
-        path: PathBuf::from("ip netns exec ... ssh"),
-        source: error,
-    })
+        .spawn()
+        .map_err(failed("start"))?;
+    interrupt::pass_on_to(&child)?;
+    let status = child.wait().map_err(failed("wait for"))?;
+    drop(awake);
+    // Whatever the command ended with, as `ssh` itself would.
+    let killed = status.signal().map(|signal| 128 + signal);
+    std::process::exit(status.code().or(killed).unwrap_or(255));
 }

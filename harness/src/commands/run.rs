@@ -18,6 +18,7 @@ use super::{report, scenario};
 use crate::cli::{Format, RunArgs, VersionArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::run::awake::Awake;
 use crate::run::bench::{Bench, Repeat};
 use crate::run::ready;
 use crate::run::traffic::Replays;
@@ -83,9 +84,11 @@ pub fn run(
     let name = lab_name(&args.versions)?;
     ready::check(given.as_ref(), &name, [&asked])?;
     let plan = Plan::new(&asked, args.seed, args.seeds.or(args.blocks));
-    let (lab, virtual_lab, was_up) = bring_up(given, &name, progress, cancel)?;
-    let result = scenario::fits(&asked, &lab)
-        .and_then(|()| Ok(RunWriter::create(&args.out, asked, lab.clone(), plan)?))
+    let doing = format!("a run of {}", asked.name);
+    let mut up = bring_up(given, &name, &doing, progress, cancel)?;
+    up.keep |= args.keep_lab;
+    let result = scenario::fits(&asked, &up.lab)
+        .and_then(|()| Ok(RunWriter::create(&args.out, asked, up.lab.clone(), plan)?))
         .and_then(|run| {
             replays.store(run.path())?;
             Ok(run)
@@ -93,16 +96,15 @@ pub fn run(
     let mut run = match result {
         Ok(run) => run,
         Err(failure) => {
-            put_away(virtual_lab, was_up || args.keep_lab)?;
+            up.put_away()?;
             return Err(failure);
         }
     };
-    let end = End {
-        keep_lab: was_up || args.keep_lab,
+    let how = How {
         repeat: args.repeat(),
         instructions: args.instructions,
     };
-    go_on(&mut run, lab, virtual_lab, end, format, progress, cancel)
+    go_on(&mut run, up, how, format, progress, cancel)
 }
 
 /// Leaves only the variants of these names, where there are any names.
@@ -121,19 +123,75 @@ pub fn only(asked: &mut Scenario, names: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The lab of a file, or the virtual lab of that name, up. The flag says whether it was up already.
+/// A lab that a command has for itself.
+pub struct Up {
+    /// Its hosts.
+    pub lab: Lab,
+    /// The virtual lab, if it is one that vifbench built.
+    pub virtual_lab: Option<VirtualLab>,
+    /// The virtual lab stays up afterwards, because it was up before or the user wants it so.
+    pub keep: bool,
+    /// Nobody else has it meanwhile; the kernel lets go of it however this process ends.
+    pub lock: LabLock,
+    /// A virtual lab that was given by its file runs for as long as it is used. Dropped behind the lock.
+    pub _awake: Option<Awake>,
+}
+
+impl Up {
+    /// Ends what is of no use, because the command fails before it begins.
+    pub fn put_away(self) -> Result<(), Failure> {
+        match self.virtual_lab {
+            Some(lab) if self.keep => lab.rest()?,
+            Some(lab) => return Ok(lab.down()?),
+            None => false,
+        };
+        Ok(())
+    }
+}
+
+/// The lab of a file, or the virtual lab of that name, up, for a command that is `doing` this.
+///
+/// # Errors
+/// At once when another command has the lab, with the words that it left of itself.
 pub fn bring_up(
     given: Option<Lab>,
     name: &str,
+    doing: &str,
     progress: &'static dyn Progress,
     cancel: &Cancel,
-) -> Result<(Lab, Option<VirtualLab>, bool), Failure> {
+) -> Result<Up, Failure> {
+    let state = state::folder()?;
     if let Some(lab) = given {
-        return Ok((lab, None, true));
+        let awake = Awake::of_file(&lab, doing)?;
+        let lock = LabLock::take(&state, &lab.name, doing)?;
+        return Ok(Up {
+            lab,
+            virtual_lab: None,
+            keep: true,
+            lock,
+            _awake: awake,
+        });
     }
+    let lock = LabLock::take(&state, name, doing)?;
+    let (virtual_lab, keep) = attach_or_boot(name, progress, cancel)?;
+    Ok(Up {
+        lab: virtual_lab.lab().clone(),
+        virtual_lab: Some(virtual_lab),
+        keep,
+        lock,
+        _awake: None,
+    })
+}
+
+/// The virtual lab of that name. The flag says whether it was up already.
+fn attach_or_boot(
+    name: &str,
+    progress: &'static dyn Progress,
+    cancel: &Cancel,
+) -> Result<(VirtualLab, bool), Failure> {
     if let Some(lab) = VirtualLab::attach(name)? {
         lab.check_unchanged()?;
-        return Ok((lab.lab().clone(), Some(lab), true));
+        return Ok((lab, true));
     }
     // A boot takes a minute and knows nothing of Ctrl-C: it is left behind with its machine gone.
     let (tell, told) = mpsc::channel();
@@ -145,8 +203,7 @@ pub fn bring_up(
     loop {
         match told.recv_timeout(Duration::from_millis(200)) {
             Ok(lab) => {
-                let lab = lab?;
-                return Ok((lab.lab().clone(), Some(lab), false));
+                return Ok((lab?, false));
             }
             Err(mpsc::RecvTimeoutError::Timeout) if cancel.is_cancelled() => {
                 VirtualLab::abandon(name)?;
@@ -162,18 +219,9 @@ pub fn bring_up(
     }
 }
 
-fn put_away(lab: Option<VirtualLab>, keep: bool) -> Result<(), Failure> {
-    match lab {
-        Some(lab) if !keep => Ok(lab.down()?),
-        _ => Ok(()),
-    }
-}
-
 /// How a run is to go, besides its plan.
 #[derive(Debug, Clone, Copy)]
-pub struct End {
-    /// The virtual lab stays up afterwards.
-    keep_lab: bool,
+pub struct How {
     /// How often sealed trials are run.
     repeat: Repeat,
     /// The instructions of sealed trials are counted.
@@ -183,19 +231,18 @@ pub struct End {
 /// Runs what is not finished, restores the lab whatever happened, and reports.
 pub fn go_on(
     run: &mut RunWriter,
-    lab: Lab,
-    virtual_lab: Option<VirtualLab>,
-    end: End,
+    mut up: Up,
+    how: How,
     format: Format,
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<Exit, Failure> {
     let name = run.record().run.clone();
-    // One run at a time on a lab; the kernel lets go of it however this process ends.
-    let _lab = LabLock::take(&state::folder()?, &lab.name, &format!("run {name}"))?;
+    up.lock.show(&format!("run {name}"))?;
     run.event("run-started", None, &name)?;
-    let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), &name, end.repeat)?;
-    let result = if end.instructions {
+    let (lab, virtual_lab) = (up.lab, up.virtual_lab);
+    let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), &name, how.repeat)?;
+    let result = if how.instructions {
         // So that a run that is killed goes on as it began.
         let told = run.event(COUNTING, None, "the instructions of its trials");
         told.map_err(Failure::from)
@@ -204,7 +251,7 @@ pub fn go_on(
         Ok(())
     };
     let result = result.and_then(|()| crate::run::until_decided(run, &mut bench, progress));
-    let restored = bench.restore(end.keep_lab, progress);
+    let restored = bench.restore(up.keep, progress);
     // What could not be restored matters more than why the run ended.
     restored?;
     result?;
@@ -231,11 +278,11 @@ pub fn resume(
     let name = Combination::of_lab(&lab.name).0.lab_name(&virtual_lab());
     let given = if lab.is_virtual { None } else { Some(lab) };
     ready::check(given.as_ref(), &name, [&run.record().scenario])?;
-    let (lab, virtual_lab, was_up) = bring_up(given, &name, progress, cancel)?;
-    let end = End {
-        keep_lab: was_up,
+    let how = How {
         repeat: Repeat::Never,
         instructions: counted(&run)?,
     };
-    go_on(&mut run, lab, virtual_lab, end, format, progress, cancel)
+    let doing = format!("run {}", run.record().run);
+    let up = bring_up(given, &name, &doing, progress, cancel)?;
+    go_on(&mut run, up, how, format, progress, cancel)
 }

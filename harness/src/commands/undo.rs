@@ -7,13 +7,14 @@ use vifbench_provisioning::lab::VirtualLab;
 use vifbench_provisioning::lease::LabLock;
 use vifbench_provisioning::ssh::{SshHost, SshOptions};
 use vifbench_provisioning::state;
-use vifbench_scenarios::lab::{HostName, Lab};
+use vifbench_scenarios::lab::{HostName, Lab, Role};
 use vifbench_scenarios::progress::Progress;
 
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::stdout;
+use crate::run::awake;
 use crate::run::crew::Crew;
 use crate::run::machines::STEP;
 
@@ -24,14 +25,26 @@ pub fn run(
     format: Format,
     progress: &dyn Progress,
 ) -> Result<Exit, Failure> {
-    let lab = if let Some(path) = lab {
-        Lab::load(path)?
-    } else {
-        let lab = super::lab::attached(&super::run::virtual_lab())?;
-        reopen(&lab)?;
-        lab.lab().clone()
+    let given = lab.map(Lab::load).transpose()?;
+    let outline = match &given {
+        Some(lab) => lab.clone(),
+        None => VirtualLab::outline(&super::run::virtual_lab())?,
     };
-    let _lab = LabLock::take(&state::folder()?, &lab.name, &format!("undo {host}"))?;
+    known(&outline, host)?;
+    let doing = format!("undo {host}");
+    // Only its own run may touch a lab: to reopen one that is sealed would spoil a trial.
+    let _lab = LabLock::take(&state::folder()?, &outline.name, &doing)?;
+    let standing = match &given {
+        Some(lab) => awake::standing(lab)?,
+        None => Some(super::lab::attached(&outline.name)?),
+    };
+    if let Some(standing) = &standing {
+        reopen(standing)?;
+    }
+    let lab = match (given, &standing) {
+        (None, Some(standing)) => standing.lab().clone(),
+        (given, _) => given.unwrap_or(outline),
+    };
     let netns = lab
         .controller
         .as_ref()
@@ -43,16 +56,11 @@ pub fn run(
         };
         Ok(Box::new(SshHost::new(spec, options)?) as Box<dyn Host>)
     })?;
-    let names = crew.names();
-    if !names.contains(&HostName(host.to_owned())) {
-        let known: Vec<_> = names.iter().map(ToString::to_string).collect();
-        return Err(Failure::Usage(format!(
-            "nothing can be undone on `{host}`: the lab {} has {}",
-            lab.name,
-            known.join(", ")
-        )));
+    let reports = crew.undo(progress);
+    if let Some(standing) = standing {
+        progress.note(&awake::stands_by(&lab.name, standing.rest()?));
     }
-    let reports = crew.undo(progress)?;
+    let reports = reports?;
     match format {
         Format::Json => stdout().json(&reports)?,
         Format::Text => {
@@ -66,6 +74,26 @@ pub fn run(
         }
     }
     Ok(Exit::Pass)
+}
+
+/// Checks that something can be undone on a host of that name: on dom0, or on one of its guests.
+fn known(lab: &Lab, host: &str) -> Result<(), Failure> {
+    let dom0 = lab.of_role(Role::Dom0).next().map(|dom0| &dom0.name);
+    let hosts: Vec<&HostName> = lab
+        .hosts
+        .iter()
+        .filter(|spec| Some(&spec.name) == dom0 || (dom0.is_some() && spec.on.as_ref() == dom0))
+        .map(|spec| &spec.name)
+        .collect();
+    if hosts.iter().any(|name| name.0 == host) {
+        return Ok(());
+    }
+    let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    Err(Failure::Usage(format!(
+        "nothing can be undone on `{host}`: the lab {} has {}",
+        lab.name,
+        hosts.join(", ")
+    )))
 }
 
 /// A trial that was cut short may have left the virtual lab sealed or paused.

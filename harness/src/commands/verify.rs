@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use serde::Serialize;
-use vifbench_provisioning::lease::LabLock;
-use vifbench_provisioning::state;
 use vifbench_reports::text::plural;
 use vifbench_scenarios::library;
 use vifbench_scenarios::plan::{Plan, TrialPlan};
@@ -93,8 +91,8 @@ pub fn run(
         one.print(format)?;
     }
     ready::check(None, name, asked.iter().map(|one| &one.scenario))?;
-    let (lab, virtual_lab, was_up) = run::bring_up(None, name, progress, cancel)?;
-    let _lab = LabLock::take(&state::folder()?, &lab.name, "lab verify")?;
+    let up = run::bring_up(None, name, "lab verify", progress, cancel)?;
+    let (lab, virtual_lab) = (up.lab, up.virtual_lab);
     let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), "verify", Repeat::Never)?;
     let vifprobe = read_vifprobe()?;
     let mut variants = Variants::new(&vifprobe);
@@ -117,7 +115,7 @@ pub fn run(
         // The other scenarios are worth knowing too; the first failure is told at the end.
         broken = broken.or(failure);
     }
-    bench.restore(was_up, progress)?;
+    bench.restore(up.keep, progress)?;
     if format == Format::Json {
         stdout().json(&told)?;
     }

@@ -15,6 +15,7 @@ use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::Mode;
 use vifbench_wait::Cancel;
 
+use super::awake::stands_by;
 use super::crew::Crew;
 use super::instructions::{self, Before, Executed, Maps};
 use super::kept::{self, Kept};
@@ -416,6 +417,15 @@ impl Bench {
         Some((format!("{host} crashed: {why}"), tail))
     }
 
+    /// Ends a virtual lab's machine that gives no sign any more, and returns the last lines of dom0's console.
+    pub fn end_stuck(&self) -> Result<Vec<String>, Failure> {
+        let Some(lab) = &self.virtual_lab else {
+            return Ok(Vec::new());
+        };
+        lab.kill()?;
+        Ok(lab.console_tail("dom0", CRASH_TAIL)?)
+    }
+
     /// Lets an armed trial on the wire run to its end.
     pub fn run_armed(&self, plan: &TrialPlan, machines: &mut [Machine]) -> Result<(), Failure> {
         // Silent until the end: no control traffic while packets are timed.
@@ -486,6 +496,7 @@ impl Bench {
             Some(lab) => {
                 if keep {
                     lab.restore(BASE)?;
+                    progress.note(&stands_by(&self.lab.name, lab.rest()?));
                 } else {
                     VirtualLab::take_down(&self.lab.name)?;
                 }

@@ -9,7 +9,7 @@ use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::swap::{Deadlines, Guest, ModuleSwap, Pair};
 use vifbench_provisioning::state;
 use vifbench_provisioning::undo::{Lasting, UndoReport, UndoStack, folder_inverse, undo_host};
-use vifbench_scenarios::lab::{HostName, HostSpec, Lab, Role};
+use vifbench_scenarios::lab::{HostSpec, Lab, Role};
 use vifbench_scenarios::progress::Progress;
 use vifbench_store::ModuleProof;
 
@@ -223,13 +223,5 @@ impl Crew {
             member.stack.forget()?;
         }
         Ok(())
-    }
-
-    /// Who is in it.
-    pub fn names(&self) -> Vec<HostName> {
-        std::iter::once(&self.dom0)
-            .chain(&self.guests)
-            .map(|m| m.host.name().clone())
-            .collect()
     }
 }

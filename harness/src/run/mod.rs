@@ -1,6 +1,7 @@
 //! A run: every trial of a plan on a lab, each kept when it is whole; then the report.
 
 pub mod again;
+pub mod awake;
 pub mod bench;
 mod clocks;
 pub mod crew;
@@ -22,7 +23,7 @@ pub mod variant;
 use std::path::{Path, PathBuf};
 
 use vifbench_provisioning::host::HostError;
-use vifbench_provisioning::lab::LabError;
+use vifbench_provisioning::lab::{LabError, step};
 use vifbench_reports::analyze_run;
 use vifbench_reports::compare::Comparison;
 use vifbench_reports::verdict::Verdict;
@@ -146,6 +147,16 @@ pub fn execute_with(
             }
             // Nothing can be kept on a full disk: the trial is not recorded, so that `resume` runs it.
             Err(failure) if failure.is_out_of_room() => return Err(failure),
+            // Nor does a machine that stands still say anything about the variant.
+            Err(failure) if failure.is_stuck() => {
+                run.event("stuck", Some(plan.number), &failure.to_string())?;
+                task.finish("the lab is stuck");
+                return Err(Failure::Stuck {
+                    source: Box::new(failure),
+                    console: bench.end_stuck()?,
+                    run: run.path().to_owned(),
+                });
+            }
             // No later trial can be trusted either.
             Err(failure @ Failure::Internal(_)) if bench.crash().is_none() => return Err(failure),
             Err(failure) => {
@@ -291,6 +302,11 @@ fn until_it_works(
         let result = variants
             .live(bench, crew.as_deref_mut(), plan, progress)
             .and_then(|modules| {
+                let trying = step(&format!(
+                    "a trial of {} with {}",
+                    run.record().scenario.name,
+                    plan.variant.name
+                ));
                 let need = trial::Need {
                     modules,
                     vifprobe: variants.vifprobe(),
@@ -298,7 +314,9 @@ fn until_it_works(
                     part,
                     attempt: number,
                 };
-                trial::run(bench, plan, need)
+                let record = trial::run(bench, plan, need)?;
+                trying.done();
+                Ok(record)
             });
         match result {
             Err(failure) if number < TRIES && may_retry(&failure) && bench.crash().is_none() => {

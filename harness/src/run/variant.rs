@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use vifbench_provisioning::host::HostExt as _;
-use vifbench_provisioning::lab::{LabError, VirtualLab};
+use vifbench_provisioning::lab::{LabError, VirtualLab, step};
 use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::builder::{BuiltModules, ModuleBuilder};
 use vifbench_provisioning::modules::swap::Pair;
@@ -143,9 +143,16 @@ impl<'a> Variants<'a> {
         let mut crew = bench.crew()?;
         crew.verify()?;
         crew.lay_out(layout)?;
+        let swapping = step(&format!("swapping to {}", pair.series()));
         crew.swap(pair, &bench.probe_folder(), progress)?;
+        swapping.done();
         task.message("sending the probe");
+        let sending = step(&format!(
+            "the modules of {}, sending the probe",
+            pair.series()
+        ));
         self.send_probe(bench)?;
+        sending.done();
         let bridge = bench.dom0()?.reference_interface();
         let domains = bench.lab().hosts.iter().filter(|spec| spec.on.is_some());
         let domains: Vec<HostName> = domains.map(|spec| spec.name.clone()).collect();
@@ -341,8 +348,7 @@ fn start_probes(bench: &Bench) -> Result<Vec<KeptProbe>, Failure> {
 fn forget_old(lab: &VirtualLab, tag: &str) -> Result<(), Failure> {
     const KEPT: usize = 8;
     let mut others: Vec<String> = lab
-        .status()?
-        .states
+        .states()?
         .into_iter()
         .filter(|state| state != BASE && state != tag)
         .collect();

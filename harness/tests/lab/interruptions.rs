@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use vifbench_testing::{Need, needs};
+
 use crate::support::{Lab, SMALL, await_some, events, open_path, stock_only, tree};
 use vifbench_testing::{Need, needs};
 
@@ -109,6 +111,109 @@ fn ctrl_c_in_a_terminal_ends_a_matrix_and_its_lab() {
 fn folders(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir(folder).expect("the folder is read");
     entries.map(|entry| entry.expect("the entry is read").path())
+}
+
+/// Deadlines count virtual time, which stands still with QEMU.
+#[test]
+fn a_machine_that_is_stuck_ends_the_run_and_resume_goes_on() {
+    needs!(Need::Lab);
+    let lab = Lab::new("stuck");
+    let scenario = lab.write(
+        "small.yaml",
+        &stock_only(SMALL).replace("blocks: 1", "blocks: 2"),
+    );
+    let child = lab
+        .vifbench()
+        .env("VIFBENCH_PATIENCE", "20")
+        .args(["run", "--force", "--seed", "104"])
+        .arg(&scenario)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("vifbench starts");
+    let run = lab.run();
+    await_some("a finished trial and the next one begun", || {
+        (events(&run, "trial-ended") >= 1 && events(&run, "trial-started") >= 2).then_some(())
+    });
+    let status = lab.json(0, &["lab", "status"]);
+    assert_eq!(status["machine"], "in use");
+    let qemu = status["pid"].to_string();
+    let stopped = Command::new("kill").args(["-STOP", &qemu]).status();
+    assert!(stopped.expect("kill starts").success());
+    let output = child.wait_with_output().expect("it ends");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(12), "{text}");
+    assert!(text.contains("by the clock on the wall"), "{text}");
+    assert!(
+        text.contains("go on with `vifbench resume results/"),
+        "{text}"
+    );
+    assert_eq!(events(&run, "stuck"), 1, "{text}");
+    assert_eq!(
+        events(&run, "trial-ended"),
+        1,
+        "it is not tried again: {text}"
+    );
+    assert_eq!(lab.json(0, &["lab", "status"])["machine"], "gone");
+
+    lab.expect(0, &["resume", run.to_str().expect("UTF-8")]);
+    assert_eq!(events(&run, "trial-ended"), 2);
+}
+
+/// What others ask of a lab must neither wait for its run nor disturb it.
+#[test]
+fn a_lab_that_a_run_has_says_by_whom_and_is_paused_afterwards() {
+    needs!(Need::Lab);
+    let lab = Lab::new("beside");
+    lab.expect(0, &["lab", "up"]);
+    assert_eq!(lab.json(0, &["lab", "status"])["machine"], "paused");
+    assert!(lab.ssh("u1", "true").status.success(), "it is woken");
+    assert_eq!(lab.ssh("dom0", "exit 7").status.code(), Some(7));
+    let status = lab.json(0, &["lab", "status"]);
+    assert_eq!(status["machine"], "paused");
+
+    let scenario = lab.write(
+        "small.yaml",
+        &stock_only(SMALL).replace("blocks: 1", "blocks: 3"),
+    );
+    let twice = ["run", "--twice", "--seed", "105"];
+    let child = lab
+        .vifbench()
+        .args(twice)
+        .arg(&scenario)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("vifbench starts");
+    let run = lab.run();
+    await_some("a trial", || {
+        (events(&run, "trial-started") >= 1).then_some(())
+    });
+    let began = std::time::Instant::now();
+    let status = lab.json(0, &["lab", "status"]);
+    assert_eq!(status["machine"], "in use");
+    let by = status["used_by"].as_str().expect("who has it");
+    let process = format!("(process {})", child.id());
+    assert!(by.starts_with("run ") && by.ends_with(&process), "{by}");
+    for (code, args, says) in [
+        (12, &["undo", "dom0"][..], process.as_str()),
+        (12, &["resume", run.to_str().expect("UTF-8")], &process),
+        (12, &["lab", "ssh", "dom0", "true"], &process),
+        (2, &["undo", "nosuch"], "nothing can be undone on `nosuch`"),
+    ] {
+        let output = lab.expect(code, args);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(says), "{args:?}: {text}");
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "they did not wait"
+    );
+
+    // Each trial was run twice, and the packets are the same.
+    let output = child.wait_with_output().expect("it ends");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("stays up, paused"), "{text}");
+    assert_eq!(lab.json(0, &["lab", "status"])["machine"], "paused");
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn a_sealed_run_is_complete_proved_and_exact() {
 
     // What the run changed is gone: the lab that stays is as it was booted.
     let status = lab.json(0, &["lab", "status"]);
-    assert_eq!(status["machine"], "running");
+    assert_eq!(status["machine"], "paused");
     assert!(
         !lab.ssh("dom0", "test -e /tmp/vifbench-lab")
             .status

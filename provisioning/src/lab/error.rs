@@ -194,6 +194,25 @@ pub enum LabError {
         /// The lab.
         lab: String,
     },
+    /// QEMU gave no sign any more.
+    #[error(
+        "the virtual machine did not {doing} for {} s by the clock on the wall: it is stuck, or the disk or the processors have too much else to do",
+        waited.as_secs()
+    )]
+    Stuck {
+        /// What was attempted.
+        doing: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// A run was cut short in a sealed trial.
+    #[error(
+        "the lab `{lab}` is sealed, so nothing reaches its machines: a run was cut short; `vifbench undo dom0` opens it again"
+    )]
+    Sealed {
+        /// The lab.
+        lab: String,
+    },
     /// A saved state that does not exist.
     #[error("the lab `{lab}` has no saved state `{tag}`")]
     NoSuchState {

@@ -35,6 +35,25 @@ static BUILD_ENDED: Condvar = Condvar::new();
 const GRACE: Duration = Duration::from_secs(20);
 const TOLD_AGAIN: Duration = Duration::from_millis(100);
 
+/// Runs its arguments, and ends them with all that they started on the first SIGTERM, which the kernel sends when the process
+/// that waits for the build is gone. That process has the number in the first argument; it may be gone already.
+const TIED: &str = r#"
+[ "$PPID" = "$1" ] || exit 143
+shift
+trap 'trap "" TERM
+  tries=0
+  while kill -0 "$child" 2> /dev/null; do
+    if [ "$tries" -lt 200 ]; then kill -TERM 0; else kill -KILL 0; fi
+    tries=$((tries + 1))
+    sleep 0.1
+  done
+  wait "$child"
+  exit' TERM
+"$@" &
+child=$!
+wait "$child"
+"#;
+
 /// A complete folder of images.
 #[derive(Debug, Clone)]
 pub struct Images {
@@ -119,7 +138,7 @@ fn build_sh(combination: &Combination, more: &[&str]) -> Result<String, LabError
     // Labs of several combinations may be built at the same time.
     let log = cache.join(combination.lab_name("images-build") + ".log");
     let stderr = File::create(&log).map_err(files::failed("write", &log))?;
-    let mut command = Command::new(&script);
+    let mut command = tied(&script);
     command
         .args(combination.arguments())
         .args(more)
@@ -133,6 +152,16 @@ fn build_sh(combination: &Combination, more: &[&str]) -> Result<String, LabError
     }
     let tail = console::tail(&log, 15)?;
     Err(LabError::ImagesFailed { log, tail })
+}
+
+/// A command that ends when this process does, however that happens. It needs a process group of its own.
+fn tied(script: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "TERM", "bash", "-c", TIED, "bash"])
+        .arg(std::process::id().to_string())
+        .arg(script);
+    command
 }
 
 /// Runs a build to its end, or until [`end_builds`].
@@ -238,6 +267,51 @@ mod tests {
         assert_eq!(output.status.code(), Some(143), "{output:?}");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "cleaned\n");
         assert!(builds().is_empty());
+    }
+
+    /// The kernel sends its signal when the thread is gone that started the build, which a process's end is too.
+    #[test]
+    fn a_build_ends_when_who_waits_for_it_is_gone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("tempdir");
+        let script = folder.path().join("build.sh");
+        // As the recipe's script: it cleans up, and says so, while it waits for a child.
+        let text = "#!/bin/bash\ntrap 'sleep 0.3; echo cleaned' EXIT\ntrap 'trap \"\" TERM; exit 143' TERM\necho ready\nsleep 600\n";
+        fs::write(&script, text).expect("write");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("mode");
+        let starting = std::thread::spawn(move || {
+            let mut child = tied(&script)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .process_group(0)
+                .spawn()
+                .expect("setpriv of util-linux starts");
+            let mut said = io::BufReader::new(child.stdout.take().expect("piped"));
+            let mut line = String::new();
+            said.read_line(&mut line).expect("read");
+            assert_eq!(line, "ready\n");
+            (child, said)
+        });
+        let (mut child, mut said) = starting.join().expect("thread");
+        let mut rest = String::new();
+        // To the end: nobody holds the pipe any more.
+        io::Read::read_to_string(&mut said, &mut rest).expect("read");
+        assert_eq!(rest, "cleaned\n");
+        let group = Pid::from_child(&child);
+        assert_eq!(child.wait().expect("ends").code(), Some(143));
+        let left = rustix::process::test_kill_process_group(group);
+        assert_eq!(left, Err(Errno::SRCH), "all of it is gone");
+    }
+
+    #[test]
+    fn a_build_of_a_process_that_is_gone_does_not_begin() {
+        let output = Command::new("bash")
+            .args(["-c", TIED, "bash", "1", "echo", "begun"])
+            .output()
+            .expect("bash starts");
+        assert_eq!(output.status.code(), Some(143));
+        assert!(output.stdout.is_empty());
     }
 
     #[test]

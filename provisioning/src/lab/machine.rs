@@ -5,13 +5,14 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::{Value, json};
 
+use super::patience::{Patience, stuck_after};
 use super::qmp::Qmp;
 use super::starts::hold_starts;
 use super::turns::{end_turns, take_turns};
@@ -38,9 +39,6 @@ const INEXACT: &str = "sealed trials may not be exact while the controller is bu
 
 /// Bytes of the memory that the controller and dom0's agent share; `images/rendezvous.c` has the same number.
 pub const MAILBOX: u64 = 16 << 20;
-
-/// How long writing or reading a machine's memory may take on a busy controller.
-const MIGRATION: Duration = Duration::from_secs(180);
 
 /// In what state a machine starts; but for a power-on it stands still at first.
 #[derive(Debug, Clone, Copy)]
@@ -236,24 +234,25 @@ impl Machine {
         question: &str,
         done: impl Fn(&Value) -> Option<bool>,
     ) -> Result<(), LabError> {
-        let begun = Instant::now();
+        let mut patience = Patience::new(stuck_after());
         loop {
             let status = self.qmp()?.execute(question, &json!({}))?;
-            let why = match done(&status) {
+            match done(&status) {
                 Some(true) => return Ok(()),
-                Some(false) => status.to_string(),
-                None if begun.elapsed() > MIGRATION => {
-                    format!("it took longer than {MIGRATION:?}: {status}")
+                Some(false) => {
+                    return Err(LabError::Qmp {
+                        doing: doing.to_owned(),
+                        why: status.to_string(),
+                    });
                 }
+                None if patience.look(doing) => thread::sleep(LOOK),
                 None => {
-                    thread::sleep(LOOK);
-                    continue;
+                    return Err(LabError::Stuck {
+                        doing: doing.to_owned(),
+                        waited: patience.waited(),
+                    });
                 }
-            };
-            return Err(LabError::Qmp {
-                doing: doing.to_owned(),
-                why,
-            });
+            }
         }
     }
 

@@ -3,23 +3,24 @@
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Pid;
 use serde_json::{Value, json};
 
 use super::LabError;
+use super::patience::{Patience, stuck_after};
 
-/// Saving a state is the longest command. It takes a second, and minutes where the disk has much else to write.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// How often a wait for an answer looks at the clock.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Why a machine that was to stop by itself did not.
 #[derive(Debug)]
 pub enum Unstopped {
     /// The token was cancelled: by Ctrl-C, or by a crash that a console told of.
     Cancelled,
-    /// It ran longer than it was given.
-    Late,
+    /// It ran longer than it was given, for so long by the clock on the wall.
+    Late(Duration),
     /// QEMU failed.
     Failed(LabError),
 }
@@ -44,7 +45,7 @@ impl Qmp {
             why: format!("{}: {error}", socket.display()),
         };
         let stream = UnixStream::connect(socket).map_err(failed)?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        stream.set_read_timeout(Some(LOOK)).map_err(failed)?;
         let mut qmp = Self {
             reader: BufReader::new(stream),
         };
@@ -83,11 +84,12 @@ impl Qmp {
         }
     }
 
-    /// Lets the machine run and waits until it stops by itself; looks every `look` whether to give up.
+    /// Lets the machine run and waits until it stops by itself; looks now and then whether to give up. `doing` is what is
+    /// waited for, for a person.
     pub fn resume_until_stop(
         &mut self,
-        look: Duration,
-        patience: Duration,
+        mut patience: Patience,
+        doing: &str,
         cancelled: impl Fn() -> bool,
     ) -> Result<(), Unstopped> {
         self.execute("cont", &json!({}))?;
@@ -95,11 +97,6 @@ impl Qmp {
             doing: "run until it stops".to_owned(),
             why,
         };
-        let stream = self.reader.get_ref();
-        stream
-            .set_read_timeout(Some(look))
-            .map_err(|error| failed(error.to_string()))?;
-        let end = Instant::now() + patience;
         let mut line = String::new();
         loop {
             match self.reader.read_line(&mut line) {
@@ -119,8 +116,8 @@ impl Qmp {
                     if cancelled() {
                         return Err(Unstopped::Cancelled);
                     }
-                    if Instant::now() > end {
-                        return Err(Unstopped::Late);
+                    if !patience.look(doing) {
+                        return Err(Unstopped::Late(patience.waited()));
                     }
                 }
                 Err(error) => return Err(failed(error.to_string()).into()),
@@ -169,13 +166,27 @@ impl Qmp {
             why,
         };
         let mut line = String::new();
-        match self.reader.read_line(&mut line) {
-            Ok(0) => Err(failed("it closed its control socket".to_owned())),
-            Ok(_) => serde_json::from_str(&line).map_err(|error| failed(error.to_string())),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(failed(format!(
-                "it gave no answer for {PATIENCE:?}; the disk or the processors have too much else to do"
-            ))),
-            Err(error) => Err(failed(error.to_string())),
+        // Saving a state is the longest command. It takes a second, and minutes where the disk has much else to write.
+        let mut patience = Patience::new(stuck_after());
+        loop {
+            match self.reader.read_line(&mut line) {
+                Ok(0) => return Err(failed("it closed its control socket".to_owned())),
+                Ok(_) => {
+                    return serde_json::from_str(&line).map_err(|error| failed(error.to_string()));
+                }
+                // A part of a line stays in `line`.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    if !patience.look(&format!("QEMU is to `{doing}`")) {
+                        return Err(LabError::Stuck {
+                            doing: format!("answer to `{doing}`"),
+                            waited: patience.waited(),
+                        });
+                    }
+                }
+                Err(error) => return Err(failed(error.to_string())),
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ use vifbench_scenarios::lab::HostName;
 use vifbench_wait::Cancel;
 
 use super::machine::{MAILBOX, Machine};
+use super::patience::{Patience, stuck_after};
 use super::{LabError, files};
 use crate::host::{Channel, Host, HostError, Output};
 use crate::shell::{quote, quote_path};
@@ -26,14 +27,12 @@ const MAGIC: u64 = 0x315a_5644_524d_4256;
 const INPUT: u64 = 4096;
 const OUTPUT: u64 = 8 << 20;
 const SLICE: u64 = MAILBOX - OUTPUT;
-/// A deadline of a request is one of virtual time. By the wall it may take this long, and as many times the deadline
-/// as an emulated second may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// A deadline of a request is one of virtual time. By the wall, whatever is due within this much may take as long as any
+/// wait for a machine ([`stuck_after`]); each second beyond may take as long as an emulated second ever does.
+const SHORT: Duration = Duration::from_secs(60);
 const SLOWNESS: u32 = 60;
 /// What `ssh` ends with where it does not reach the guest.
 const NO_LOGIN: i32 = 255;
-/// How often Ctrl-C and crashes are looked for.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// Where the fields of `struct header` lie.
 mod field {
@@ -247,13 +246,18 @@ impl Rendezvous {
         let asked = self.word(field::ASKED)? + 1;
         self.put(field::OP, &(op as u32).to_le_bytes())?;
         self.put(field::ASKED, &asked.to_le_bytes())?;
-        let mut qmp = self.machine.qmp().map_err(|error| error.to_string())?;
-        qmp.resume_until_stop(LOOK, PATIENCE + SLOWNESS * deadline, || {
+        let mut qmp = self.machine.qmp().map_err(|error| match error {
+            LabError::Stuck { waited, .. } => Fault::Late(waited),
+            error => Fault::Broken(error.to_string()),
+        })?;
+        let patience = Patience::new(stuck_after() + SLOWNESS * deadline.saturating_sub(SHORT));
+        qmp.resume_until_stop(patience, "a reply of dom0's agent", || {
             self.cancel.as_ref().is_some_and(Cancel::is_cancelled)
         })
         .map_err(|error| match error {
             super::qmp::Unstopped::Cancelled => Fault::Cancelled,
-            super::qmp::Unstopped::Late => Fault::Late,
+            super::qmp::Unstopped::Late(waited)
+            | super::qmp::Unstopped::Failed(LabError::Stuck { waited, .. }) => Fault::Late(waited),
             super::qmp::Unstopped::Failed(error) => Fault::Broken(error.to_string()),
         })?;
         if self.word(field::REPLIED)? == asked {
@@ -279,7 +283,8 @@ impl Rendezvous {
 #[derive(Debug)]
 enum Fault {
     Cancelled,
-    Late,
+    /// For so long, by the clock on the wall.
+    Late(Duration),
     Broken(String),
 }
 
@@ -336,7 +341,11 @@ impl SealedHost {
                     host: self.name.clone(),
                     doing: doing.to_owned(),
                 },
-                Fault::Late => self.late(doing, deadline),
+                Fault::Late(waited) => HostError::Stuck {
+                    host: self.name.clone(),
+                    doing: doing.to_owned(),
+                    waited,
+                },
                 Fault::Broken(why) => self.lost(doing, why),
             })
     }

@@ -1,8 +1,10 @@
 //! Bringing the virtual lab up and down, and what can be done with it while it runs.
 
+mod rest;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -18,10 +20,12 @@ use vifbench_wait::Cancel;
 use super::console::{self, Follower};
 use super::images::need_program;
 use super::machine::{From, HOSTS, LOOK, Machine};
+use super::patience::{Patience, step, stuck_after};
 use super::rendezvous::Rendezvous;
 use super::starts::hold_starts;
 use super::watch::CrashWatch;
 use super::{Combination, Images, LabError, files, images, machines, network};
+pub use rest::InUse;
 
 /// The state in which a machine is kept after its first boot.
 const BASE: &str = "base";
@@ -35,8 +39,8 @@ const KEPT: &str = "machine";
 /// So many of them a machine: each takes hundreds of megabytes.
 const KEPT_STATES: usize = 8;
 
-/// How long a booting host may take in wall time on a machine that is busy with other work.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// What the names of the labs' namespaces begin with.
+const NETNS: &str = "vifbench-";
 
 /// How to bring a lab up.
 #[derive(Debug, Clone)]
@@ -51,6 +55,8 @@ pub struct UpOptions {
     pub fresh: bool,
     /// What the kernels' random pools are seeded with: another draw of the same laboratory.
     pub seed: u64,
+    /// The machine is never paused, although no command uses it: for programs other than vifbench.
+    pub awake: bool,
 }
 
 impl UpOptions {
@@ -62,6 +68,7 @@ impl UpOptions {
             images: None,
             fresh: false,
             seed: 1,
+            awake: false,
         }
     }
 }
@@ -84,7 +91,7 @@ pub struct UpTimes {
 pub struct LabStatus {
     /// Its name.
     pub name: String,
-    /// `running`, `paused`, or `gone` when QEMU has ended.
+    /// `running`, `paused`, `in use` by a run, which is not disturbed, or `gone` when QEMU has ended.
     pub machine: &'static str,
     /// QEMU's process.
     pub pid: Option<i32>,
@@ -98,6 +105,8 @@ pub struct LabStatus {
     pub sealed: bool,
     /// The names of its saved states.
     pub states: Vec<String>,
+    /// Who has it, where a run or another command does.
+    pub used_by: Option<String>,
     /// Its hosts.
     pub hosts: Vec<HostStatus>,
 }
@@ -109,8 +118,8 @@ pub struct HostStatus {
     pub name: String,
     /// Its address.
     pub address: IpAddr,
-    /// Does SSH answer?
-    pub ssh: bool,
+    /// Does SSH answer? Unknown while a run has the machine.
+    pub ssh: Option<bool>,
     /// Its console's file.
     pub console: PathBuf,
 }
@@ -127,6 +136,12 @@ struct Record {
     sealed: bool,
     /// Saved states. In each the cable is pulled and the machine's agent waits.
     states: BTreeSet<String>,
+    /// Is it to run on while no command uses it?
+    #[serde(default)]
+    awake: bool,
+    /// Is it paused, because no command uses it?
+    #[serde(default)]
+    paused: bool,
 }
 
 /// A lab whose machine was started.
@@ -161,7 +176,10 @@ impl VirtualLab {
             && !options.fresh
             && running.record()?.machine == machine_hash
         {
-            progress.note(&format!("the lab {} is running already", options.name));
+            progress.note(&format!("the lab {} is up already", options.name));
+            if options.awake {
+                running.change(|record| record.awake = true)?;
+            }
             return Ok(running);
         }
         Self::clear(&options.name)?;
@@ -219,6 +237,8 @@ impl VirtualLab {
             times,
             sealed: false,
             states: BTreeSet::from([BASE.to_owned()]),
+            awake: options.awake,
+            paused: false,
         })?;
         Ok(this)
     }
@@ -254,6 +274,12 @@ impl VirtualLab {
         self.keep(booted)?;
         self.load_booted(booted, options.seed, progress)?;
         Ok(times)
+    }
+
+    /// The name of the virtual lab whose network is in this namespace.
+    pub fn name_of(netns: &str) -> Option<&str> {
+        let name = netns.strip_prefix(NETNS)?;
+        valid_name(name).is_ok().then_some(name)
     }
 
     /// Checks that this machine can run a lab of that name: the user is root, and the programs and devices that it takes are
@@ -307,6 +333,24 @@ impl VirtualLab {
         Self::take_down(&self.name)
     }
 
+    /// Is a process just bringing a lab of that name up, or down?
+    ///
+    /// # Errors
+    /// When the name cannot be a lab's, or its lock cannot be read.
+    pub fn is_changing(name: &str) -> Result<bool, LabError> {
+        valid_name(name)?;
+        let path = folder(name).join("lock");
+        match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(files::failed("read", &path)(error)),
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => Ok(false),
+                Err(TryLockError::WouldBlock) => Ok(true),
+                Err(TryLockError::Error(error)) => Err(files::failed("lock", &path)(error)),
+            },
+        }
+    }
+
     /// As [`Self::down`], for a lab of which perhaps only pieces are left.
     pub fn take_down(name: &str) -> Result<(), LabError> {
         preconditions(name)?;
@@ -348,6 +392,7 @@ impl VirtualLab {
     fn boot(&self, seed: u64, progress: &dyn Progress) -> Result<UpTimes, LabError> {
         let task = progress.start("boot of the virtual host", Some(HOSTS.len() as u64));
         task.message("power-on");
+        let booting = step("the boot of the virtual host");
         self.empty_consoles()?;
         self.machine.create_state_file()?;
         let power_on = Instant::now();
@@ -374,6 +419,7 @@ impl VirtualLab {
         }
         self.await_line("dom0", "dom0", "vifbench: the lab is up")?;
         self.await_agent()?;
+        booting.done();
         task.message("saving the booted state");
         self.machine.save(BASE)?;
         self.machine.quit()?;
@@ -414,6 +460,7 @@ impl VirtualLab {
         progress: &dyn Progress,
     ) -> Result<UpTimes, LabError> {
         let task = progress.start("start of the virtual host", Some(HOSTS.len() as u64));
+        let starting = step("the start of the virtual host");
         let begun = Instant::now();
         let state = self.machine.state_file();
         copy(booted, &state)?;
@@ -430,7 +477,7 @@ impl VirtualLab {
         for (done, host) in HOSTS.iter().enumerate() {
             task.set(done as u64);
             task.message(host);
-            self.await_ssh(host, PATIENCE)?;
+            self.await_ssh(host, stuck_after())?;
             let elapsed = begun.elapsed().as_secs_f64();
             if *host == "dom0" {
                 times.dom0_s = elapsed;
@@ -438,6 +485,7 @@ impl VirtualLab {
                 times.guests_s.insert((*host).to_owned(), elapsed);
             }
         }
+        starting.done();
         task.finish(&format!(
             "every host answers after {:.1} s",
             begun.elapsed().as_secs_f64()
@@ -456,7 +504,7 @@ impl VirtualLab {
 
     /// Waits in the boot for a line on `on`'s console; `host` is who is late if it does not come.
     fn await_line(&self, on: &str, host: &str, line: &str) -> Result<(), LabError> {
-        match self.wait_console(on, &|l| l.contains(line), 0, PATIENCE) {
+        match self.wait_console(on, &|l| l.contains(line), 0, stuck_after()) {
             Err(LabError::ConsoleDeadline { deadline, .. }) => Err(self.not_up(host, deadline)?),
             other => other.map(drop),
         }
@@ -464,10 +512,10 @@ impl VirtualLab {
 
     /// Waits for the machine to stand still because dom0's agent asks for a request.
     fn await_agent(&self) -> Result<(), LabError> {
-        let begun = Instant::now();
+        let mut patience = Patience::new(stuck_after());
         while !self.machine.is_waiting()? {
-            if begun.elapsed() > PATIENCE {
-                return Err(self.not_up("dom0", PATIENCE)?);
+            if !patience.look("dom0's agent") {
+                return Err(self.not_up("dom0", patience.waited())?);
             }
             thread::sleep(LOOK);
         }
@@ -481,7 +529,7 @@ impl VirtualLab {
             format!("vifbench: created {guest}"),
         );
         let told = |line: &str| line.contains(&failed) || line.contains(&created);
-        match self.wait_console("dom0", &told, 0, PATIENCE) {
+        match self.wait_console("dom0", &told, 0, stuck_after()) {
             Ok(line) if line.contains(&created) => Ok(()),
             Ok(why) => Err(LabError::NotCreated {
                 lab: self.name.clone(),
@@ -507,12 +555,12 @@ impl VirtualLab {
     /// Waits until a host answers on SSH.
     pub fn await_ssh(&self, host: &str, deadline: Duration) -> Result<(), LabError> {
         let address = self.address(host)?;
-        let begun = Instant::now();
+        let mut patience = Patience::new(deadline);
         while !self.answers(address)? {
             if self.machine.pid().is_none() {
                 return Err(self.crashed("dom0", "QEMU has ended".to_owned())?);
             }
-            if begun.elapsed() > deadline {
+            if !patience.look(&format!("SSH of {host}")) {
                 return Err(self.not_up(host, deadline)?);
             }
             thread::sleep(LOOK);
@@ -607,12 +655,19 @@ impl VirtualLab {
         self.machine.pid().is_some()
     }
 
-    /// What it is doing.
-    pub fn status(&self) -> Result<LabStatus, LabError> {
+    /// The names of its saved states.
+    pub fn states(&self) -> Result<BTreeSet<String>, LabError> {
+        Ok(self.record()?.states)
+    }
+
+    /// What it is doing. Where somebody has the machine, nothing is asked of it: QEMU's control socket serves one at a time,
+    /// and a packet would disturb a trial.
+    pub fn status(&self, used_by: Option<String>) -> Result<LabStatus, LabError> {
+        let has_run = used_by.is_some();
         let pid = self.machine.pid();
         let running = match pid {
-            Some(_) => self.machine.is_running()?,
-            None => false,
+            Some(_) if !has_run => self.machine.is_running()?,
+            _ => false,
         };
         let record = self.record()?;
         let mut hosts = Vec::new();
@@ -621,7 +676,10 @@ impl VirtualLab {
             hosts.push(HostStatus {
                 name: host.to_owned(),
                 address: address.ip(),
-                ssh: running && !record.sealed && self.answers(address)?,
+                ssh: match (pid, running && !record.sealed) {
+                    (Some(_), _) if has_run => None,
+                    (_, reachable) => Some(reachable && self.answers(address)?),
+                },
                 console: self.console_path(host),
             });
         }
@@ -629,6 +687,7 @@ impl VirtualLab {
             name: self.name.clone(),
             machine: match (pid, running) {
                 (None, _) => "gone",
+                _ if has_run => "in use",
                 (_, true) => "running",
                 (_, false) => "paused",
             },
@@ -638,18 +697,14 @@ impl VirtualLab {
             kernel: self.images.kernel()?,
             sealed: record.sealed,
             states: record.states.into_iter().collect(),
+            used_by,
             hosts,
         })
     }
 
-    /// Stops virtual time.
-    pub fn pause(&self) -> Result<(), LabError> {
-        self.machine.pause()
-    }
-
-    /// Lets virtual time run.
-    pub fn cont(&self) -> Result<(), LabError> {
-        self.machine.resume()
+    /// Ends QEMU at once, whatever it is doing or not doing; [`Self::restore`] starts it again.
+    pub fn kill(&self) -> Result<(), LabError> {
+        self.machine.kill()
     }
 
     /// Makes a machine that may be sealed, or stand still, one that is reached over its network. dom0's NIC takes its
@@ -657,7 +712,7 @@ impl VirtualLab {
     pub fn unseal(&self) -> Result<(), LabError> {
         self.send_agent_away()?;
         self.machine.set_link(true)?;
-        self.change(|record| record.sealed = false)?;
+        self.change(|record| (record.sealed, record.paused) = (false, false))?;
         self.machine.resume()
     }
 
@@ -834,7 +889,7 @@ impl VirtualLab {
         from_offset: u64,
         deadline: Duration,
     ) -> Result<String, LabError> {
-        let begun = Instant::now();
+        let mut patience = Patience::new(deadline);
         let path = self.machine.console(host);
         let mut follower = Follower::open(&path, from_offset)?;
         // Whatever console is watched, the host's own tells when all is lost.
@@ -865,7 +920,7 @@ impl VirtualLab {
             if !alive {
                 return Err(self.crashed("dom0", "QEMU has ended".to_owned())?);
             }
-            if begun.elapsed() > deadline {
+            if !patience.look(&format!("a line of {host}'s console")) {
                 return Err(LabError::ConsoleDeadline {
                     lab: self.name.clone(),
                     host: host.to_owned(),
@@ -981,7 +1036,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn netns(name: &str) -> String {
-    format!("vifbench-{name}")
+    format!("{NETNS}{name}")
 }
 
 fn valid_name(name: &str) -> Result<(), LabError> {
@@ -1017,12 +1072,12 @@ fn lock(name: &str) -> Result<File, LabError> {
     files::create_dir(&folder)?;
     let path = folder.join("lock");
     let file = File::create(&path).map_err(files::failed("write", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LabError::Busy {
+    if crate::lock::take(&file).map_err(files::failed("lock", &path))? {
+        Ok(file)
+    } else {
+        Err(LabError::Busy {
             name: name.to_owned(),
-        }),
-        Err(TryLockError::Error(error)) => Err(files::failed("lock", &path)(error)),
+        })
     }
 }
 

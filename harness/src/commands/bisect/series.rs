@@ -1,10 +1,9 @@
 //! By patch: one virtual lab, into which each step of a series is swapped.
 
 use vifbench_provisioning::data::DataDir;
-use vifbench_provisioning::lease::LabLock;
+use vifbench_provisioning::lab::Combination;
 use vifbench_provisioning::modules::ModuleError;
-use vifbench_provisioning::modules::builder::{ModuleBuilder, default_cache_dir, line_of};
-use vifbench_provisioning::state;
+use vifbench_provisioning::modules::builder::{ModuleBuilder, default_cache_dir};
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::scenario::{Patches, Scenario, Variant};
@@ -32,26 +31,14 @@ pub(super) fn bisect(
     let builder = ModuleBuilder::new(folder, default_cache_dir()).with_cancel(cancel.clone());
     let name_of_lab = run_command::virtual_lab();
     ready::check(None, &name_of_lab, [&asked])?;
-    let (lab, virtual_lab, was_up) = run_command::bring_up(None, &name_of_lab, progress, cancel)?;
-    let Some(up) = &virtual_lab else {
-        return Err(Failure::Internal(
-            "a lab on hardware was to be sealed".to_owned(),
-        ));
-    };
-    let release = up.images().kernel()?;
-    let line = line_of(&release).ok_or_else(|| {
-        Failure::Internal(format!(
-            "the lab's kernel has the release {release}, which names no line"
-        ))
-    })?;
-    let series = builder.series(&line).map_err(ModuleError::from)?;
+    let combination = Combination::of_lab(&name_of_lab).0;
+    let line = combination.line();
+    let series = builder.series(line).map_err(ModuleError::from)?;
     if series.patches.is_empty() {
         return Err(Failure::Usage(format!(
             "the series for Linux {line} is empty"
         )));
     }
-    let _lab = LabLock::take(&state::folder()?, &lab.name, "bisect")?;
-
     let last = series.patches.len();
     asked.variants = (0..=last)
         .map(|step| Variant::new(name(step), Patches::Shadow))
@@ -62,9 +49,17 @@ pub(super) fn bisect(
         trials: Vec::new(),
         ..all.clone()
     };
-    let run = RunWriter::create(&args.out, asked, lab.clone(), plan)?;
-    let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), "bisect", Repeat::Never)?;
     let vifprobe = read_vifprobe()?;
+    let up = run_command::bring_up(None, &name_of_lab, "bisect", progress, cancel)?;
+    let run = match RunWriter::create(&args.out, asked, up.lab.clone(), plan) {
+        Ok(run) => run,
+        Err(error) => {
+            up.put_away()?;
+            return Err(error.into());
+        }
+    };
+    let (lab, virtual_lab) = (up.lab, up.virtual_lab);
+    let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), "bisect", Repeat::Never)?;
     let steps = (0..=last).map(|step| (name(step), step)).collect();
     let mut applied = Applied {
         run,
@@ -79,7 +74,7 @@ pub(super) fn bisect(
         args.seed,
         |step, blocks| applied.measure(step, blocks, &mut bench, progress),
     );
-    bench.restore(was_up, progress)?;
+    bench.restore(up.keep, progress)?;
     let names = series.patches.into_iter().map(|patch| patch.name);
     Ok(Outcome {
         metric: args.metric.clone(),
