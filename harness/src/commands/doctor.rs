@@ -14,7 +14,7 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::stdout;
 use crate::run::awake::Awake;
-use crate::run::machines::STEP;
+use crate::run::deadlines::STEP;
 use crate::run::vifprobe_path;
 
 /// Carries out the command. Something missing is exit code 12.

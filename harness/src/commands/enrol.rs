@@ -11,7 +11,7 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::stdout;
 use crate::run::awake::Awake;
-use crate::run::machines::STEP;
+use crate::run::deadlines::STEP;
 
 /// Carries out the command. Nothing is sent to the host beyond SSH's own greeting.
 pub fn run(address: &str, netns: Option<&str>, format: Format) -> Result<Exit, Failure> {

@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::interrupt;
 use crate::output::stdout;
 use crate::run::awake::{Awake, stands_by};
-use crate::run::machines::STEP;
+use crate::run::deadlines::STEP;
 
 /// Carries out the command.
 pub fn run(

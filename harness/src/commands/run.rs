@@ -19,8 +19,9 @@ use crate::cli::{Format, RunArgs, VersionArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::run::awake::Awake;
-use crate::run::bench::{Bench, Repeat};
 use crate::run::ready;
+use crate::run::repeat::Repeat;
+use crate::run::rig::Rig;
 use crate::run::traffic::Replays;
 
 /// The event of a run that counts instructions.
@@ -241,17 +242,18 @@ pub fn go_on(
     up.lock.show(&format!("run {name}"))?;
     run.event("run-started", None, &name)?;
     let (lab, virtual_lab) = (up.lab, up.virtual_lab);
-    let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), &name, how.repeat)?;
+    let mode = run.record().scenario.mode;
+    let mut rig = Rig::new(lab, virtual_lab, mode, cancel.clone(), &name, how.repeat)?;
     let result = if how.instructions {
         // So that a run that is killed goes on as it began.
         let told = run.event(COUNTING, None, "the instructions of its trials");
         told.map_err(Failure::from)
-            .and_then(|()| bench.count_instructions())
+            .and_then(|()| rig.count_instructions())
     } else {
         Ok(())
     };
-    let result = result.and_then(|()| crate::run::until_decided(run, &mut bench, progress));
-    let restored = bench.restore(up.keep, progress);
+    let result = result.and_then(|()| crate::run::until_decided(run, &mut rig, progress));
+    let restored = rig.restore(up.keep, progress);
     // What could not be restored matters more than why the run ended.
     restored?;
     result?;

@@ -15,8 +15,8 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::stdout;
 use crate::run::awake;
-use crate::run::crew::Crew;
-use crate::run::machines::STEP;
+use crate::run::deadlines::STEP;
+use crate::run::hosts::Hosts;
 
 /// Carries out the command. A module pair has two ends, so dom0 and all its guests are restored together.
 pub fn run(
@@ -49,14 +49,14 @@ pub fn run(
         .controller
         .as_ref()
         .and_then(|controller| controller.netns.clone());
-    let mut crew = Crew::open(&lab, |spec| {
+    let mut hosts = Hosts::open(&lab, |spec| {
         let options = SshOptions {
             netns: netns.clone(),
             ..SshOptions::default()
         };
         Ok(Box::new(SshHost::new(spec, options)?) as Box<dyn Host>)
     })?;
-    let reports = crew.undo(progress);
+    let reports = hosts.undo(progress);
     if let Some(standing) = standing {
         progress.note(&awake::stands_by(&lab.name, standing.rest()?));
     }

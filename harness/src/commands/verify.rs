@@ -18,10 +18,12 @@ use crate::cli::{Format, VerifyArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::{OutputError, stdout};
-use crate::run::bench::{Bench, Repeat};
+use crate::run::repeat::Repeat;
+use crate::run::rig::Rig;
 use crate::run::traffic::Replays;
-use crate::run::variant::Variants;
-use crate::run::{again, read_vifprobe, ready, sealed, trial};
+use crate::run::trial::Trial;
+use crate::run::variants::Variants;
+use crate::run::{exactness, read_vifprobe, ready, result_cache};
 
 /// How busy the controller is kept while a trial runs: none, one, or all of its processors.
 const LOADS: [&str; 3] = ["idle", "one core busy", "all cores busy"];
@@ -93,12 +95,19 @@ pub fn run(
     ready::check(None, name, asked.iter().map(|one| &one.scenario))?;
     let up = run::bring_up(None, name, "lab verify", progress, cancel)?;
     let (lab, virtual_lab) = (up.lab, up.virtual_lab);
-    let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), "verify", Repeat::Never)?;
+    let mut rig = Rig::new(
+        lab,
+        virtual_lab,
+        Mode::Sealed,
+        cancel.clone(),
+        "verify",
+        Repeat::Never,
+    )?;
     let vifprobe = read_vifprobe()?;
     let mut variants = Variants::new(&vifprobe);
     let mut broken = None;
     for one in &asked {
-        let (runs, failure) = verify(&mut bench, &mut variants, one, args.times, progress);
+        let (runs, failure) = verify(&mut rig, &mut variants, one, args.times, progress);
         let done = Told {
             scenario: one.plan.scenario.clone(),
             trials: one.trials,
@@ -108,14 +117,14 @@ pub fn run(
         };
         done.print(format)?;
         told.push(done);
-        if bench.interrupted() {
+        if rig.interrupted() {
             broken = Some(failure.unwrap_or(Failure::Interrupted));
             break;
         }
         // The other scenarios are worth knowing too; the first failure is told at the end.
         broken = broken.or(failure);
     }
-    bench.restore(up.keep, progress)?;
+    rig.restore(up.keep, progress)?;
     if format == Format::Json {
         stdout().json(&told)?;
     }
@@ -245,20 +254,20 @@ impl Told {
 
 /// Runs each trial that often. What was run before a failure is told too.
 fn verify(
-    bench: &mut Bench,
+    rig: &mut Rig,
     variants: &mut Variants<'_>,
     asked: &Asked,
     times: u32,
     progress: &dyn Progress,
 ) -> (Vec<Verified>, Option<Failure>) {
     let mut verified = Vec::new();
-    let failure = verify_into(&mut verified, bench, variants, asked, times, progress).err();
+    let failure = verify_into(&mut verified, rig, variants, asked, times, progress).err();
     (verified, failure)
 }
 
 fn verify_into(
     verified: &mut Vec<Verified>,
-    bench: &mut Bench,
+    rig: &mut Rig,
     variants: &mut Variants<'_>,
     asked: &Asked,
     times: u32,
@@ -285,13 +294,13 @@ fn verify_into(
             std::fs::create_dir_all(&part).map_err(Failure::io("create the folder", &part))?;
             let began = Instant::now();
             let record = under_load(load, || {
-                once(bench, variants, trial, (folder.path(), &part), progress)
+                once(rig, variants, trial, (folder.path(), &part), progress)
             })?;
             let wall_s = began.elapsed().as_secs_f64();
-            let digest = sealed::digest(&part)?;
+            let digest = result_cache::digest(&part)?;
             let differs = match &first {
                 None => None,
-                Some(first) => again::difference((first, &home.join("0")), (&record, &part))?,
+                Some(first) => exactness::difference((first, &home.join("0")), (&record, &part))?,
             };
             if time > 0 {
                 // Only the first is needed further.
@@ -315,22 +324,22 @@ fn verify_into(
 }
 
 fn once(
-    bench: &mut Bench,
+    rig: &mut Rig,
     variants: &mut Variants<'_>,
     plan: &TrialPlan,
     (run, part): (&Path, &Path),
     progress: &dyn Progress,
 ) -> Result<TrialRecord, Failure> {
-    bench.begin()?;
-    let modules = variants.live(bench, None, plan, progress)?;
-    let need = trial::Need {
-        modules,
-        vifprobe: variants.vifprobe(),
+    let trial = Trial {
+        rig,
+        variants,
+        plan,
         run,
         part,
         attempt: 1,
+        progress,
     };
-    trial::run(bench, plan, need)
+    trial.run()
 }
 
 /// Ends the busy threads, also where the work panics: a scope waits for its threads.

@@ -4,22 +4,43 @@ use vifbench_store::ClockMap;
 use vifbench_wire::clock_estimate::{Assumptions, Estimate, Interval, judge, track};
 use vifbench_wire::protocol::{ClockReading, Exchange};
 
-/// What one host's clock showed over a trial.
+/// What was read of one host's clock over a trial.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct ClockData {
     /// Exchanges with the reference: before, in a long trial during, and after.
     pub exchanges: Vec<Exchange>,
     /// Bracketed readings: before, at start, stop and drain, and after.
     pub readings: Vec<ClockReading>,
 }
 
-/// How the reference itself maps.
+impl ClockData {
+    /// Local minus reference, by the exchange with the least round trip; 0 without exchanges.
+    pub fn rough_offset(&self) -> i64 {
+        let trip = |e: &&Exchange| {
+            e.t4.wrapping_sub(e.t1)
+                .wrapping_sub(e.t3.wrapping_sub(e.t2))
+        };
+        self.exchanges.iter().min_by_key(trip).map_or(0, |e| {
+            let there = e.t1.wrapping_sub(e.t2).cast_signed();
+            let back = e.t4.wrapping_sub(e.t3).cast_signed();
+            there.midpoint(back)
+        })
+    }
+
+    /// Adds what was read later.
+    pub fn extend(&mut self, later: Self) {
+        self.readings.extend(later.readings);
+        self.exchanges.extend(later.exchanges);
+    }
+}
+
+/// The map of the reference itself.
 pub fn reference(host: &str, at_ns: u64) -> ClockMap {
     to_map(host, &Estimate::reference(at_ns), None)
 }
 
-/// A clock that does not run on the reference's time at all (the controller's, in an open trial of the virtual
-/// lab): nothing across it can be claimed.
+/// The map of a clock that has nothing to do with the reference's, as the controller's in an open trial of the virtual lab.
+/// Nothing across it can be claimed.
 pub fn unrelated(host: &str, at_ns: u64) -> ClockMap {
     ClockMap {
         host: host.to_owned(),
@@ -32,18 +53,18 @@ pub fn unrelated(host: &str, at_ns: u64) -> ClockMap {
     }
 }
 
-/// How a host's clock maps to the reference over `interval` of its own time.
+/// The map of a host's clock to the reference over `interval` of its own time.
 pub fn map(
     host: &str,
-    seen: &Seen,
-    reference: &Seen,
+    data: &ClockData,
+    reference: &ClockData,
     interval: Interval,
     warnings: &mut Vec<String>,
 ) -> ClockMap {
     let assumptions = Assumptions::default();
     match judge(
-        &seen.exchanges,
-        &seen.readings,
+        &data.exchanges,
+        &data.readings,
         &reference.readings,
         interval,
         &assumptions,
@@ -55,7 +76,7 @@ pub fn map(
             to_map(host, &judged.best, Some(&judged.two_way))
         }
         Err(why) => {
-            let steps = steps(seen, interval, &assumptions);
+            let steps = steps(data, interval, &assumptions);
             warnings.push(format!(
                 "{host}: no delay across its clock can be claimed: {why}{steps}"
             ));
@@ -64,12 +85,12 @@ pub fn map(
     }
 }
 
-/// When, and by how much, a clock was set, where the exchanges made along the trial tell it.
-fn steps(seen: &Seen, interval: Interval, assumptions: &Assumptions) -> String {
-    let Ok(track) = track(&seen.exchanges, interval, assumptions) else {
+/// When and by how much a clock was set, as far as the exchanges during the trial show it.
+fn steps(data: &ClockData, interval: Interval, assumptions: &Assumptions) -> String {
+    let Ok(track) = track(&data.exchanges, interval, assumptions) else {
         return String::new();
     };
-    let told = track.steps().map(|(gap, by_ns)| {
+    let steps = track.steps().map(|(gap, by_ns)| {
         let after = |ns: u64| ns.saturating_sub(interval.from_ns) as f64 / 1e9;
         format!(
             "; it was set by {:.3} ms between {:.1} s and {:.1} s of the trial",
@@ -78,7 +99,7 @@ fn steps(seen: &Seen, interval: Interval, assumptions: &Assumptions) -> String {
             after(gap.to_ns)
         )
     });
-    told.collect()
+    steps.collect()
 }
 
 fn to_map(host: &str, estimate: &Estimate, two_way: Option<&Estimate>) -> ClockMap {
@@ -98,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_was_set_in_mid_trial_is_told_with_time_and_size() {
+    fn a_clock_that_was_set_during_a_trial_is_reported_with_time_and_size() {
         const SECOND: u64 = 1_000_000_000;
         let start = 1_795_305_600 * SECOND;
         // Ahead of the reference by 1 ms, and by 6 ms after 7 s; 100 us each way.
@@ -112,7 +133,7 @@ mod tests {
                 t4: t + 210_000 + ahead,
             }
         });
-        let seen = Seen {
+        let data = ClockData {
             exchanges: exchanges.collect(),
             readings: Vec::new(),
         };
@@ -121,7 +142,7 @@ mod tests {
             to_ns: start + 20 * SECOND,
         };
         let mut warnings = Vec::new();
-        let map = map("u1", &seen, &Seen::default(), interval, &mut warnings);
+        let map = map("u1", &data, &ClockData::default(), interval, &mut warnings);
         assert_eq!(map.bound_ns, None);
         assert_eq!(warnings.len(), 1);
         assert!(

@@ -1,10 +1,11 @@
-//! Where the instructions of a sealed trial went: counted by QEMU's plugin around its packets, and
-//! put to functions by the machine's own symbols.
+//! The instructions that a sealed trial executed, by function: QEMU's plugin counts them around the trial's packets, and the
+//! machine's own symbols say to which function they belong.
 //!
-//! What lies where, and who owns which memory, is asked after the trial's results are here: a counted trial is asked the
-//! same questions as one that is not, and gives the same packets.
+//! Symbols and owners of memory are queried after the trial's results are here. Until then a counted trial receives the same
+//! requests as one that is not counted, and gives the same packets.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,15 +18,15 @@ use vifbench_provisioning::host::HostExt as _;
 use vifbench_scenarios::lab::{Lab, Role};
 use vifbench_store::{FunctionCount, INSTRUCTIONS_FILE, INSTRUCTIONS_FORMAT, InstructionsRecord};
 
-use super::machines::Machine;
+use super::trial_hosts::{TrialHost, TrialHosts};
 use crate::error::Failure;
 
-/// A kernel makes its table of two hundred thousand names from compressed ones: an emulated one takes its time.
+/// The time for a kernel's table of symbols: an emulated kernel is slow at unpacking two hundred thousand names.
 const TABLE: Duration = Duration::from_secs(300);
 
-/// A look at the counts while the machine stands still, before a trial.
+/// The counts before a trial, read while the machine stands still.
 #[derive(Debug)]
-pub struct Before {
+pub struct CountsBefore {
     counts: Counts,
     memory: u64,
     records: Vec<Record>,
@@ -47,9 +48,9 @@ fn unread(source: std::io::Error) -> Failure {
     }
 }
 
-impl Before {
+impl CountsBefore {
     /// The trial begins. The simulated caches are empty, whatever ran before.
-    pub fn look((counts, memory): (Counts, u64)) -> Result<Self, Failure> {
+    pub fn read((counts, memory): (Counts, u64)) -> Result<Self, Failure> {
         counts.empty_caches().map_err(unread)?;
         let records = counts.read().map_err(unread)?;
         Ok(Self {
@@ -80,126 +81,100 @@ pub fn plugin() -> Result<PathBuf, Failure> {
     Ok(here.with_file_name("libvifbench_qemu_plugin.so"))
 }
 
-/// Puts the counts to functions and writes `instructions.json` of a trial in which so many packets were sent.
-pub fn write(
-    executed: &Executed,
-    maps: &mut Maps,
-    lab: &Lab,
-    machines: &mut [Machine],
-    packets: u64,
-    part: &Path,
-) -> Result<(), Failure> {
-    let key = maps.key(machines);
-    if !maps.known.contains_key(&key) {
-        let map = ask(lab, machines)?;
-        maps.known.insert(key.clone(), map);
-    }
-    let map = maps.known.get_mut(&key).ok_or_else(no_dom0)?;
-    map.memory = executed.memory;
-    let functions = map
-        .spent(&executed.records)
-        .into_iter()
-        .map(|(function, spent)| FunctionCount {
-            domain: function.domain,
-            module: function.module,
-            function: function.name,
-            instructions: spent.instructions,
-            entered: spent.entered,
-            accesses: spent.accesses,
-            missed_l1: spent.missed_l1,
-            missed_ll: spent.missed_ll,
-        })
-        .collect();
-    let record = InstructionsRecord {
-        format: INSTRUCTIONS_FORMAT,
-        packets,
-        functions,
-    };
-    let path = part.join(INSTRUCTIONS_FILE);
-    let text = serde_json::to_vec(&record)
-        .map_err(std::io::Error::from)
-        .map_err(Failure::io("write", &path))?;
-    fs::write(&path, text).map_err(Failure::io("write", &path))
-}
-
-/// What lies where, by state: a state that is loaded again has everything where it was, and to ask an emulated kernel for its
-/// table takes longer than a trial.
+/// Where functions lie in memory, by saved state: a state that is loaded again has everything where it was, and to query an
+/// emulated kernel for its symbols takes longer than a trial.
 #[derive(Debug, Default)]
-pub struct Maps {
+pub struct SymbolMaps {
     state: String,
     known: BTreeMap<String, Known>,
 }
 
-impl Maps {
+impl SymbolMaps {
     /// This state is in the machine from now on.
     pub fn loaded(&mut self, state: &str) {
         state.clone_into(&mut self.state);
     }
 
-    /// The state, and who can be asked in the trial.
-    fn key(&self, machines: &[Machine]) -> String {
-        let names: Vec<String> = machines.iter().map(Machine::name).collect();
-        format!("{} {}", self.state, names.join(" "))
+    /// Attributes the counts to functions and writes `instructions.json` of a trial in which so many packets were sent.
+    pub fn write(
+        &mut self,
+        executed: &Executed,
+        lab: &Lab,
+        hosts: &mut TrialHosts,
+        packets: u64,
+        part: &Path,
+    ) -> Result<(), Failure> {
+        let map = self.map(lab, hosts)?;
+        map.memory = executed.memory;
+        let functions = map
+            .spent(&executed.records)
+            .into_iter()
+            .map(|(function, spent)| FunctionCount {
+                domain: function.domain,
+                module: function.module,
+                function: function.name,
+                instructions: spent.instructions,
+                entered: spent.entered,
+                accesses: spent.accesses,
+                missed_l1: spent.missed_l1,
+                missed_ll: spent.missed_ll,
+            })
+            .collect();
+        let record = InstructionsRecord {
+            format: INSTRUCTIONS_FORMAT,
+            packets,
+            functions,
+        };
+        let path = part.join(INSTRUCTIONS_FILE);
+        let text = serde_json::to_vec(&record)
+            .map_err(std::io::Error::from)
+            .map_err(Failure::io("write", &path))?;
+        fs::write(&path, text).map_err(Failure::io("write", &path))
+    }
+
+    /// The map of the loaded state. It has the symbols of the hosts of the trial.
+    fn map(&mut self, lab: &Lab, hosts: &mut TrialHosts) -> Result<&mut Known, Failure> {
+        let names: Vec<String> = hosts.names().collect();
+        let key = format!("{} {}", self.state, names.join(" "));
+        Ok(match self.known.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(query(lab, hosts)?),
+        })
     }
 }
 
-fn no_dom0() -> Failure {
-    Failure::Internal("a trial runs, but the lab has no dom0".to_owned())
-}
-
-/// Asks the machines what lies where. A guest that takes no part in the trial has modules that nobody asked for: they stay
-/// unnamed.
-fn ask(lab: &Lab, machines: &mut [Machine]) -> Result<Known, Failure> {
+/// Queries the hosts for their symbols. The modules of a guest that takes no part in the trial stay unnamed.
+fn query(lab: &Lab, hosts: &mut TrialHosts) -> Result<Known, Failure> {
     let guests: Vec<String> = lab
         .hosts
         .iter()
         .filter(|spec| spec.on.is_some())
         .map(|spec| spec.name.to_string())
         .collect();
-    let mut owners = Owners::default();
-    let mut modules = Vec::new();
+    let mut modules = BTreeMap::new();
     let mut dom0 = None;
-    for machine in machines.iter_mut() {
-        if machine.spec.role == Role::Dom0 {
-            let mut text = |command: &str| Ok(machine.host.check(command, TABLE)?.text());
-            let kernel = Symbols::parse(&read("/proc/kallsyms", &mut text)?);
-            let xen = Symbols::parse(&read("/proc/xen/xensyms", &mut text)?);
-            for (index, guest) in guests.iter().enumerate() {
-                let command =
-                    format!("/usr/lib/xen-*/bin/xen-mfndump dump-p2m $(xl domid '{guest}')");
-                let told: Result<String, Failure> = text(&command);
-                owners
-                    .add(index + 1, &told?)
-                    .map_err(|why| Failure::Answer {
-                        host: "dom0".to_owned(),
-                        command,
-                        why,
-                    })?;
-            }
-            dom0 = Some((machine.name(), kernel, xen));
+    for host in hosts.iter_mut() {
+        if host.spec.role == Role::Dom0 {
+            let kernel = symbols(host, "/proc/kallsyms")?;
+            let xen = symbols(host, "/proc/xen/xensyms")?;
+            dom0 = Some((host.name(), kernel, xen, owners(host, &guests)?));
         } else {
-            let mut text = |command: &str| Ok(machine.host.check(command, TABLE)?.text());
-            let table: Result<String, Failure> = text("grep -i ' [tw] .*\\[' /proc/kallsyms");
-            modules.push((machine.name(), Symbols::parse(&table?)));
+            let table = text(host, "grep -i ' [tw] .*\\[' /proc/kallsyms")?;
+            modules.insert(host.name(), Symbols::parse(&table));
         }
     }
-    let Some((name, kernel, xen)) = dom0 else {
-        return Err(no_dom0());
-    };
+    let (name, kernel, xen, owners) =
+        dom0.ok_or_else(|| Failure::Internal("a trial runs, but the lab has no dom0".to_owned()))?;
+    let none = Symbols::default();
     let mut domains = vec![Domain {
         name,
         symbols: kernel.clone(),
     }];
-    for guest in guests {
-        let own = modules.iter().find(|(of, _)| *of == guest);
-        let none = Symbols::default();
+    domains.extend(guests.into_iter().map(|guest| Domain {
         // All kernels of the lab are one image, and a PV kernel is not moved: what is built in lies where dom0 has it.
-        let symbols = kernel.with_modules_of(own.map_or(&none, |(_, symbols)| symbols));
-        domains.push(Domain {
-            name: guest,
-            symbols,
-        });
-    }
+        symbols: kernel.with_modules_of(modules.get(&guest).unwrap_or(&none)),
+        name: guest,
+    }));
     Ok(Known {
         memory: 0,
         xen,
@@ -208,19 +183,37 @@ fn ask(lab: &Lab, machines: &mut [Machine]) -> Result<Known, Failure> {
     })
 }
 
+fn text(host: &mut TrialHost, command: &str) -> Result<String, Failure> {
+    Ok(host.host.check(command, TABLE)?.text())
+}
+
+/// Which pages of the machine's memory belong to which guest.
+fn owners(dom0: &mut TrialHost, guests: &[String]) -> Result<Owners, Failure> {
+    let mut owners = Owners::default();
+    for (index, guest) in guests.iter().enumerate() {
+        let command = format!("/usr/lib/xen-*/bin/xen-mfndump dump-p2m $(xl domid '{guest}')");
+        let pages = text(dom0, &command)?;
+        owners
+            .add(index + 1, &pages)
+            .map_err(|why| Failure::Answer {
+                host: dom0.name(),
+                command,
+                why,
+            })?;
+    }
+    Ok(owners)
+}
+
 /// The functions of a table, without data.
-fn read(
-    table: &str,
-    text: &mut dyn FnMut(&str) -> Result<String, Failure>,
-) -> Result<String, Failure> {
-    let told = text(&format!("grep -i ' [tw] ' {table}"))?;
-    if Symbols::parse(&told).is_empty() {
+fn symbols(dom0: &mut TrialHost, table: &str) -> Result<Symbols, Failure> {
+    let symbols = Symbols::parse(&text(dom0, &format!("grep -i ' [tw] ' {table}"))?);
+    if symbols.is_empty() {
         return Err(Failure::Answer {
-            host: "dom0".to_owned(),
+            host: dom0.name(),
             command: format!("cat {table}"),
             why: "its addresses are hidden; kernel.kptr_restrict must allow root to see them"
                 .to_owned(),
         });
     }
-    Ok(told)
+    Ok(symbols)
 }

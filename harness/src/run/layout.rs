@@ -1,5 +1,5 @@
-//! Other layouts of the virtual lab's memory: so that what follows from where things happen to lie is not taken for what a
-//! patch does.
+//! Other layouts of the virtual lab's memory. They show which differences follow from where things happen to lie, and not from
+//! a patch.
 //!
 //! A PV kernel knows no KASLR: the hypervisor's builder starts it at its own address, the decompressor that would move it
 //! never runs, so `kaslr_enabled()` is false and modules are loaded one after the other from the same address on. What
@@ -28,8 +28,8 @@ pub fn command(layout: u32, role: Role, host: &HostName) -> Option<String> {
     if layout == 0 {
         return None;
     }
-    let pages = 1 + draw(layout, host, "pages") % PAGES;
-    let wait = 1 + draw(layout, host, "wait") % WAIT_US;
+    let pages = 1 + derive(layout, host, "pages") % PAGES;
+    let wait = 1 + derive(layout, host, "wait") % WAIT_US;
     // Stock modules that nothing uses and that do nothing by themselves.
     let spacer = match role {
         Role::Dom0 => "sch_netem",
@@ -46,7 +46,7 @@ pub fn command(layout: u32, role: Role, host: &HostName) -> Option<String> {
     ))
 }
 
-fn draw(layout: u32, host: &HostName, what: &str) -> u64 {
+fn derive(layout: u32, host: &HostName, what: &str) -> u64 {
     let hash = blake3::hash(format!("{layout} {host} {what}").as_bytes());
     let mut word = [0; 8];
     word.copy_from_slice(&hash.as_bytes()[..8]);

@@ -1,4 +1,4 @@
-//! Machines that others can reach are held for the run: a file on each that expires by itself.
+//! Hosts that others can reach are leased for the run, by a file on each that expires.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,11 @@ use vifbench_scenarios::lab::{HostSpec, Lab};
 use vifbench_scenarios::plan::Plan;
 use vifbench_scenarios::progress::Progress;
 
-use super::machines::STEP;
+use super::deadlines::STEP;
+use super::machine_kind::MachineKind;
 use crate::error::Failure;
 
-/// What comes around a trial: the swap, clocks, fetching, and what may go wrong with them.
+/// The time for what comes before and after a trial: the swap, clocks, fetching, and what may go wrong with them.
 const AROUND: Duration = Duration::from_secs(1800);
 
 /// The leases of a run.
@@ -23,26 +24,30 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// Nothing is held: the virtual lab, which nobody else can reach.
+    /// No lease.
     pub fn none() -> Self {
         Self { held: Vec::new() }
     }
 
-    /// Is nothing held?
+    /// Whether no host is leased.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
 
-    /// Takes every machine of the lab that is the enrolled one; on any other nothing is written.
+    /// Leases every host of the lab that is the enrolled one. On any other host nothing is written.
     pub fn take(
         lab: &Lab,
+        kind: MachineKind,
         plan: &Plan,
         connect: impl Fn(&HostSpec) -> Result<SshHost, Failure>,
         progress: &dyn Progress,
     ) -> Result<Self, Failure> {
         let terms = Terms {
-            // Idle hours of virtual time pass in seconds.
-            expiry: (!lab.is_virtual).then(|| expiry(plan)),
+            expiry: match kind {
+                MachineKind::Real => Some(expiry(plan)),
+                // Idle hours of virtual time pass in seconds.
+                MachineKind::Emulated => None,
+            },
             take_over: false,
         };
         let owner = owner(lab)?;
@@ -68,7 +73,7 @@ impl Leases {
         Ok(leases)
     }
 
-    /// Extends them all from now on: before a trial, never in it.
+    /// Extends every lease, before a trial and never within it.
     pub fn renew(
         &self,
         connect: impl Fn(&HostSpec) -> Result<SshHost, Failure>,
@@ -79,7 +84,7 @@ impl Leases {
         Ok(())
     }
 
-    /// Gives them back. A machine that does not answer gets free by itself, so that is only told.
+    /// Gives every lease back. The lease of a host that does not answer expires, so that is only a note.
     pub fn release(
         self,
         connect: impl Fn(&HostSpec) -> Result<SshHost, Failure>,
@@ -108,7 +113,7 @@ fn expiry(plan: &Plan) -> Duration {
     AROUND + 2 * longest
 }
 
-/// Who holds a machine, the same for every run of this lab from this controller.
+/// The name of the holder, the same for every run of this lab from this controller.
 fn owner(lab: &Lab) -> Result<String, Failure> {
     let path = Path::new("/proc/sys/kernel/hostname");
     let name = fs::read_to_string(path).map_err(|source| Failure::Io {

@@ -1,4 +1,4 @@
-//! Where packets pass in dom0: the reference's address, each domain's vif, and what netback tells of its queues.
+//! Where packets pass in dom0: the address of its reference interface, the vif of each domain, and the files of netback's queues.
 
 use std::path::{Path, PathBuf};
 
@@ -6,26 +6,26 @@ use serde::{Deserialize, Serialize};
 use vifbench_provisioning::host::{Host, HostExt as _};
 use vifbench_scenarios::lab::HostName;
 
-use super::machines::STEP;
+use super::deadlines::STEP;
 use crate::error::Failure;
 
-/// Where a patched netback tells of its vifs; nothing with a stock one.
+/// Where a patched netback has a folder for each vif. A stock netback has none.
 const NETBACK_FILES: &str = "/sys/kernel/debug/xen-netback";
 
-/// What dom0 knows of its network.
+/// The network of dom0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ports {
     /// The MAC address of the interface that answers clock exchanges.
     pub reference_mac: String,
     /// Domains and their vifs, which are named by domain id and so change with every start of a guest.
     vifs: Vec<(HostName, String)>,
-    /// Every file of a queue.
+    /// The files of all queues.
     queues: Vec<PathBuf>,
 }
 
 impl Ports {
-    /// Asks by one command, because starting programs is most of what a short trial costs.
-    pub fn ask<H: Host + ?Sized>(
+    /// Queries dom0 by one command, because starting programs is most of what a short trial costs.
+    pub fn query<H: Host + ?Sized>(
         dom0: &mut H,
         interface: &str,
         domains: &[HostName],

@@ -3,7 +3,7 @@
 use vifbench_provisioning::data::{DataDir, Part};
 use vifbench_provisioning::lab::VirtualLab;
 use vifbench_scenarios::lab::Lab;
-use vifbench_scenarios::scenario::Scenario;
+use vifbench_scenarios::scenario::{Mode, Scenario};
 
 use super::read_vifprobe;
 use crate::commands::scenario;
@@ -29,6 +29,12 @@ pub fn check<'a>(
     let mut patched = false;
     for asked in scenarios {
         scenario::fits(asked, lab)?;
+        if given.is_some() && asked.mode == Mode::Sealed {
+            return Err(Failure::Usage(format!(
+                "{} is sealed, and sealed trials run only in the virtual lab that vifbench starts: leave the lab file out, or choose a scenario with `mode: open`",
+                asked.name
+            )));
+        }
         patched |= asked.variants.iter().any(|v| v.patches.series().is_some());
     }
     let data = DataDir::from_env();

@@ -3,6 +3,8 @@
 use vifbench_scenarios::plan::TrialPlan;
 use vifbench_scenarios::units::Rate;
 
+use super::machine_kind::MachineKind;
+
 /// A ring holds this much of a trial's load: longer than the thread that empties it is ever kept from a processor.
 const SECONDS: f64 = 0.25;
 /// What the kernel puts before each packet in the ring, and in front of a block.
@@ -15,10 +17,10 @@ const MOST: f64 = (256 << 20) as f64;
 const SHARED_FROM: f64 = 2e6;
 
 /// Bytes of each ring, and how many there are.
-pub fn of(plan: &TrialPlan, snaplen: u32, is_virtual: bool) -> (u32, u8) {
+pub fn of(plan: &TrialPlan, snaplen: u32, kind: MachineKind) -> (u32, u8) {
     let rates = plan.flows.iter().filter_map(|flow| flow.arrivals.rate());
     let rate: f64 = rates.map(Rate::per_sec_f64).sum();
-    if is_virtual {
+    if kind == MachineKind::Emulated {
         return (LEAST, 1);
     }
     let rings = if rate < SHARED_FROM { 1 } else { 2 };
@@ -46,10 +48,19 @@ mod tests {
 
     #[test]
     fn rings_grow_with_the_load_but_not_in_an_emulated_machine() {
-        assert_eq!(of(&plan("2000/s"), 128, false), (LEAST, 1));
+        assert_eq!(of(&plan("2000/s"), 128, MachineKind::Real), (LEAST, 1));
         // Line rate of 1 GbE: 83 MB for a quarter of a second.
-        assert_eq!(of(&plan("1488095/s"), 128, false), (128 << 20, 1));
-        assert_eq!(of(&plan("14.88 M/s"), 128, false), (256 << 20, 2));
-        assert_eq!(of(&plan("1488095/s"), 128, true), (LEAST, 1));
+        assert_eq!(
+            of(&plan("1488095/s"), 128, MachineKind::Real),
+            (128 << 20, 1)
+        );
+        assert_eq!(
+            of(&plan("14.88 M/s"), 128, MachineKind::Real),
+            (256 << 20, 2)
+        );
+        assert_eq!(
+            of(&plan("1488095/s"), 128, MachineKind::Emulated),
+            (LEAST, 1)
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What a plan's flows come to on the machines of a lab: who sends what to whom, and who answers.
+//! The flows of a plan on the hosts of a lab: what the generator sends, and what answers in which guest.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -13,10 +13,11 @@ use vifbench_wire::packet::{UDP_PORT, source_port, tcp_port};
 use vifbench_wire::protocol::{Answer, FlowSpec, RespondSpec};
 use vifbench_wire::replay;
 
-use super::machines::{Machine, STEP};
+use super::deadlines::STEP;
+use super::trial_hosts::TrialHost;
 use crate::error::Failure;
 
-/// A flow between two machines of the lab. `traces` is the probe's folder on the generator.
+/// A flow between two hosts of the lab. `traces` is the probe's folder on the generator.
 pub fn flow(
     plan: &FlowPlan,
     generator: &HostSpec,
@@ -51,7 +52,7 @@ pub fn flow(
     })
 }
 
-/// Who takes a flow in its guest, and answers where something waits for that.
+/// What receives a flow in its guest, and answers where the sender waits for an answer.
 fn responder(flow: &FlowSpec) -> RespondSpec {
     let end = |address: IpAddr, port| SocketAddr::new(address, port);
     let bytes = |size: vifbench_scenarios::units::Size| size.bytes() as u32;
@@ -78,7 +79,7 @@ fn responder(flow: &FlowSpec) -> RespondSpec {
     }
 }
 
-/// Who takes what in which guest.
+/// What receives each flow, with its guest.
 pub fn responders(flows: &[FlowSpec], plans: &[FlowPlan]) -> Vec<(HostName, RespondSpec)> {
     flows
         .iter()
@@ -87,7 +88,7 @@ pub fn responders(flows: &[FlowSpec], plans: &[FlowPlan]) -> Vec<(HostName, Resp
         .collect()
 }
 
-/// What is replayed of the captures that a scenario names, by flow: read, and checked, before any machine is touched.
+/// The captures that a scenario replays, by flow. They are read and checked before any host is touched.
 #[derive(Debug, Default)]
 pub struct Replays(BTreeMap<usize, (PathBuf, Vec<Captured>)>);
 
@@ -106,8 +107,8 @@ impl Replays {
         Ok(replays)
     }
 
-    /// The scenario with the captures under the names that they have in the run's folder. These tell their content, so
-    /// that a plan says all of what is sent.
+    /// The scenario with the captures under the names that they have in the run's folder. These names depend on the content, so
+    /// that a plan determines what is sent.
     pub fn named(&self, mut scenario: Scenario) -> Scenario {
         for (index, (name, _)) in &self.0 {
             if let Arrivals::Trace { file, .. } = &mut scenario.traffic[*index].arrivals {
@@ -117,7 +118,7 @@ impl Replays {
         scenario
     }
 
-    /// Keeps them in the run's folder: its trials and its report are made from these.
+    /// Stores them in the run's folder. Its trials and its report are made from these.
     pub fn store(&self, run: &Path) -> Result<(), Failure> {
         let run = RunReader::new(run);
         for (name, frames) in self.0.values() {
@@ -132,7 +133,7 @@ impl Replays {
     }
 }
 
-/// The name of what is replayed: that of the capture, for people, and what tells its content.
+/// The name of a replayed capture: its own for people, and a hash of the content.
 fn name(file: &Path, frames: &[Captured]) -> PathBuf {
     let mut hash = blake3::Hasher::new();
     for frame in frames {
@@ -151,12 +152,11 @@ fn name(file: &Path, frames: &[Captured]) -> PathBuf {
     ))
 }
 
-/// Sends the generator what it replays.
+/// Brings the captures to the generator that replays them.
 pub fn bring_traces(
-    machine: &mut Machine,
+    generator: &mut TrialHost,
     plans: &[FlowPlan],
     run: &Path,
-    folder: &Path,
 ) -> Result<(), Failure> {
     let run = RunReader::new(run);
     for plan in plans {
@@ -164,8 +164,8 @@ pub fn bring_traces(
             let path = run.trace(file);
             let content =
                 std::fs::read(&path).map_err(Failure::io("read what is replayed from", &path))?;
-            let there = trace_on_host(folder, file);
-            machine.host.deploy(&content, &there, 0o600, STEP)?;
+            let there = trace_on_host(&generator.folder, file);
+            generator.host.deploy(&content, &there, 0o600, STEP)?;
         }
     }
     Ok(())
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_content() {
+    fn the_name_of_a_replayed_capture_depends_on_its_content() {
         let frame = |at| Captured { at, len: 60 };
         let first = name(Path::new("../up/my cap.v2.pcap"), &[frame(0), frame(7)]);
         assert!(first.to_string_lossy().starts_with("mycap-"), "{first:?}");

@@ -9,7 +9,6 @@ use std::time::Duration;
 use vifbench_testing::{Need, needs};
 
 use crate::support::{Lab, SMALL, await_some, events, open_path, stock_only, tree};
-use vifbench_testing::{Need, needs};
 
 /// Sends a signal to a child of ours.
 fn signal(child: &std::process::Child, name: &str) {

@@ -6,7 +6,7 @@ use vifbench_provisioning::modules::ModuleError;
 use vifbench_provisioning::modules::builder::{ModuleBuilder, default_cache_dir};
 use vifbench_scenarios::plan::{Plan, TrialPlan};
 use vifbench_scenarios::progress::Progress;
-use vifbench_scenarios::scenario::{Patches, Scenario, Variant};
+use vifbench_scenarios::scenario::{Mode, Patches, Scenario, Variant};
 use vifbench_store::RunWriter;
 use vifbench_wait::Cancel;
 
@@ -14,8 +14,9 @@ use super::{Drawn, Outcome, number, search};
 use crate::cli::BisectArgs;
 use crate::commands::run as run_command;
 use crate::error::Failure;
-use crate::run::bench::{Bench, Repeat};
-use crate::run::variant::Variants;
+use crate::run::repeat::Repeat;
+use crate::run::rig::Rig;
+use crate::run::variants::Variants;
 use crate::run::{execute_with, read_vifprobe, ready};
 
 pub(super) fn bisect(
@@ -59,7 +60,14 @@ pub(super) fn bisect(
         }
     };
     let (lab, virtual_lab) = (up.lab, up.virtual_lab);
-    let mut bench = Bench::new(lab, virtual_lab, cancel.clone(), "bisect", Repeat::Never)?;
+    let mut rig = Rig::new(
+        lab,
+        virtual_lab,
+        Mode::Sealed,
+        cancel.clone(),
+        "bisect",
+        Repeat::Never,
+    )?;
     let steps = (0..=last).map(|step| (name(step), step)).collect();
     let mut applied = Applied {
         run,
@@ -72,9 +80,9 @@ pub(super) fn bisect(
         args.every,
         args.blocks(),
         args.seed,
-        |step, blocks| applied.measure(step, blocks, &mut bench, progress),
+        |step, blocks| applied.measure(step, blocks, &mut rig, progress),
     );
-    bench.restore(up.keep, progress)?;
+    rig.restore(up.keep, progress)?;
     let names = series.patches.into_iter().map(|patch| patch.name);
     Ok(Outcome {
         metric: args.metric.clone(),
@@ -102,7 +110,7 @@ impl Applied<'_> {
         &mut self,
         step: usize,
         blocks: u32,
-        bench: &mut Bench,
+        rig: &mut Rig,
         progress: &dyn Progress,
     ) -> Result<Drawn, Failure> {
         let wanted = name(step);
@@ -118,7 +126,7 @@ impl Applied<'_> {
             });
         }
         self.run.extend(plan)?;
-        execute_with(&mut self.run, bench, &mut self.variants, progress)?;
+        execute_with(&mut self.run, rig, &mut self.variants, progress)?;
         number(self.run.path(), &wanted, self.metric, blocks, progress)
     }
 }

@@ -1,9 +1,9 @@
-//! Results by content: a sealed trial is a function of the machine, the modules and the plan, so each is run once and
-//! then looked up.
+//! The results of sealed trials, by content: a sealed trial is a function of the machine, the modules and the plan, so each is
+//! run once and then looked up.
 //!
-//! An entry is a folder `sealed/<name>/` of the cache: `trial.json`, what was said, a folder a host, and `sum`, which names the
-//! content of all of it; where instructions were counted, also `instructions.json`. The name hashes everything that decides the outcome, this program among it, because what it
-//! says to the machine is a part of the trial.
+//! An entry is a folder `sealed/<name>/` of the cache: `trial.json`, the requests, a folder for each host, and `sum`, a hash of
+//! all of it; where instructions were counted, also `instructions.json`. The name is a hash of everything that decides the
+//! outcome. This program belongs to that, because its requests to the machine are part of the trial.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,41 +15,41 @@ use vifbench_scenarios::plan::TrialPlan;
 use vifbench_store::files::{read_json, write_json};
 use vifbench_store::{INSTRUCTIONS_FILE, TrialRecord};
 
-use super::again::RENDEZVOUS;
+use super::exactness::RENDEZVOUS;
 use crate::error::Failure;
 
-/// Entries that nothing has asked for in so long go.
+/// Entries that were not used for this long are removed.
 const UNUSED: Duration = Duration::from_secs(30 * 86_400);
-/// All entries together take no more than this many bytes; the ones unused for longest go first.
+/// All entries together take no more than this many bytes; the ones unused for longest are removed first.
 const ROOM: u64 = 4 << 30;
 
-/// The entries of this machine's cache.
+/// A cache of results.
 #[derive(Debug, Clone)]
-pub struct Results {
+pub struct ResultCache {
     folder: PathBuf,
 }
 
-/// What names a trial by content.
+/// The name of a trial, by content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name(String);
 
 impl Name {
-    /// `machine` names hypervisor, kernels, images and QEMU; `pair` the live modules and the probe; `program` the
-    /// controller's side of the conversation.
+    /// `machine` names hypervisor, kernels, images and QEMU; `pair` names the live modules and the probe; `program` names the
+    /// controller's program.
     pub fn new(
         machine: &str,
         pair: &str,
         program: &str,
         plan: &TrialPlan,
     ) -> Result<Self, serde_json::Error> {
-        let mut asked = plan.clone();
-        // Where it stands in a run, and what people call the variant, decide nothing.
-        (asked.number, asked.block) = (0, 0);
-        asked.variant.name = String::new();
+        let mut plan = plan.clone();
+        // Its place in the run and the name of its variant decide nothing.
+        (plan.number, plan.block) = (0, 0);
+        plan.variant.name = String::new();
         let mut hash = blake3::Hasher::new();
-        for part in [machine, pair, program, &serde_json::to_string(&asked)?] {
-            hash.update(&(part.len() as u64).to_le_bytes());
-            hash.update(part.as_bytes());
+        for input in [machine, pair, program, &serde_json::to_string(&plan)?] {
+            hash.update(&(input.len() as u64).to_le_bytes());
+            hash.update(input.as_bytes());
         }
         Ok(Self(hash.finalize().to_hex()[..32].to_owned()))
     }
@@ -61,35 +61,35 @@ impl std::fmt::Display for Name {
     }
 }
 
-/// What the store knows of a trial.
+/// What the cache has of a trial.
 #[derive(Debug)]
 pub enum Found {
     /// Nothing.
     Nothing,
-    /// The results, now in the folder that was given.
+    /// The results, which are now in the folder that was given.
     Results(Box<TrialRecord>),
-    /// An entry that is not what was put there; it has been removed, and this says why.
+    /// A damaged entry, which was removed. The message says what was wrong.
     Damaged(String),
 }
 
-impl Results {
-    /// Beside the images and the saved machines.
+impl ResultCache {
+    /// The cache of this machine, beside the images and the saved states.
     pub fn of_this_machine() -> Self {
         Self::at(cache_root().join("sealed"))
     }
 
-    /// The store in a folder.
+    /// The cache in a folder.
     pub fn at(folder: PathBuf) -> Self {
         Self { folder }
     }
 
-    /// Does the store have what is asked for: results, and instructions where they are to be counted?
-    pub fn answers(&self, name: &Name, counted: bool) -> bool {
+    /// Whether the cache has the results, with counted instructions if `counted`.
+    pub fn has(&self, name: &Name, counted: bool) -> bool {
         let entry = self.folder.join(&name.0);
         entry.exists() && (!counted || entry.join(INSTRUCTIONS_FILE).exists())
     }
 
-    /// Copies the results of a trial into `part`, if there are any and they are whole.
+    /// Copies the results of a trial into `part` if the cache has them.
     pub fn find(&self, name: &Name, part: &Path) -> Result<Found, Failure> {
         let entry = self.folder.join(&name.0);
         let sum = match fs::read_to_string(entry.join("sum")) {
@@ -115,7 +115,7 @@ impl Results {
             let file = part.join(file);
             fs::remove_file(&file).map_err(Failure::io("remove", &file))?;
         }
-        // Its time tells when it was last of use.
+        // Its time is when the entry was last used.
         let sum = entry.join("sum");
         fs::File::options()
             .append(true)
@@ -125,8 +125,8 @@ impl Results {
         Ok(Found::Results(Box::new(record)))
     }
 
-    /// Keeps the results of a trial, whole or not at all. An entry of that name is replaced.
-    pub fn keep(&self, name: &Name, part: &Path, record: &TrialRecord) -> Result<(), Failure> {
+    /// Stores the results of a trial, whole or not at all. An entry of that name is replaced.
+    pub fn store(&self, name: &Name, part: &Path, record: &TrialRecord) -> Result<(), Failure> {
         fs::create_dir_all(&self.folder).map_err(Failure::io("create the folder", &self.folder))?;
         let new = self
             .folder
@@ -139,8 +139,8 @@ impl Results {
                 fs::copy(&from, &to).map_err(Failure::io("write", &to))?;
             }
         }
-        let said = part.join(RENDEZVOUS);
-        fs::copy(&said, new.join(RENDEZVOUS)).map_err(Failure::io("copy", &said))?;
+        let requests = part.join(RENDEZVOUS);
+        fs::copy(&requests, new.join(RENDEZVOUS)).map_err(Failure::io("copy", &requests))?;
         let counted = part.join(INSTRUCTIONS_FILE);
         if counted.exists() {
             fs::copy(&counted, new.join(INSTRUCTIONS_FILE))
@@ -156,11 +156,11 @@ impl Results {
             Err(error) => return Err(Failure::io("remove", &entry)(error)),
         }
         fs::rename(&new, &entry).map_err(Failure::io("rename into place", &entry))?;
-        self.forget()
+        self.clean_up()
     }
 
-    /// Removes what is unused for too long, and the oldest of what takes too much room.
-    fn forget(&self) -> Result<(), Failure> {
+    /// Removes entries that are unused for too long, and the oldest while all take too much room.
+    fn clean_up(&self) -> Result<(), Failure> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(Failure::io("list", &self.folder))? {
             let path = entry.map_err(Failure::io("list", &self.folder))?.path();
@@ -198,7 +198,7 @@ fn remove_damaged(entry: &Path, why: &str) -> Result<Found, Failure> {
     )))
 }
 
-/// Names the content of a trial's folder: every file but `sum`, with its path.
+/// A hash of a trial's folder: of every file but `sum`, with its path.
 pub fn digest(folder: &Path) -> Result<String, Failure> {
     let mut hash = blake3::Hasher::new();
     for file in files(folder)? {
@@ -208,9 +208,9 @@ pub fn digest(folder: &Path) -> Result<String, Failure> {
         let path = folder.join(&file);
         let bytes = fs::read(&path).map_err(Failure::io("read", &path))?;
         let name = file.to_string_lossy();
-        for part in [name.as_bytes(), &bytes] {
-            hash.update(&(part.len() as u64).to_le_bytes());
-            hash.update(part);
+        for input in [name.as_bytes(), &bytes] {
+            hash.update(&(input.len() as u64).to_le_bytes());
+            hash.update(input);
         }
     }
     Ok(hash.finalize().to_hex().to_string())
@@ -303,9 +303,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn results_are_kept_found_and_never_served_damaged() {
+    fn results_are_stored_found_and_never_returned_damaged() {
         let folder = tempfile::tempdir().expect("tempdir");
-        let results = Results::at(folder.path().join("sealed"));
+        let results = ResultCache::at(folder.path().join("sealed"));
         let plan = plan("a", 1).remove(0);
         let name = Name::new("m", "p", "v", &plan).expect("a name");
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
@@ -315,7 +315,7 @@ pub(super) mod tests {
         fs::create_dir(&to).expect("create");
         assert!(matches!(results.find(&name, &to), Ok(Found::Nothing)));
         let record = record(plan);
-        results.keep(&name, &from, &record).expect("kept");
+        results.store(&name, &from, &record).expect("stored");
         match results.find(&name, &to).expect("found") {
             Found::Results(found) => assert_eq!(*found, record),
             other => panic!("{other:?}"),

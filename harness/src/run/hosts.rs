@@ -1,4 +1,4 @@
-//! dom0 and all its domains with a vif: what a module swap concerns. Every swap goes onto the undo stacks first.
+//! dom0 and its guests, whose drivers are swapped. Every swap goes onto the hosts' undo stacks first.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,29 +13,29 @@ use vifbench_scenarios::lab::{HostSpec, Lab, Role};
 use vifbench_scenarios::progress::Progress;
 use vifbench_store::ModuleProof;
 
+use super::deadlines::STEP;
 use super::layout;
-use super::machines::STEP;
 use super::settings::Settings;
 use crate::error::Failure;
 
 /// One inverse may take so long: the swap back waits for every vif.
 const UNDO: Duration = Duration::from_secs(180);
 
-/// A member: its way, its stack, and whether its netfront is swapped.
-struct Member {
+/// A host with its connection and its undo stack.
+struct SwapHost {
     spec: HostSpec,
     host: Box<dyn Host>,
     stack: UndoStack,
 }
 
-/// dom0 and its domains.
-pub struct Crew {
-    dom0: Member,
-    guests: Vec<Member>,
+/// dom0 and its guests. While this lives, no other process can open their undo stacks.
+pub struct Hosts {
+    dom0: SwapHost,
+    guests: Vec<SwapHost>,
 }
 
-impl Crew {
-    /// Opens the undo stacks; the machines are connected when first used.
+impl Hosts {
+    /// Opens the undo stacks. The hosts are connected when they are first used.
     pub fn open(
         lab: &Lab,
         connect: impl Fn(&HostSpec) -> Result<Box<dyn Host>, Failure>,
@@ -45,38 +45,38 @@ impl Crew {
             .next()
             .ok_or_else(|| Failure::Usage(format!("the lab {} has no dom0", lab.name)))?;
         let state = state::folder()?;
-        let member = |spec: &HostSpec| -> Result<Member, Failure> {
-            Ok(Member {
+        let open = |spec: &HostSpec| -> Result<SwapHost, Failure> {
+            Ok(SwapHost {
                 spec: spec.clone(),
                 host: connect(spec)?,
                 stack: UndoStack::open(&state, &lab.name, &spec.name)?,
             })
         };
-        let dom0 = member(spec)?;
+        let dom0 = open(spec)?;
         let mut guests = Vec::new();
         for spec in lab
             .hosts
             .iter()
             .filter(|other| other.on.as_ref() == Some(&spec.name))
         {
-            guests.push(member(spec)?);
+            guests.push(open(spec)?);
         }
         Ok(Self { dom0, guests })
     }
 
-    fn members(&mut self) -> impl Iterator<Item = &mut Member> {
+    fn all(&mut self) -> impl Iterator<Item = &mut SwapHost> {
         std::iter::once(&mut self.dom0).chain(&mut self.guests)
     }
 
-    /// The way to dom0.
+    /// The connection to dom0.
     pub fn dom0(&mut self) -> &mut dyn Host {
         self.dom0.host.as_mut()
     }
 
-    /// Checks that every machine is the enrolled one. Nothing is changed on any before.
+    /// Checks that every host is the enrolled one. Until then nothing is changed on any.
     pub fn verify(&mut self) -> Result<(), Failure> {
-        for member in self.members() {
-            enrol::verify(&mut member.host, &member.spec, STEP)?;
+        for host in self.all() {
+            enrol::verify(&mut host.host, &host.spec, STEP)?;
         }
         Ok(())
     }
@@ -85,88 +85,78 @@ impl Crew {
         let guests = self
             .guests
             .iter_mut()
-            .map(|member| Guest {
-                domain: member.spec.name.to_string(),
-                host: &mut member.host,
-                // The generator's frontend is a part of the ruler, not of what is measured: it stays stock.
-                swap: member.spec.role == Role::Guest,
+            .map(|guest| Guest {
+                domain: guest.spec.name.to_string(),
+                host: &mut guest.host,
+                // The generator's frontend belongs to the measurement setup, not to what is measured: it stays stock.
+                swap: guest.spec.role == Role::Guest,
             })
             .collect();
         ModuleSwap::new(&mut self.dom0.host, guests, Deadlines::default())
     }
 
-    /// Puts the ways back on the undo stacks, unless they are there: nothing on the machines changes here.
-    pub fn record(&mut self, probe_folder: &Path) -> Result<(), Failure> {
-        let boots = self.boots()?;
-        self.push(boots, probe_folder)
-    }
-
-    /// Moves what comes next in the machines' memory and time: see [`layout`].
+    /// Moves what is loaded next in the hosts' memory and time: see [`layout`].
     pub fn lay_out(&mut self, layout: u32) -> Result<(), Failure> {
-        for member in self.members() {
-            if let Some(command) = layout::command(layout, member.spec.role, &member.spec.name) {
-                member.host.check(&command, STEP)?;
+        for host in self.all() {
+            if let Some(command) = layout::command(layout, host.spec.role, &host.spec.name) {
+                host.host.check(&command, STEP)?;
             }
         }
         Ok(())
     }
 
-    /// Which boot each machine's is, in the order in which [`Self::record_kept`] takes them.
+    /// The boot id of each host, in the order in which [`Self::record_undo`] takes them.
     pub fn boots(&mut self) -> Result<Vec<String>, Failure> {
         let mut boots = Vec::new();
-        for member in self.members() {
-            boots.push(member.host.boot_id(STEP)?);
+        for host in self.all() {
+            boots.push(host.host.boot_id(STEP)?);
         }
         Ok(boots)
     }
 
-    /// As [`Self::record`], in a state that tells the boots itself.
-    pub fn record_kept(&mut self, boots: Vec<String>, probe_folder: &Path) -> Result<(), Failure> {
+    /// Puts the way back of a swap on each host's undo stack, unless it is there already. Nothing on the hosts changes.
+    /// `boots` are the boot ids of the hosts.
+    pub fn record_undo(&mut self, boots: Vec<String>, probe_folder: &Path) -> Result<(), Failure> {
         if boots.len() != 1 + self.guests.len() {
             return Err(Failure::Internal(format!(
-                "the saved machine names {} boots for {} machines",
+                "the saved state names {} boots for {} hosts",
                 boots.len(),
                 1 + self.guests.len()
             )));
         }
-        self.push(boots, probe_folder)
-    }
-
-    fn push(&mut self, boots: Vec<String>, probe_folder: &Path) -> Result<(), Failure> {
         let steps = self.swap_of().undo_steps();
         let wipe = folder_inverse(probe_folder);
-        for (member, boot) in self.members().zip(boots) {
+        for (host, boot) in self.all().zip(boots) {
             let boot = Lasting::Boot(boot);
-            if !member.stack.entries().is_empty() {
+            if !host.stack.entries().is_empty() {
                 continue;
             }
             // The last step of a host goes to the bottom of its stack.
             for step in steps
                 .iter()
                 .rev()
-                .filter(|step| step.host == member.spec.name)
+                .filter(|step| step.host == host.spec.name)
             {
-                member
-                    .stack
+                host.stack
                     .push(&step.description, &step.inverse, boot.clone())?;
             }
             if let Some(wipe) = &wipe {
-                member
-                    .stack
+                host.stack
                     .push("remove vifprobe and its folder", wipe, boot)?;
             }
         }
         Ok(())
     }
 
-    /// Swaps to the pair. The ways back are recorded before the first change.
+    /// Swaps to the pair. The way back is recorded before the first change.
     pub fn swap(
         &mut self,
         pair: &Pair,
         probe_folder: &Path,
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
-        self.record(probe_folder)?;
+        let boots = self.boots()?;
+        self.record_undo(boots, probe_folder)?;
         let mut swap = self.swap_of();
         swap.prepare(pair).map_err(ModuleError::from)?;
         let task = progress.start(&format!("swapping to {}", pair.series()), None);
@@ -176,13 +166,13 @@ impl Crew {
         Ok(())
     }
 
-    /// Sets the live modules' parameters. The swap, which is on the undo stacks, takes them away with the modules.
+    /// Sets the live modules' parameters. They go with the modules when the swap is undone.
     pub fn set(&mut self, settings: &Settings) -> Result<(), Failure> {
         if let Some(command) = settings.for_dom0() {
             self.dom0.host.check(&command, STEP)?;
         }
         for guest in &mut self.guests {
-            // The generator keeps the packaged frontend, which knows nothing of this.
+            // The generator has the packaged frontend, which has no such parameter.
             if guest.spec.role != Role::Guest {
                 continue;
             }
@@ -193,34 +183,29 @@ impl Crew {
         Ok(())
     }
 
-    /// Proves on every machine which module is live.
+    /// Proves on every host which module is live.
     pub fn prove(&mut self, pair: &Pair) -> Result<Vec<ModuleProof>, Failure> {
         Ok(self.swap_of().prove(pair).map_err(ModuleError::from)?)
     }
 
-    /// Undoes everything on every stack. Any order does; a guest's network is whole again when dom0's vifs are.
+    /// Undoes everything on every stack. Any order is right: a guest's network works again when dom0's vifs do.
     pub fn undo(&mut self, progress: &dyn Progress) -> Result<Vec<UndoReport>, Failure> {
         let mut reports = Vec::new();
-        for member in self.members() {
-            if member.stack.entries().is_empty() {
+        for host in self.all() {
+            if host.stack.entries().is_empty() {
                 continue;
             }
-            // The vifs went and came with dom0's swap: what was connected before may be dead.
-            member.host.reconnect(UNDO)?;
-            reports.push(undo_host(
-                &mut member.host,
-                &mut member.stack,
-                UNDO,
-                progress,
-            )?);
+            // The vifs were removed and made again with dom0's swap: an earlier connection may be dead.
+            host.host.reconnect(UNDO)?;
+            reports.push(undo_host(&mut host.host, &mut host.stack, UNDO, progress)?);
         }
         Ok(reports)
     }
 
-    /// Empties the stacks without running them: the machines are in the state from before, by a restore.
+    /// Empties the stacks without running them, because a restored state has undone everything.
     pub fn forget(&mut self) -> Result<(), Failure> {
-        for member in self.members() {
-            member.stack.forget()?;
+        for host in self.all() {
+            host.stack.forget()?;
         }
         Ok(())
     }

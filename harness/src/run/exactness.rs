@@ -1,4 +1,5 @@
-//! A sealed trial is a function of what was asked: run again, it must give the same bytes.
+//! Whether two results of a sealed trial are the same. The trial is a function of its requests: run again, it must give the
+//! same bytes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,24 +10,24 @@ use vifbench_store::TrialRecord;
 
 use crate::error::Failure;
 
-/// What was said to the sealed machine, and when by its own clock: a line a request, in a trial's folder.
+/// The file, in a trial's folder, with the requests to the sealed machine and their times by its own clock, one on each line.
 pub const RENDEZVOUS: &str = "rendezvous.jsonl";
 
-/// Results of a trial: its record, and the folder with a folder a host.
+/// The results of a trial: its record, and the folder that has a folder for each host.
 pub type Results<'a> = (&'a TrialRecord, &'a Path);
 
-/// Writes what was said in a trial.
-pub fn write(said: &[Turn], part: &Path) -> Result<(), Failure> {
+/// Writes the requests of a trial.
+pub fn write_requests(requests: &[Turn], part: &Path) -> Result<(), Failure> {
     let path = part.join(RENDEZVOUS);
-    let lines: Result<Vec<String>, _> = said.iter().map(serde_json::to_string).collect();
+    let lines: Result<Vec<String>, _> = requests.iter().map(serde_json::to_string).collect();
     let lines = lines
         .map_err(std::io::Error::from)
         .map_err(Failure::io("write", &path))?;
     fs::write(&path, lines.join("\n") + "\n").map_err(Failure::io("write", &path))
 }
 
-/// Where two results of one trial differ first: in what was said and when, in records, packets and counters, byte for
-/// byte. The controller's own time, and where the trial stood in its run, are no part of the results.
+/// The first difference between two results of a trial: in requests and their times, in records, packets or counters, byte
+/// for byte. The controller's own time and the trial's place in its run are no part of the results.
 pub fn difference(
     (first, one): Results<'_>,
     (second, two): Results<'_>,
@@ -128,22 +129,22 @@ mod tests {
         );
     }
 
-    /// Something unsealed shows in one of three places: what was said and when, what was captured, what was counted.
+    /// Outside input shows in one of three places: requests and their times, packets, counters.
     #[test]
-    fn what_differs_is_named() {
+    fn the_first_difference_is_named() {
         let home = tempfile::tempdir().expect("a folder");
-        let results = |name: &str, said: &str, packets: &str| {
+        let results = |name: &str, requests: &str, packets: &str| {
             let folder = home.path().join(name);
             fs::create_dir_all(folder.join("dom0")).expect("created");
-            fs::write(folder.join(RENDEZVOUS), said).expect("written");
+            fs::write(folder.join(RENDEZVOUS), requests).expect("written");
             fs::write(folder.join("dom0/vif-u1.pcap.zst"), packets).expect("written");
             folder
         };
-        let record = crate::run::sealed::tests::a_record();
+        let record = crate::run::result_cache::tests::a_record();
         let first = results("first", "{\"began_tsc\":1}\n", "packets");
         let against = |record: &TrialRecord, folder: &Path| {
             difference(
-                (&crate::run::sealed::tests::a_record(), &first),
+                (&crate::run::result_cache::tests::a_record(), &first),
                 (record, folder),
             )
             .expect("read")
@@ -152,9 +153,12 @@ mod tests {
             against(&record, &results("same", "{\"began_tsc\":1}\n", "packets")),
             None
         );
-        let said = against(&record, &results("said", "{\"began_tsc\":2}\n", "packets"));
+        let requests = against(
+            &record,
+            &results("requests", "{\"began_tsc\":2}\n", "packets"),
+        );
         assert_eq!(
-            said.as_deref(),
+            requests.as_deref(),
             Some("rendezvous.jsonl, line 1: {\"began_tsc\":1} and {\"began_tsc\":2}")
         );
         let packets = against(
