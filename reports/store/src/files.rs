@@ -36,6 +36,22 @@ pub fn exists(path: &Path) -> Result<bool, StoreError> {
     path.try_exists().map_err(StoreError::read(path))
 }
 
+/// What a folder holds, sorted by name; nothing if it is not a folder.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(StoreError::read(folder))? {
+        found.push(entry.map_err(StoreError::read(folder))?.path());
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// Writes and syncs a JSON file, indented and with a final newline.
 ///
 /// # Errors

@@ -47,4 +47,4 @@ pub use instructions::{FunctionCount, INSTRUCTIONS_FILE, INSTRUCTIONS_FORMAT, In
 pub use noise::{Floor, LEAST_RUNS, NOISE_FILE, Noise};
 pub use reader::RunReader;
 pub use record::{ClockMap, Event, FORMAT, ModuleProof, Outcome, RunRecord, TrialRecord};
-pub use writer::{RunWriter, history_folder};
+pub use writer::{RunWriter, history_folder, remove_captures};

@@ -24,6 +24,39 @@ pub fn history_folder(out: &Path) -> PathBuf {
     out.join("history")
 }
 
+/// Removes the captures and the packet tables of a run, which are nearly all of its bytes, and returns how many bytes they
+/// had. Records, tables and the report stay; the run can no longer be analysed.
+///
+/// # Errors
+/// A folder cannot be listed, or a file cannot be removed.
+pub fn remove_captures(run: &RunReader) -> Result<u64, StoreError> {
+    let is_capture = |name: &str| name.ends_with(".pcap.zst") || name.ends_with(".pcap");
+    let mut freed = 0;
+    for trial in files::entries(&run.root().join("trials"))? {
+        for host in files::entries(&trial)? {
+            freed += remove_if(&host, is_capture)?;
+        }
+    }
+    freed += remove_if(&run.root().join("packets"), |name| {
+        name.ends_with(".parquet")
+    })?;
+    Ok(freed)
+}
+
+/// Removes the files of a folder whose names are right, and returns how many bytes they had.
+fn remove_if(folder: &Path, is_right: impl Fn(&str) -> bool) -> Result<u64, StoreError> {
+    let mut freed = 0;
+    for path in files::entries(folder)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if is_right(&name) {
+            let about = fs::symlink_metadata(&path).map_err(StoreError::read(&path))?;
+            fs::remove_file(&path).map_err(StoreError::write("remove", &path))?;
+            freed += about.len();
+        }
+    }
+    Ok(freed)
+}
+
 /// A run's folder, locked for this process.
 #[derive(Debug)]
 pub struct RunWriter {

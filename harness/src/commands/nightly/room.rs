@@ -8,6 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use vifbench_store::files::entries;
+use vifbench_store::{RunReader, remove_captures};
 
 use crate::error::Failure;
 
@@ -46,7 +48,7 @@ pub fn make(out: &Path, room: u64, since: &str) -> Result<Made, Failure> {
         if used <= room {
             break;
         }
-        let freed = strip(&path)?;
+        let freed = remove_captures(&RunReader::new(&path))?;
         if freed > 0 {
             used = used.saturating_sub(freed);
             made.removed.push(format!(
@@ -64,46 +66,6 @@ fn passed(run: &Path) -> bool {
         .ok()
         .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
         .is_some_and(|summary| summary["verdict"] == "PASS")
-}
-
-/// Removes captures and packet tables of a run; tells how many bytes they had.
-fn strip(run: &Path) -> Result<u64, Failure> {
-    let mut freed = 0;
-    let mut remove = |path: &Path| -> Result<(), Failure> {
-        freed += fs::symlink_metadata(path)
-            .map_err(Failure::io("look at", path))?
-            .len();
-        fs::remove_file(path).map_err(Failure::io("remove", path))
-    };
-    for trial in entries(&run.join("trials"))? {
-        for host in entries(&trial)? {
-            for file in entries(&host)? {
-                let name = file.to_string_lossy();
-                if name.ends_with(".pcap.zst") || name.ends_with(".pcap") {
-                    remove(&file)?;
-                }
-            }
-        }
-    }
-    for file in entries(&run.join("packets"))? {
-        if file.extension().is_some_and(|e| e == "parquet") {
-            remove(&file)?;
-        }
-    }
-    Ok(freed)
-}
-
-/// What a folder holds; nothing if it is none.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Failure::io("list", folder))? {
-        found.push(entry.map_err(Failure::io("list", folder))?.path());
-    }
-    found.sort();
-    Ok(found)
 }
 
 fn size(folder: &Path) -> Result<u64, Failure> {
