@@ -317,6 +317,8 @@ pub struct UdpFrame<'a> {
     pub payload: &'a [u8],
     /// The UDP header and its payload as captured, for checking sums.
     udp: &'a [u8],
+    /// Only the first fragment of a datagram, whose sum is of the whole.
+    fragment: bool,
 }
 
 impl<'a> UdpFrame<'a> {
@@ -346,6 +348,7 @@ impl<'a> UdpFrame<'a> {
             payload_len: transport.payload_len,
             payload: transport.payload,
             udp: &packet.transport[..end],
+            fragment: packet.fragment,
         })
     }
 
@@ -353,7 +356,7 @@ impl<'a> UdpFrame<'a> {
     ///
     /// A packet captured on its way out may rightly carry a wrong sum: the NIC fills it in later.
     pub fn checksum_ok(&self) -> Option<bool> {
-        if self.payload.len() < self.payload_len {
+        if self.fragment || self.payload.len() < self.payload_len {
             return None;
         }
         let packet = UdpPacket::new(self.udp)?;

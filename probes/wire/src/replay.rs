@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use vifbench_scenarios::timing::Captured;
 
-use crate::dissect::ETHERNET;
+use crate::dissect::{ETHERNET, ethernet_len};
 use crate::packet::{FCS_LEN, MAX_SIZE};
 use crate::pcap_file::{PcapFileError, Reader, Writer};
 
@@ -26,6 +26,16 @@ pub enum ReplayError {
         path: PathBuf,
         /// What is wrong with it.
         error: PcapFileError,
+    },
+    /// Its frames have headers of unknown length.
+    #[error(
+        "cannot replay {path}: its link type {link_type} is not understood; Ethernet, Linux cooked, loopback and raw IP are"
+    )]
+    Link {
+        /// The capture.
+        path: PathBuf,
+        /// The pcap link type.
+        link_type: u32,
     },
     /// It holds nothing.
     #[error("cannot replay {path}: it holds no packet; give a capture with traffic")]
@@ -56,7 +66,8 @@ pub enum ReplayError {
     },
 }
 
-/// Reads the frames of a capture, of any or one that [`write()`] wrote. Times count from the first frame and never go back.
+/// Reads the frames of a capture, of any or one that [`write()`] wrote, with the lengths that they have on Ethernet. Times
+/// count from the earliest frame.
 ///
 /// # Errors
 /// When it cannot be read to its end, or holds nothing.
@@ -67,14 +78,21 @@ pub fn read(path: &Path) -> Result<Vec<Captured>, ReplayError> {
     };
     let mut reader = Reader::open(path).map_err(failed)?;
     let mut frames: Vec<Captured> = Vec::new();
-    let mut first = None;
     while let Some(record) = reader.read().map_err(failed)? {
-        let start = *first.get_or_insert(record.ts_ns);
-        let at = record.ts_ns.saturating_sub(start);
+        let len = ethernet_len(record.link_type, record.len, record.fcs_len);
         frames.push(Captured {
-            at: frames.last().map_or(at, |last| last.at.max(at)),
-            len: record.len,
+            at: record.ts_ns,
+            len: len.ok_or_else(|| ReplayError::Link {
+                path: path.to_owned(),
+                link_type: record.link_type,
+            })?,
         });
+    }
+    // Several receive queues: the order of the file is not that of the stamps.
+    frames.sort_by_key(|frame| frame.at);
+    let start = frames.first().map_or(0, |first| first.at);
+    for frame in &mut frames {
+        frame.at -= start;
     }
     if frames.is_empty() {
         return Err(ReplayError::Empty {
@@ -145,11 +163,30 @@ mod tests {
         let to = folder.path().join("out.pcap.zst");
         write(&to, &cut(&from, 4000).unwrap()).unwrap();
         let frame = |at, len| Captured { at, len };
-        // What came out of order comes at once.
-        let expected = [frame(0, 60), frame(1000, 1514), frame(1000, 70)];
+        let expected = [frame(0, 60), frame(900, 70), frame(1000, 1514)];
         assert_eq!(read(&to).unwrap(), expected);
         let mut reader = Reader::open(&to).unwrap();
         assert_eq!(reader.read().unwrap().unwrap().bytes, [0; 0]);
+    }
+
+    #[test]
+    fn lengths_are_those_of_ethernet_for_every_link_type() {
+        let folder = tempfile::tempdir().unwrap();
+        for (link_type, len) in [(ETHERNET, 1012), (113, 1014), (276, 1018), (101, 998)] {
+            let path = folder.path().join("in.pcap.zst");
+            let mut writer = Writer::create(&path, link_type, 128).unwrap();
+            writer.record(7, len, &[0; 40]).unwrap();
+            writer.finish().unwrap();
+            assert_eq!(read(&path).unwrap(), [Captured { at: 0, len: 1012 }]);
+        }
+        let path = folder.path().join("in.pcap.zst");
+        let mut writer = Writer::create(&path, 127, 128).unwrap();
+        writer.record(7, 100, &[0; 40]).unwrap();
+        writer.finish().unwrap();
+        assert!(matches!(
+            read(&path),
+            Err(ReplayError::Link { link_type: 127, .. })
+        ));
     }
 
     #[test]

@@ -115,6 +115,7 @@ fn own(packet: &IpPacket<'_>) -> Told {
             let transport = Transport {
                 ports: (udp.source_port, udp.destination_port),
                 tcp: None,
+                head: &[],
                 header_len: 8,
                 payload_len: udp.payload_len,
                 payload: udp.payload,

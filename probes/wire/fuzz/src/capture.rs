@@ -1,4 +1,4 @@
-//! Capture files: pcap and pcapng, plain or under zstd, and each packet in them.
+//! Capture files: pcap, modified pcap and pcapng, plain, under gzip or under zstd, and each packet in them.
 
 #![no_main]
 

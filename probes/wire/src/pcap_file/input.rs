@@ -1,18 +1,39 @@
 //! Bytes of a capture file, a stretch at a time, with the offset of each for messages.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::cell::Cell;
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use flate2::bufread::MultiGzDecoder;
 
 use super::PcapFileError;
 
 const MAGIC_ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// Gzip with its one method, deflate.
+const MAGIC_GZIP: [u8; 3] = [0x1f, 0x8b, 8];
 
 /// How much is read at once.
 const CHUNK: usize = 1 << 18;
 
-/// A window over a file, plain or under zstd (recognised by its first bytes).
+/// Counts what is read of a file.
+struct Counted<R> {
+    inner: R,
+    read: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.read.set(self.read.get() + n as u64);
+        Ok(n)
+    }
+}
+
+/// A window over a file, plain or compressed (recognised by its first bytes).
 pub(super) struct Input {
     path: PathBuf,
+    consumed: Rc<Cell<u64>>,
     source: Box<dyn Read>,
     buffer: Vec<u8>,
     start: usize,
@@ -28,18 +49,31 @@ impl Input {
             offset: 0,
             error,
         };
-        let mut source = BufReader::with_capacity(1 << 16, source);
-        let zstd = source
-            .fill_buf()
-            .map_err(at_start)?
-            .starts_with(&MAGIC_ZSTD);
+        let consumed = Rc::new(Cell::new(0));
+        let counted = Counted {
+            inner: source,
+            read: Rc::clone(&consumed),
+        };
+        let mut source = BufReader::with_capacity(1 << 16, counted);
+        // A pipe may hand out its first bytes one by one.
+        let mut head = Vec::with_capacity(4);
+        source
+            .by_ref()
+            .take(4)
+            .read_to_end(&mut head)
+            .map_err(at_start)?;
+        let (zstd, gzip) = (head.starts_with(&MAGIC_ZSTD), head.starts_with(&MAGIC_GZIP));
+        let source = io::Cursor::new(head).chain(source);
         let source: Box<dyn Read> = if zstd {
             Box::new(zstd::Decoder::with_buffer(source).map_err(at_start)?)
+        } else if gzip {
+            Box::new(MultiGzDecoder::new(source))
         } else {
             Box::new(source)
         };
         Ok(Self {
             path: path.to_owned(),
+            consumed,
             source,
             buffer: vec![0; CHUNK],
             start: 0,
@@ -69,9 +103,13 @@ impl Input {
                 Ok(0) => break,
                 Ok(n) => self.end += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // zstd says so when its last frame is not whole.
+                // zstd and gzip report this when their last frame is not complete.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Err(self.truncated("its compressed data"));
+                }
+                // The system did not refuse: gzip or zstd did not find what they expect.
+                Err(error) if error.raw_os_error().is_none() => {
+                    return Err(self.damaged(format!("its compressed data: {error}")));
                 }
                 Err(error) => {
                     return Err(PcapFileError::Read {
@@ -108,6 +146,10 @@ impl Input {
             by -= step;
         }
         Ok(true)
+    }
+
+    pub(super) fn consumed(&self) -> u64 {
+        self.consumed.get()
     }
 
     pub(super) fn offset(&self) -> u64 {

@@ -1,8 +1,8 @@
 //! Capture files: a reader of what anyone wrote, and a writer of what vifbench keeps.
 //!
-//! The reader takes classic pcap in micro- and nanoseconds, and pcapng with any resolution, both in both byte
-//! orders, plain or under zstd. It holds one stretch of the file in memory, whatever the file claims. The writer
-//! makes nanosecond pcap, plain or under zstd, or pcapng, and gives the file its name only when it is whole.
+//! The reader takes classic pcap in micro- and nanoseconds, modified pcap, and pcapng with any resolution, all in both
+//! byte orders, plain, under gzip or under zstd. It holds one part of the file in memory, whatever the file claims. The
+//! writer makes nanosecond pcap, plain or under zstd, or pcapng, and gives the file its name only when it is complete.
 
 mod classic;
 mod input;
@@ -24,6 +24,8 @@ pub use writer::{About, FileFormat, Statistics, Writer};
 pub const MAGIC_MICRO: u32 = 0xa1b2_c3d4;
 /// First word of a pcap file with nanoseconds.
 pub const MAGIC_NANO: u32 = 0xa1b2_3c4d;
+/// First word of a modified pcap file, whose records carry the index of the interface.
+pub const MAGIC_MODIFIED: u32 = 0xa1b2_cd34;
 /// No capture keeps more of a packet than libpcap's own limit.
 const MAX_CAPLEN: u32 = 262_144;
 
@@ -43,7 +45,7 @@ pub enum PcapFileError {
     /// It is not a capture.
     #[error(
         "{path} is not a pcap or pcapng file: it begins with {magic:#010x}; give a file that tcpdump, Wireshark \
-         or vifbench wrote, plain or under zstd"
+         or vifbench wrote, plain, under gzip or under zstd"
     )]
     NotPcap {
         /// The file.
@@ -86,8 +88,14 @@ pub struct Record<'a> {
     pub len: u32,
     /// Which of [`Reader::interfaces`] saw it.
     pub interface: usize,
-    /// That interface's name, where the file tells.
+    /// That interface's name, where the file has it.
     pub name: Option<&'a str>,
+    /// The index that the capturing host gave the interface, where the record carries it (modified pcap).
+    pub index: Option<u32>,
+    /// Bytes of frame check sequence at the end of the frame, as the file claims.
+    pub fcs_len: u8,
+    /// Whether that interface's stamps have nanoseconds or finer, as the file claims.
+    pub nanoseconds: bool,
     /// Its pcap link type; 1 is Ethernet.
     pub link_type: u32,
     /// The frame, as far as it was captured.
@@ -105,6 +113,8 @@ pub struct Interface {
     pub snaplen: u32,
     /// Whether its stamps have nanoseconds or finer.
     pub nanoseconds: bool,
+    /// Bytes of frame check sequence at the end of its frames, as the file claims; 0 where it does not say.
+    pub fcs_len: u8,
 }
 
 /// Where a record lies in the input's window.
@@ -112,6 +122,9 @@ struct RawRecord {
     ts_ns: u64,
     len: u32,
     interface: usize,
+    index: Option<u32>,
+    /// Of this packet, where it says so.
+    fcs_len: Option<u8>,
     /// Where the packet begins, from the record's beginning.
     data_at: usize,
     caplen: u32,
@@ -210,6 +223,9 @@ impl Reader {
             len: raw.len,
             interface: raw.interface,
             name: interface.name.as_deref(),
+            index: raw.index,
+            fcs_len: raw.fcs_len.unwrap_or(interface.fcs_len),
+            nanoseconds: interface.nanoseconds,
             link_type: interface.link_type,
             bytes: &self.input.seen()[raw.data_at..raw.data_at + raw.caplen as usize],
         }))
@@ -231,6 +247,11 @@ impl Reader {
             Format::Classic(_) => 0,
             Format::PcapNg(pcapng) => pcapng.untimed,
         }
+    }
+
+    /// Bytes of the file that were read so far, before decompression; up to one buffer more than was used.
+    pub fn consumed(&self) -> u64 {
+        self.input.consumed()
     }
 
     /// Bytes read so far, after decompression, up to the end of the last whole record.
@@ -289,6 +310,25 @@ mod tests {
         out
     }
 
+    /// Plain, under zstd, under gzip, or as two members of gzip one behind the other.
+    fn packed(bytes: Vec<u8>, how: usize) -> Vec<u8> {
+        let gzip = |bytes: &[u8]| {
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            io::Write::write_all(&mut encoder, bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        match how {
+            0 => bytes,
+            1 => zstd::encode_all(&bytes[..], 1).unwrap(),
+            2 => gzip(&bytes),
+            _ => {
+                let (a, b) = bytes.split_at(bytes.len() / 2);
+                [gzip(a), gzip(b)].concat()
+            }
+        }
+    }
+
     fn read_all(mut reader: Reader) -> Result<Vec<Packet>, PcapFileError> {
         let mut out = Vec::new();
         while let Some(record) = reader.read()? {
@@ -304,11 +344,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_every_kind(packets in packets(), big: bool, nano: bool, compressed: bool) {
-            let mut bytes = raw(&packets, big, nano);
-            if compressed {
-                bytes = zstd::encode_all(&bytes[..], 1).unwrap();
-            }
+        fn reads_every_kind(packets in packets(), big: bool, nano: bool, pack in 0usize..4) {
+            let bytes = packed(raw(&packets, big, nano), pack);
             let expected: Vec<_> = packets.into_iter()
                 .map(|(ts, len, b)| (if nano { ts } else { ts / 1000 * 1000 }, len, b)).collect();
             prop_assert_eq!(parse(bytes).unwrap(), expected);
@@ -360,23 +397,42 @@ mod tests {
         }
 
         #[test]
-        fn a_cut_file_is_never_taken_for_whole(packets in packets(), cut: prop::sample::Index, compressed: bool) {
-            let mut bytes = raw(&packets, false, true);
-            if compressed {
-                bytes = zstd::encode_all(&bytes[..], 1).unwrap();
-            }
+        fn a_cut_file_is_never_taken_for_whole(packets in packets(), cut: prop::sample::Index, pack in 0usize..3) {
+            let mut bytes = packed(raw(&packets, false, true), pack);
             bytes.truncate(cut.index(bytes.len()));
             match parse(bytes) {
                 // Without compression a cut between records cannot be seen.
-                Ok(some) => prop_assert!(!compressed && packets.starts_with(&some) && some.len() < packets.len()),
+                Ok(some) => prop_assert!(pack == 0 && packets.starts_with(&some) && some.len() < packets.len()),
                 Err(PcapFileError::Truncated { .. }) => {}
                 Err(other) => prop_assert!(false, "{other}"),
             }
         }
 
         #[test]
-        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0usize..3) {
-            let mut all = [&b""[..], &raw(&[], false, true), &[0x28, 0xb5, 0x2f, 0xfd][..]][kind].to_vec();
+        fn modified_pcap_is_read_with_its_interfaces(packets in packets(), big: bool) {
+            let word = |w: u32| if big { w.to_be_bytes() } else { w.to_le_bytes() };
+            let mut bytes = raw(&[], big, false);
+            bytes[..4].copy_from_slice(&word(MAGIC_MODIFIED));
+            for (at, (ts, len, data)) in packets.iter().enumerate() {
+                let ts = ts / 1000;
+                for field in [(ts / 1_000_000) as u32, (ts % 1_000_000) as u32, data.len() as u32, *len, at as u32, 0] {
+                    bytes.extend(word(field));
+                }
+                bytes.extend(data);
+            }
+            let mut reader = Reader::new(Cursor::new(bytes), Path::new("x.pcap")).unwrap();
+            for (at, (ts, len, data)) in packets.iter().enumerate() {
+                let record = reader.read().unwrap().unwrap();
+                prop_assert_eq!((record.ts_ns, record.len, record.bytes), (ts / 1000 * 1000, *len, &data[..]));
+                prop_assert_eq!(record.index, Some(at as u32));
+            }
+            prop_assert!(reader.read().unwrap().is_none());
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0usize..4) {
+            let heads: [&[u8]; 4] = [b"", &raw(&[], false, true), &[0x28, 0xb5, 0x2f, 0xfd], &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0]];
+            let mut all = heads[kind].to_vec();
             all.extend(bytes);
             if let Err(error) = parse(all) {
                 prop_assert!(error.to_string().contains("x.pcap"));
@@ -387,7 +443,7 @@ mod tests {
     #[test]
     fn says_what_is_wrong() {
         let error = |bytes: Vec<u8>| parse(bytes).unwrap_err().to_string();
-        insta::assert_snapshot!(error(b"hello world".to_vec()), @"x.pcap is not a pcap or pcapng file: it begins with 0x6c6c6568; give a file that tcpdump, Wireshark or vifbench wrote, plain or under zstd");
+        insta::assert_snapshot!(error(b"hello world".to_vec()), @"x.pcap is not a pcap or pcapng file: it begins with 0x6c6c6568; give a file that tcpdump, Wireshark or vifbench wrote, plain, under gzip or under zstd");
         insta::assert_snapshot!(error(vec![0x0a, 0x0d, 0x0d, 0x0a, 0, 0]), @"the capture x.pcap ends in the middle of a block header at byte 0; it was cut off: capture again");
         insta::assert_snapshot!(error(vec![]), @"the capture x.pcap ends in the middle of the file header at byte 0; it was cut off: capture again");
         let mut bytes = raw(&[(1, 60, vec![0; 60])], false, true);
@@ -396,6 +452,31 @@ mod tests {
         let mut bytes = raw(&[], false, true);
         bytes.extend([0xff; 16]);
         insta::assert_snapshot!(error(bytes), @"the capture x.pcap is damaged at byte 24: its time stamp has 4294967295 parts of a second; capture again");
+    }
+
+    #[test]
+    fn header_fields_are_read_for_what_they_mean() {
+        let with = |link: u32, snaplen: u32| {
+            let mut bytes = raw(&[], false, true);
+            bytes[16..20].copy_from_slice(&snaplen.to_le_bytes());
+            bytes[20..24].copy_from_slice(&link.to_le_bytes());
+            let reader = Reader::new(Cursor::new(bytes), Path::new("x.pcap")).unwrap();
+            let interface = &reader.interfaces()[0];
+            (interface.link_type, interface.fcs_len, interface.snaplen)
+        };
+        // The FCS has two units of 16 bits; without the flag its length means nothing; reserved bits mean nothing.
+        assert_eq!(with(0x2400_0001, 96), (1, 4, 96));
+        assert_eq!(with(0x2000_0001, 96), (1, 0, 96));
+        assert_eq!(with(0x0bff_0114, 0), (276, 0, MAX_CAPLEN));
+    }
+
+    #[test]
+    fn a_whole_second_in_the_fraction_is_carried() {
+        for (nano, unit) in [(false, 1_000_000u32), (true, 1_000_000_000)] {
+            let mut bytes = raw(&[(5_000_000_000, 60, vec![1])], false, nano);
+            bytes[28..32].copy_from_slice(&unit.to_le_bytes());
+            assert_eq!(parse(bytes).unwrap()[0].0, 6_000_000_000);
+        }
     }
 
     #[test]

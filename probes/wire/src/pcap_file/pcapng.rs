@@ -170,6 +170,7 @@ impl PcapNg {
         let swapped = self.swapped;
         let mut unit = Unit::MICROSECONDS;
         let mut name = None;
+        let mut fcs_len = 0;
         let mut options = &body[8..];
         while let Some((code, value, rest)) = option(options, swapped) {
             match (code, value) {
@@ -179,6 +180,7 @@ impl PcapNg {
                         input.damaged(format!("its time resolution is {resolution:#04x}"))
                     })?;
                 }
+                (13, [length, ..]) => fcs_len = *length,
                 (14, [_, _, _, _, _, _, _, _]) => {
                     let (a, b) = (word(value, 0, swapped), word(value, 4, swapped));
                     let (low, high) = if swapped { (b, a) } else { (a, b) };
@@ -196,9 +198,24 @@ impl PcapNg {
                 some => some,
             },
             nanoseconds: unit.fine(),
+            fcs_len,
         });
         self.units.push(unit);
         Ok(())
+    }
+
+    /// The length of the FCS by the options behind a packet, where its flags tell it.
+    fn fcs_of(&self, behind: &[u8], caplen: u32) -> Option<u8> {
+        let padding = (caplen as usize).next_multiple_of(4) - caplen as usize;
+        let mut options = behind.get(padding..)?;
+        while let Some((code, value, rest)) = option(options, self.swapped) {
+            if let (2, [_, _, _, _]) = (code, value) {
+                let length = (word(value, 0, self.swapped) >> 5 & 0xf) as u8;
+                return (length > 0).then_some(length);
+            }
+            options = rest;
+        }
+        None
     }
 
     fn packet(&self, input: &Input, kind: u32, length: usize) -> Result<RawRecord, PcapFileError> {
@@ -233,6 +250,8 @@ impl PcapNg {
             ts_ns,
             len,
             interface,
+            index: None,
+            fcs_len: self.fcs_of(&block[HEADER + caplen as usize..length - 4], caplen),
             data_at: HEADER,
             caplen,
             whole: length,

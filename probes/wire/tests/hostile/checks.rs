@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use vifbench_wire::dissect::{Dissected, dissect};
+use vifbench_wire::dissect::{Dissected, cooked, dissect, ethernet_len};
 use vifbench_wire::packet::{UdpFrame, parse, parse_udp};
 use vifbench_wire::pcap_file::{PcapFileError, Reader};
 use vifbench_wire::protocol::{Reply, Request};
@@ -13,8 +13,9 @@ const NAME: &str = "hostile.pcap";
 /// Reads a file to its end or its first error, and looks into each packet.
 pub fn read(bytes: Vec<u8>) {
     let size = bytes.len() as u64;
-    // A small file may hold much under zstd, but not without bound.
-    let plain = !bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+    // A small file may hold much under zstd or gzip, but not without bound.
+    let packed: [&[u8]; 2] = [&[0x28, 0xb5, 0x2f, 0xfd], &[0x1f, 0x8b, 8]];
+    let plain = !packed.iter().any(|head| bytes.starts_with(head));
     let told = |error: PcapFileError| {
         let text = error.to_string();
         assert!(text.contains(NAME), "{text}");
@@ -51,11 +52,18 @@ pub fn read(bytes: Vec<u8>) {
 /// Looks into a packet of any link type.
 pub fn look(link_type: u32, bytes: &[u8], len: u32) {
     parse(bytes);
+    cooked(link_type, bytes);
+    let frame = ethernet_len(link_type, len, 4);
+    let known = !matches!(dissect(link_type, bytes, len), Dissected::UnknownLink);
+    assert_eq!(frame.is_some(), known, "{link_type}");
     if let Dissected::Ip(packet) = dissect(link_type, bytes, len) {
         assert!(packet.transport.len() <= bytes.len());
         if let Some(transport) = packet.transport() {
             assert!(transport.payload.len() <= packet.transport.len());
             assert!(transport.payload.len() <= transport.payload_len);
+        }
+        if let Some(inner) = packet.innermost() {
+            assert!(inner.transport.len() <= packet.transport.len());
         }
         if let Some(udp) = UdpFrame::of(&packet) {
             udp.checksum_ok();
