@@ -177,7 +177,7 @@ pub enum Command {
         after_help = "Examples:\n  vifbench analyze --tx tx.pcap.zst --rx rx-u1.pcap.zst --format json\n  vifbench analyze --tx both.pcapng --rx both.pcapng --tx-interface eth0 --rx-interface vif1.0"
     )]
     Analyze {
-        /// Capture at the sender: pcap or pcapng, plain or under zstd.
+        /// Capture at the sender: pcap or pcapng, plain, under gzip or under zstd; a file, a pipe, or `-` for standard input.
         #[arg(long)]
         tx: PathBuf,
         /// Capture at the receiver. The same file as --tx means one clock.
@@ -187,7 +187,8 @@ pub enum Command {
         /// both directions, no delay is claimed, only its variation.
         #[arg(long, value_name = "SPAN")]
         clock_bound: Option<Span>,
-        /// Only this interface of the first capture: its name, or its number from 0.
+        /// Only this interface of the first capture: its name, or its number. That is the index that the capturing host
+        /// gave it where packets carry one (`tcpdump -i any`), else it counts the interfaces of the file from 0.
         #[arg(long, value_name = "NAME")]
         tx_interface: Option<String>,
         /// Only this interface of the second capture.
@@ -196,9 +197,13 @@ pub enum Command {
         /// Constant memory for captures of any size; quantiles are then within 1/2048.
         #[arg(long)]
         streaming: bool,
-        /// With --streaming: a packet that takes longer counts as lost.
+        /// A packet that takes longer counts as lost; with --streaming 1 s unless given, else there is no limit.
         #[arg(long, value_name = "SPAN")]
         longest: Option<Span>,
+        /// Identify packets in tunnels (VXLAN, Geneve, GRE, IP in IP) by the packet they carry, also where the captures cut
+        /// off many inner headers: those are then left out.
+        #[arg(long)]
+        decapsulate: bool,
     },
     /// Measure the ruler itself on this machine, beside public tools: how fast it is, and how true.
     ///

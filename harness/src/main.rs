@@ -164,6 +164,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             rx_interface,
             streaming,
             longest,
+            decapsulate,
         } => {
             let options = vifbench_reports::analyze::Options {
                 clock_bound_ns: clock_bound.map(Span::nanos),
@@ -171,6 +172,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
                 rx_interface: rx_interface.clone(),
                 streaming: *streaming,
                 longest_ns: longest.map(Span::nanos),
+                decapsulate: *decapsulate,
             };
             commands::analyze::run(tx, rx, &options, format)
         }

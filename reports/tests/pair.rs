@@ -484,7 +484,7 @@ proptest! {
             let pair = analyze_pair(&tx, &rx, &options).expect("two captures");
             prop_assert_eq!(
                 (pair.tx_packets, pair.lost, pair.duplicated, pair.reordered, pair.unmatched_rx),
-                (fates.len() as u64, lost, copied, reordered, 0)
+                (fates.len() as u64, lost, copied, Some(reordered), 0)
             );
             if let (Some(delay), Some(least)) = (pair.delay_us, sorted.first()) {
                 prop_assert!((delay.min - *least as f64 / 1e3).abs() < 1e-6);

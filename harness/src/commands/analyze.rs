@@ -7,7 +7,7 @@ use vifbench_reports::analyze::{Micros, Options, PairAnalysis, analyze_pair};
 use crate::cli::Format;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::output::{OutputError, stdout};
+use crate::output::{OutputError, stderr, stdout};
 
 /// Carries out the command.
 pub fn run(tx: &Path, rx: &Path, options: &Options, format: Format) -> Result<Exit, Failure> {
@@ -16,7 +16,13 @@ pub fn run(tx: &Path, rx: &Path, options: &Options, format: Format) -> Result<Ex
         Format::Json => stdout().json(&pair)?,
         Format::Text => print(&pair)?,
     }
-    Ok(Exit::Pass)
+    match &pair.unmeasured {
+        None => Ok(Exit::Pass),
+        Some(why) => {
+            writeln!(stderr(), "error: {why}");
+            Ok(Exit::Inconclusive)
+        }
+    }
 }
 
 fn print(pair: &PairAnalysis) -> Result<(), OutputError> {
@@ -28,9 +34,20 @@ fn print(pair: &PairAnalysis) -> Result<(), OutputError> {
         pair.matched,
         pair.lost,
         pair.duplicated,
-        pair.reordered,
+        pair.reordered
+            .map_or_else(|| "an unknown number".to_owned(), |n| n.to_string()),
         pair.unmatched_rx
     )?;
+    if let Some(bytes) = pair.in_bytes {
+        writeln!(
+            stdout(),
+            "{} packets were cut or joined on the way: of {} bytes in {} flows of TCP, {} were lost",
+            pair.resegmented,
+            bytes.sent,
+            bytes.flows,
+            bytes.lost
+        )?;
+    }
     writeln!(
         stdout(),
         "{:<26}{:>12}{:>12}{:>12}{:>12}{:>12}",
@@ -84,13 +101,15 @@ fn print(pair: &PairAnalysis) -> Result<(), OutputError> {
             pair.loss.longest_run
         )?;
     }
-    if pair.reordered > 0 {
+    if let Some(reordering) = pair.reordering
+        && pair.reordered > Some(0)
+    {
         writeln!(
             stdout(),
             "reordering (RFC 4737): {:.4} %, extent up to {} packets, late by up to {:.3} us",
-            pair.reordering.ratio * 100.0,
-            pair.reordering.max_extent,
-            pair.reordering.max_late_us
+            reordering.ratio * 100.0,
+            reordering.max_extent,
+            reordering.max_late_us
         )?;
     }
     if let Some(back) = &pair.back {

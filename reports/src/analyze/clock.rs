@@ -4,7 +4,9 @@
 //! ([`vifbench_wire::clock_estimate`]). With traffic in one direction only the skew can be told: the line below
 //! all transit times that lies closest to them (Moon, Skelly and Towsley, INFOCOM 1999: the linear program; its
 //! solution is the edge of the lower convex hull over the mean sending time, Zhang, Liu and Xia, INFOCOM 2002).
+//! Where a clock was set, no such line exists: see [`super::steps`].
 
+use super::steps::{Levels, Step};
 use vifbench_wire::clock_estimate::{Assumptions, Estimate, Interval, from_limits};
 
 /// Corners that are kept of a hull. Real transit times have some dozen; more come only of made-up ones.
@@ -73,13 +75,26 @@ pub(super) struct Survey {
     back_to_ns: i64,
     from_ns: Option<i64>,
     to_ns: i64,
+    levels: Levels,
+    back_levels: Levels,
+}
+
+/// Why nothing is known of the clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// Too few packets.
+    Nothing,
+    /// Traffic came back, but no straight line fits both directions.
+    NoLine,
+    /// A clock was set, or the path became another one.
+    Step,
 }
 
 /// What the packets say of the clocks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Clocks {
-    /// Nothing.
-    Unknown,
+    /// Nothing, for this reason.
+    Unknown(Silence),
     /// Their rates: the transit time grows by `skew` for each unit of time, for no other reason than the clocks.
     Rate { skew: f64, at_ns: i64, base_ns: f64 },
     /// Offset and rate, with a bound.
@@ -98,7 +113,14 @@ impl Survey {
             back_to_ns: i64::MIN,
             from_ns: None,
             to_ns: i64::MIN,
+            levels: Levels::new(true),
+            back_levels: Levels::new(false),
         }
+    }
+
+    /// Packets that came back.
+    pub fn came_back(&self) -> u64 {
+        self.back_n
     }
 
     /// Adds a packet that was seen in both captures, in sending order.
@@ -109,11 +131,13 @@ impl Survey {
             self.n += 1;
             self.sum_x += i128::from(tx_ns);
             self.forward.add(tx_ns, transit_ns);
+            self.levels.add(tx_ns, transit_ns);
         } else {
             self.back_n += 1;
             self.back_from_ns = self.back_from_ns.min(tx_ns);
             self.back_to_ns = self.back_to_ns.max(tx_ns);
             self.back.add(tx_ns, transit_ns);
+            self.back_levels.add(tx_ns, transit_ns);
         }
     }
 
@@ -123,9 +147,10 @@ impl Survey {
     }
 
     /// The line under the transit times, or through the middle of what both directions allow, if they are to be asked.
-    pub fn clocks(&self, resolution_ns: f64, two_way: bool) -> Clocks {
+    /// And where the least transit time jumped and stayed: a clock was set there, or the path became another one.
+    pub fn clocks(&self, resolution_ns: f64, two_way: bool) -> (Clocks, Vec<Step>) {
         let Some((from, to)) = self.span().filter(|(from, to)| from < to) else {
-            return Clocks::Unknown;
+            return (Clocks::Unknown(Silence::Nothing), Vec::new());
         };
         let back_covers =
             self.back_n >= BACK_MIN && (self.back_to_ns - self.back_from_ns) >= (to - from) / 2;
@@ -142,14 +167,28 @@ impl Survey {
                 resolution_ns,
                 ..Assumptions::default()
             };
-            // No straight line fits where a clock was set: then nothing is claimed.
-            return from_limits(
+            return match from_limits(
                 &limits(&self.back),
                 &limits(&self.forward),
                 interval,
                 &assumptions,
-            )
-            .map_or(Clocks::Unknown, Clocks::TwoWay);
+            ) {
+                Ok(estimate) => (Clocks::TwoWay(estimate), Vec::new()),
+                // No straight line fits where a clock was set: then nothing is claimed.
+                Err(_) => {
+                    let steps = self.levels.steps();
+                    let back = |step: &Step| self.back_levels.jump(step);
+                    let agrees = |step: &Step| {
+                        back(step).is_some_and(|by| (by - step.by_ns).abs() * 2 <= step.by_ns.abs())
+                    };
+                    let steps = steps.into_iter().filter(agrees).collect();
+                    (Clocks::Unknown(Silence::NoLine), steps)
+                }
+            };
+        }
+        let steps = self.levels.steps();
+        if !steps.is_empty() {
+            return (Clocks::Unknown(Silence::Step), steps);
         }
         let mean_x = (self.sum_x / i128::from(self.n.max(1))) as i64;
         let over = self
@@ -157,14 +196,15 @@ impl Survey {
             .corners
             .windows(2)
             .find(|edge| edge[1].0 >= mean_x);
-        let Some([a, b]) = over else {
-            return Clocks::Unknown;
-        };
-        Clocks::Rate {
-            skew: (b.1 - a.1) as f64 / (b.0 - a.0) as f64,
-            at_ns: a.0,
-            base_ns: a.1 as f64,
-        }
+        let clocks = over.map_or(Clocks::Unknown(Silence::Nothing), |edge| {
+            let (a, b) = (edge[0], edge[1]);
+            Clocks::Rate {
+                skew: (b.1 - a.1) as f64 / (b.0 - a.0) as f64,
+                at_ns: a.0,
+                base_ns: a.1 as f64,
+            }
+        });
+        (clocks, steps)
     }
 }
 
@@ -204,7 +244,7 @@ impl Clocks {
     /// What the clocks add to the transit time of a packet sent at `tx_ns`, in nanoseconds.
     pub fn shift(&self, tx_ns: i64) -> f64 {
         match self {
-            Self::Unknown => 0.0,
+            Self::Unknown(_) => 0.0,
             Self::Rate {
                 skew,
                 at_ns,
@@ -253,7 +293,7 @@ mod tests {
                 let y = 5e8 + queue * queue + ppm * 1e-6 * (i * 10_000_000) as f64;
                 survey.add(true, x, y as i64);
             }
-            let Clocks::Rate { skew, .. } = survey.clocks(1.0, true) else { panic!("no rate") };
+            let (Clocks::Rate { skew, .. }, _) = survey.clocks(1.0, true) else { panic!("no rate") };
             prop_assert!((skew * 1e6 - ppm).abs() < 0.1, "{} {ppm}", skew * 1e6);
         }
     }

@@ -1,7 +1,9 @@
 //! Values whose quantiles are wanted: all of them, or a histogram of constant size.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 
+use super::flow::AsIs;
 use crate::stats::Stats;
 
 /// Values below 2^`BITS` above the reference have a bucket each; above, buckets are 2^-`BITS` of the value wide.
@@ -70,7 +72,7 @@ impl Distribution {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sketch {
     reference: i64,
-    buckets: BTreeMap<i32, u64>,
+    buckets: HashMap<i32, u64, BuildHasherDefault<AsIs>>,
     edges: Option<(i64, i64)>,
     sum: i128,
     n: u64,
@@ -145,12 +147,12 @@ impl Sketch {
         }
     }
 
-    fn quantile(&self, per_mille: u64) -> i64 {
+    fn quantile(&self, sorted: &[(i32, u64)], per_mille: u64) -> i64 {
         let rank = (u128::from(self.n) * u128::from(per_mille))
             .div_ceil(1000)
             .max(1) as u64;
         let mut passed = 0;
-        for (place, count) in &self.buckets {
+        for (place, count) in sorted {
             passed += count;
             if passed >= rank {
                 return self.value(*place);
@@ -161,14 +163,16 @@ impl Sketch {
 
     fn stats(&self) -> Option<Stats> {
         let (min, max) = self.edges?;
+        let mut sorted: Vec<(i32, u64)> = self.buckets.iter().map(|(b, n)| (*b, *n)).collect();
+        sorted.sort_unstable();
         Some(Stats {
             n: self.n,
             min,
             mean: crate::stats::rounded(self.sum, self.n),
-            p50: self.quantile(500),
-            p90: self.quantile(900),
-            p99: self.quantile(990),
-            p999: self.quantile(999),
+            p50: self.quantile(&sorted, 500),
+            p90: self.quantile(&sorted, 900),
+            p99: self.quantile(&sorted, 990),
+            p999: self.quantile(&sorted, 999),
             max,
         })
     }

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 
 use super::distribution::Distribution;
 use super::identity::Identity;
+use super::outstanding::Band;
+use super::segments::Stream;
 use crate::metrics::delay::Ipdv;
 use crate::metrics::jitter::Jitter;
 use crate::metrics::reordering::Reordering;
@@ -17,7 +19,48 @@ const MAX_FLOWS: usize = 1 << 17;
 const RECORDS: [usize; 2] = [1 << 16, 1 << 8];
 const FIRST_FLOWS: usize = 16;
 
-/// Keys are hashes already.
+/// Matches after which the transit times seen before the last so many are forgotten.
+const EPOCH: u32 = 4096;
+/// The band of transit times is widened by this at least.
+const SLACK_NS: i64 = 2_000;
+
+/// Transit times of a flow's packets that were told for sure: their range, in the current epoch and the one before.
+#[derive(Debug, Clone, Copy)]
+struct Transits {
+    now: Option<(i64, i64)>,
+    before: Option<(i64, i64)>,
+    n: u32,
+}
+
+impl Transits {
+    fn add(&mut self, transit: i64) {
+        if self.n == EPOCH {
+            (self.before, self.now, self.n) = (self.now, None, 0);
+        }
+        let (from, to) = self.now.unwrap_or((transit, transit));
+        self.now = Some((from.min(transit), to.max(transit)));
+        self.n += 1;
+    }
+
+    fn range(&self) -> Option<(i64, i64)> {
+        match (self.now, self.before) {
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+/// Where transit times lie that are like those of this range: above it more readily than below, since queues only delay.
+pub(super) fn band((from, to): (i64, i64)) -> Band {
+    let slack = to.saturating_sub(from).max(SLACK_NS);
+    Band {
+        from: from.saturating_sub(slack),
+        to: to.saturating_add(slack.saturating_mul(2)),
+        contested: slack.saturating_mul(4),
+    }
+}
+
+/// Keys are hashes already, or are scattered by a multiplication.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct AsIs(u64);
 
@@ -33,6 +76,10 @@ impl Hasher for AsIs {
     fn write_u64(&mut self, key: u64) {
         self.0 = key;
     }
+    fn write_i32(&mut self, place: i32) {
+        // Neighbours are to be scattered, and the upper bits are looked at too.
+        self.0 = u64::from(place as u32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
 }
 
 /// One flow, in one direction.
@@ -42,6 +89,11 @@ pub(super) struct Flow {
     pub pair: u32,
     pub up: bool,
     // In order of arrival.
+    transits: Transits,
+    /// More copies of look-alikes arrived than can be explained.
+    pub crowded: bool,
+    /// What arrived of its bytes; none where it is not TCP.
+    pub stream: Option<Box<Stream>>,
     pub jitter: Jitter,
     pub reordering: Reordering,
     pub duplicated: u64,
@@ -52,6 +104,13 @@ pub(super) struct Flow {
     // In sending order.
     pub sent: u64,
     pub matched: u64,
+    /// Of those that arrived: look-alikes of which it cannot be said which one arrived.
+    pub ambiguous: u64,
+    /// Packets whose bytes arrived in packets of other lengths, and those that were sent when nothing was captured.
+    pub resegmented: u64,
+    pub unmeasured: u64,
+    /// Packets that arrived in other lengths than they were sent.
+    pub other_arrivals: u64,
     pub negative: u64,
     run: u64,
     pub runs: u64,
@@ -68,6 +127,13 @@ impl Flow {
         Self {
             pair,
             up,
+            transits: Transits {
+                now: None,
+                before: None,
+                n: 0,
+            },
+            crowded: false,
+            stream: None,
             jitter: Jitter::default(),
             reordering: Reordering::remembering(records),
             duplicated: 0,
@@ -77,6 +143,10 @@ impl Flow {
             last_rx_ns: i64::MIN,
             sent: 0,
             matched: 0,
+            ambiguous: 0,
+            resegmented: 0,
+            unmeasured: 0,
+            other_arrivals: 0,
             negative: 0,
             run: 0,
             runs: 0,
@@ -90,6 +160,7 @@ impl Flow {
 
     /// Its packet of this number in the whole sending order arrived for the first time.
     pub fn arrived(&mut self, number: u64, tx_ns: i64, rx_ns: i64) {
+        self.transits.add(rx_ns.saturating_sub(tx_ns));
         self.jitter.push(rx_ns.saturating_sub(tx_ns));
         self.reordering.push(number, rx_ns, true);
     }
@@ -101,6 +172,33 @@ impl Flow {
         self.payload_bytes += if copy { 0 } else { u64::from(payload) };
         self.first_rx_ns = self.first_rx_ns.min(rx_ns);
         self.last_rx_ns = self.last_rx_ns.max(rx_ns);
+    }
+
+    /// What its transit times were lately, where some are known.
+    pub fn transits(&self) -> Option<(i64, i64)> {
+        self.transits.range()
+    }
+
+    /// In sending order: its next packet arrived, but it cannot be said when.
+    pub fn settled_unsure(&mut self) {
+        self.sent += 1;
+        self.matched += 1;
+        self.ambiguous += 1;
+        self.run = 0;
+        self.variation.push(None);
+    }
+
+    /// In sending order: its next packet is not to be found, which does not make it lost.
+    pub fn settled_otherwise(&mut self, unmeasured: bool) {
+        self.sent += 1;
+        self.unmeasured += u64::from(unmeasured);
+        self.resegmented += u64::from(!unmeasured);
+        self.variation.push(None);
+    }
+
+    /// Packets that were sent and did not arrive.
+    pub fn lost(&self) -> u64 {
+        self.sent - self.matched - self.resegmented - self.unmeasured
     }
 
     /// In sending order: its next packet took so long, or was lost (none).
@@ -209,6 +307,16 @@ impl Flows {
         self.list.push(Flow::new(pair, up, self.exact, records));
         self.of_key.insert(identity.flow, number);
         number
+    }
+
+    /// The number of a flow that is known already.
+    pub fn known(&mut self, key: u64) -> Option<u32> {
+        if let Some((last, number)) = self.last
+            && last == key
+        {
+            return Some(number);
+        }
+        self.of_key.get(&key).copied()
     }
 
     /// A packet arrived for the first time.

@@ -1,26 +1,25 @@
 //! What makes a packet the same packet in two captures.
 //!
-//! vifbench's own packets carry flow and sequence number. Any other IP packet is told by its addresses, protocol,
+//! vifbench's own packets carry flow and sequence number. Any other IP packet is identified by its addresses, protocol,
 //! ports, IP identification, place in a fragmented packet, TCP's numbers and flags, its length and a hash of its
-//! payload. What routers and switches change on the way is left out: MAC addresses, VLAN tags, TTL, DSCP, ECN and
-//! checksums.
+//! payload. What changes on the way is left out: MAC addresses, VLAN tags, MPLS labels, TTL, DSCP, ECN, and every
+//! checksum. A packet in a tunnel is the packet that the tunnel carries.
 
 use std::net::IpAddr;
 
 use vifbench_wire::dissect::{IpPacket, Transport};
-use vifbench_wire::packet::{Parsed, UdpFrame, parse_udp};
+use vifbench_wire::packet::{Parsed, UDP_PORT, UdpFrame, parse_udp};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
-
-/// Bytes that lie before the IP header at most: Ethernet and two VLAN tags, or Linux's cooked header.
-const LINK_MAX: usize = 22;
 
 /// How packets of a pair of captures are told apart; the same for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rules {
     /// Only vifbench's packets count.
     pub own: bool,
-    /// The shorter snap length of the two: what lies behind it may be missing on one side.
-    pub snaplen: usize,
+    /// So many bytes of payload are hashed at most: what lies behind was not captured of every packet.
+    pub hashed: usize,
+    /// A packet in a tunnel is the packet that the tunnel carries.
+    pub inner: bool,
     /// The clocks are not known: packets in both directions are to tell of them.
     pub two_way: bool,
 }
@@ -36,6 +35,8 @@ pub(super) struct Identity {
     pub ends: (IpAddr, IpAddr),
     /// Bytes of payload.
     pub payload: u32,
+    /// TCP with data: its sequence number.
+    pub seq: Option<u32>,
 }
 
 /// What an IP packet is to the analysis.
@@ -49,6 +50,8 @@ pub(super) enum Told {
     Foreign,
     /// Captured too short to be told from others.
     Cut,
+    /// It contradicts the rules: it is vifbench's, or less of it was captured than they rely on.
+    Against,
 }
 
 fn address(of: IpAddr, out: &mut [u8]) {
@@ -70,22 +73,35 @@ fn flow_key(packet: &IpPacket<'_>, transport: &Transport<'_>, own: u16) -> u64 {
     xxh3_64(&text)
 }
 
-/// Tells a packet.
+/// Whether a packet is vifbench's.
+pub(super) fn is_own(packet: &IpPacket<'_>) -> bool {
+    UdpFrame::of(packet).is_some_and(|udp| matches!(parse_udp(&udp), Parsed::Test(_)))
+}
+
+/// Identifies a packet.
 pub(super) fn identify(packet: &IpPacket<'_>, rules: Rules) -> Told {
+    let packet = if rules.inner {
+        match packet.innermost() {
+            Some(inner) => inner,
+            None => return Told::Against,
+        }
+    } else {
+        *packet
+    };
     if rules.own {
-        return own(packet);
+        return own(&packet);
     }
     let Some(transport) = packet.transport() else {
         return Told::Cut;
     };
-    let headers = LINK_MAX + packet.ip_header_len + transport.header_len;
-    let hashed = transport
-        .payload_len
-        .min(rules.snaplen.saturating_sub(headers));
+    if transport.ports.1 == UDP_PORT && is_own(&packet) {
+        return Told::Against;
+    }
+    let hashed = transport.payload_len.min(rules.hashed);
     let Some(payload) = transport.payload.get(..hashed) else {
-        return Told::Cut;
+        return Told::Against;
     };
-    let flow = flow_key(packet, &transport, 0);
+    let flow = flow_key(&packet, &transport, 0);
     let (seq, ack, flags) = transport.tcp.unwrap_or_default();
     let mut text = [0; 20];
     text[..4].copy_from_slice(&packet.ip_id.to_be_bytes());
@@ -94,12 +110,19 @@ pub(super) fn identify(packet: &IpPacket<'_>, rules: Rules) -> Told {
     text[12..16].copy_from_slice(&(transport.payload_len as u32).to_be_bytes());
     text[16..18].copy_from_slice(&packet.fragment_offset.to_be_bytes());
     text[18] = flags;
-    let head = xxh3_64_with_seed(&text, flow);
+    let mut head = xxh3_64_with_seed(&text, flow);
+    if !transport.head.is_empty() {
+        head = xxh3_64_with_seed(transport.head, head);
+    }
     Told::Known(Identity {
         key: xxh3_64_with_seed(payload, head),
         flow,
         ends: (packet.source, packet.destination),
         payload: transport.payload_len as u32,
+        seq: transport
+            .tcp
+            .filter(|_| transport.payload_len > 0)
+            .map(|(seq, ..)| seq),
     })
 }
 
@@ -125,6 +148,7 @@ fn own(packet: &IpPacket<'_>) -> Told {
                 flow: flow_key(packet, &transport, stamp.flow),
                 ends: (packet.source, packet.destination),
                 payload: udp.payload_len as u32,
+                seq: None,
             })
         }
     }

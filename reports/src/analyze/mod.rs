@@ -1,38 +1,44 @@
 //! `vifbench analyze`: two captures, one before and one behind what is to be measured, without a run around them.
 //!
-//! Packets are known again (`identity`), joined (`pair`) and added up flow by flow (`flow`); what the clocks do
-//! is read from the packets themselves where they tell (`clock`).
+//! What the captures are like is read from their packets (`facts`, `copies`). Packets are identified (`identity`), joined
+//! (`pair`, `outstanding`, `align`) and added up flow by flow (`flow`); what the clocks do is read from the packets
+//! themselves (`clock`, `steps`).
 
+mod align;
 mod clock;
+mod copies;
 mod distribution;
+mod facts;
+mod files;
 mod flow;
 mod identity;
 mod outstanding;
 mod pair;
+mod segments;
 mod source;
+mod steps;
+mod summary;
+mod warnings;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
 use crate::stats::Stats;
-use clock::Clocks;
-use distribution::Distribution;
-use flow::Flow;
+use copies::CopyRules;
+use facts::{Facts, SAMPLE};
+use files::CaptureFile;
 use identity::Rules;
-use pair::{End, Totals, in_memory, resolution_ns, streaming};
+use pair::{End, Job, Outcome, in_memory, streaming, wider};
 pub use source::CaptureSide;
-use source::glance;
+use source::{Manner, Source};
+use summary::Summary;
 
-/// A skew is not told where it may be wrong by more than this, unless it is larger still.
-const SKEW_ERROR_MAX: f64 = 25e-6;
 /// Memory that a packet takes at most, in bytes: see [`outstanding`].
 const PACKET_MEMORY: u64 = 64;
-/// Streaming, unless told otherwise: a packet that takes longer is lost (RFC 7680's Tmax).
+/// Streaming, unless requested otherwise: a packet that takes longer is lost (RFC 7680's Tmax).
 const LONGEST_NS: i64 = 1_000_000_000;
-/// How much of a compressed capture comes out of a byte of file, at least.
-const COMPRESSION: u64 = 10;
 
 /// [`Stats`] in microseconds, as other tools expect them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -71,7 +77,7 @@ impl From<Stats> for Micros {
 /// Loss (RFC 7680) and how it comes in runs (RFC 3357).
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Loss {
-    /// Lost by sent.
+    /// Lost by sent, of packets; those sent when the second capture was damaged are not among them.
     pub ratio: f64,
     /// Runs of packets of one flow that were lost one after the other.
     pub runs: u64,
@@ -81,8 +87,30 @@ pub struct Loss {
     pub longest_run: u64,
     /// Of the lost, those sent before the first packet that arrived: perhaps the second capture began later.
     pub before_first: u64,
-    /// Of the lost, those sent behind the last packet that arrived: perhaps the second capture ended sooner.
+    /// Sent behind the last packet that arrived: perhaps the second capture ended sooner. They are among the lost,
+    /// unless the second capture is damaged: then it cannot hold them.
     pub after_last: u64,
+}
+
+/// Flows of TCP that were captured in packets of other lengths on the two sides, compared in bytes of their sequence
+/// numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct InBytes {
+    /// Such flows.
+    pub flows: u64,
+    /// Different bytes that were sent.
+    pub sent: u64,
+    /// Of them, those that never arrived.
+    pub lost: u64,
+}
+
+/// Where the least delay jumped and stayed: a clock was set, or the path became another one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Jump {
+    /// About when, by the clock of the first capture, in nanoseconds since 1970.
+    pub at_ns: i64,
+    /// By how much packets seem to take longer from then on.
+    pub by_us: f64,
 }
 
 /// Reordering (RFC 4737).
@@ -110,9 +138,9 @@ pub struct Back {
 /// What two captures say; the keys are stable.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PairAnalysis {
-    /// Packets in the first capture that can be known again, copies included.
+    /// Packets in the first capture that can be known again, without copies that the capture made.
     pub tx_packets: u64,
-    /// Packets in the second capture that can be known again, copies included.
+    /// Packets in the second capture that can be known again, without copies that the capture made.
     pub rx_packets: u64,
     /// Packets in both, first copies.
     pub matched: u64,
@@ -120,8 +148,8 @@ pub struct PairAnalysis {
     pub lost: u64,
     /// RFC 5560: further copies in the second.
     pub duplicated: u64,
-    /// RFC 4737, in the second.
-    pub reordered: u64,
+    /// RFC 4737, in the second; null where it cannot be said of any packet.
+    pub reordered: Option<u64>,
     /// In the second only.
     pub unmatched_rx: u64,
     /// Stamped earlier in the second than in the first.
@@ -158,14 +186,32 @@ pub struct PairAnalysis {
     pub goodput_mbps: Option<f64>,
     /// Loss in runs.
     pub loss: Loss,
-    /// More on reordering.
-    pub reordering: ReorderingSummary,
+    /// More on reordering; null where it cannot be said of any packet.
+    pub reordering: Option<ReorderingSummary>,
     /// The other direction.
     pub back: Option<Back>,
     /// Flows from the first to the second capture.
     pub flows: u64,
-    /// Packets sent that look like one sent before: they are matched in order.
+    /// Packets sent that look like one sent before: they are matched by their times.
     pub look_alikes: u64,
+    /// Of the matched: look-alikes of which it cannot be said which one arrived. They have no delay and no order.
+    #[serde(default)]
+    pub ambiguous: u64,
+    /// Copies that the captures themselves made, in both; they count nowhere else.
+    #[serde(default)]
+    pub copies: u64,
+    /// Packets whose bytes arrived in packets of other lengths: neither matched nor lost.
+    #[serde(default)]
+    pub resegmented: u64,
+    /// What is compared in bytes; null where nothing is.
+    #[serde(default)]
+    pub in_bytes: Option<InBytes>,
+    /// Where the least delay jumped and stayed.
+    #[serde(default)]
+    pub jumps: Vec<Jump>,
+    /// Why nothing was measured; null where something was.
+    #[serde(default)]
+    pub unmeasured: Option<String>,
     /// Memory was constant: quantiles are within 1/2048.
     pub streaming: bool,
     /// What the first capture held.
@@ -185,36 +231,38 @@ pub struct Options {
     pub rx_interface: Option<String>,
     /// Constant memory; without it captures that would not fit half of the free memory are read so.
     pub streaming: bool,
-    /// Streaming: a packet that takes longer counts as lost.
+    /// A packet that takes longer counts as lost.
     pub longest_ns: Option<u64>,
+    /// A packet in a tunnel is always the packet that the tunnel carries. Else it is so unless many inner headers were cut
+    /// off, where packets in tunnels are identified by the outer ones.
+    pub decapsulate: bool,
 }
 
-/// Joins two captures packet by packet and measures the way between them.
+/// Joins two captures packet by packet and measures the way between them. `-` is standard input.
 ///
 /// # Errors
 /// A capture cannot be read.
 pub fn analyze_pair(tx: &Path, rx: &Path, options: &Options) -> Result<PairAnalysis, ReportError> {
-    let from = End {
-        path: tx,
-        interface: options.tx_interface.as_deref(),
-    };
-    let to = End {
-        path: rx,
-        interface: options.rx_interface.as_deref(),
-    };
-    let (at_tx, at_rx) = (
-        glance(from.path, from.interface)?,
-        glance(to.path, to.interface)?,
-    );
+    let same = same_file(tx, rx);
     // The same file: one capture process stamped both ends.
-    let clock_bound_ns = options.clock_bound_ns.or(same_file(tx, rx).then_some(0));
-    let rules = Rules {
-        own: at_tx.own || at_rx.own,
-        snaplen: at_tx.snaplen.min(at_rx.snaplen),
-        two_way: clock_bound_ns.is_none(),
-    };
+    let clock_bound_ns = options.clock_bound_ns.or(same.then_some(0));
     let mut warnings = Vec::new();
-    let expected = size(tx) / at_tx.bytes_each;
+    if same && options.tx_interface == options.rx_interface {
+        warnings.push(
+            "both captures are the same file, and the same packets of it: each is its own twin, so that every delay is \
+             zero; name the interface of each side with --tx-interface and --rx-interface"
+                .to_owned(),
+        );
+    }
+    let (tx, rx) = CaptureFile::pair(tx, rx)?;
+    let ends = Ends {
+        files: [tx, rx],
+        interfaces: [options.tx_interface.clone(), options.rx_interface.clone()],
+        two_way: clock_bound_ns.is_none(),
+        decapsulate: options.decapsulate,
+    };
+    let mut plan = ends.first_plan()?;
+    let expected = plan.facts[0].expected;
     let crowded = free_memory().is_some_and(|free| expected * PACKET_MEMORY > free / 2);
     if crowded && !options.streaming {
         warnings.push(
@@ -222,31 +270,39 @@ pub fn analyze_pair(tx: &Path, rx: &Path, options: &Options) -> Result<PairAnaly
                 .to_owned(),
         );
     }
-    if same_file(tx, rx) && options.tx_interface == options.rx_interface {
-        warnings.push(
-            "both captures are the same file, and the same packets of it: each is its own twin, so that every delay is \
-             zero; name the interface of each side with --tx-interface and --rx-interface"
-                .to_owned(),
-        );
-    }
     let constant = options.streaming || crowded;
     let longest_ns = options
         .longest_ns
-        .map_or(LONGEST_NS, |ns| i64::try_from(ns).unwrap_or(i64::MAX));
-    let totals = if constant {
-        streaming(from, to, rules, longest_ns)?
-    } else {
-        in_memory(
-            from,
-            to,
-            rules,
-            usize::try_from(expected).unwrap_or(usize::MAX).min(1 << 28),
-        )?
+        .map(|ns| i64::try_from(ns).unwrap_or(i64::MAX / 4).min(i64::MAX / 4));
+    let totals = loop {
+        let job = Job {
+            tx: ends.end(&plan, 0),
+            rx: ends.end(&plan, 1),
+            longest_ns,
+            clock_bound_ns,
+            expected,
+        };
+        let outcome = if constant {
+            streaming(&job, longest_ns.unwrap_or(LONGEST_NS))?
+        } else {
+            in_memory(&job)?
+        };
+        match outcome {
+            Outcome::Done(totals) => break totals,
+            Outcome::Revise => plan = ends.whole_plan()?,
+            Outcome::Disordered if constant => return Err(ends.disordered(&plan)),
+            Outcome::Disordered => {
+                for manner in &mut plan.manners {
+                    manner.order = wider(manner.order);
+                }
+            }
+        }
     };
     Ok(Summary {
-        totals,
-        rules,
-        paths: (tx.to_owned(), rx.to_owned()),
+        totals: *totals,
+        rules: plan.manners[0].rules,
+        set_back: plan.facts.each_ref().map(Facts::set_back),
+        paths: ends.files.map(|file| file.path),
         streaming: constant,
         clock_bound_ns,
         warnings,
@@ -254,14 +310,97 @@ pub fn analyze_pair(tx: &Path, rx: &Path, options: &Options) -> Result<PairAnaly
     .finish())
 }
 
-/// Bytes of a capture, about as they are after decompression.
-fn size(path: &Path) -> u64 {
-    let compressed = path.extension().is_some_and(|e| e == "zst");
-    let bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
-    if compressed {
-        bytes * COMPRESSION
-    } else {
-        bytes
+/// Two captures and what the user said of them.
+struct Ends {
+    files: [CaptureFile; 2],
+    interfaces: [Option<String>; 2],
+    two_way: bool,
+    decapsulate: bool,
+}
+
+/// How the captures are to be read, by what is known of them.
+struct Plan {
+    facts: [Facts; 2],
+    manners: [Manner; 2],
+}
+
+impl Ends {
+    fn end<'a>(&'a self, plan: &'a Plan, side: usize) -> End<'a> {
+        End {
+            file: &self.files[side],
+            interface: self.interfaces[side].as_deref(),
+            manner: &plan.manners[side],
+        }
+    }
+
+    fn facts(&self, limit: u64) -> Result<[Facts; 2], ReportError> {
+        let of =
+            |side: usize| Facts::of(&self.files[side], self.interfaces[side].as_deref(), limit);
+        Ok([of(0)?, of(1)?])
+    }
+
+    /// What the first packets show; whatever contradicts it later makes it be revised.
+    fn first_plan(&self) -> Result<Plan, ReportError> {
+        let facts = self.facts(SAMPLE)?;
+        if facts.iter().any(|f| f.is_disordered() || f.places) {
+            return self.whole_plan();
+        }
+        let plan = self.plan(facts, false, SAMPLE)?;
+        let copied = |manner: &Manner| manner.copies.is_some();
+        if plan.manners.iter().any(copied) {
+            return self.whole_plan();
+        }
+        Ok(plan)
+    }
+
+    /// What all packets show.
+    fn whole_plan(&self) -> Result<Plan, ReportError> {
+        let facts = self.facts(u64::MAX)?;
+        self.plan(facts, true, u64::MAX)
+    }
+
+    fn plan(&self, facts: [Facts; 2], surveyed: bool, limit: u64) -> Result<Plan, ReportError> {
+        let inner = self.decapsulate || facts.iter().all(Facts::is_open);
+        let rules = Rules {
+            own: facts.iter().any(|f| f.own),
+            hashed: facts
+                .iter()
+                .map(|f| f.hashed(inner))
+                .min()
+                .unwrap_or(usize::MAX),
+            inner,
+            two_way: self.two_way,
+        };
+        let mut manners = facts.each_ref().map(|facts| Manner {
+            rules,
+            order: facts.order(),
+            copies: None,
+            surveyed,
+        });
+        for (side, manner) in manners.iter_mut().enumerate() {
+            // Looked for without refusing anything: what contradicts is found when the captures are read.
+            let looking = Manner {
+                copies: Some(CopyRules::default()),
+                surveyed: true,
+                ..manner.clone()
+            };
+            let interface = self.interfaces[side].as_deref();
+            let mut source = Source::open(&self.files[side], interface, &looking)?;
+            let copies = copies::survey(&mut source, limit)?;
+            manner.copies = copies.is_needed().then_some(copies);
+        }
+        Ok(Plan { facts, manners })
+    }
+
+    fn disordered(&self, plan: &Plan) -> ReportError {
+        let side = usize::from(plan.manners[0].order == source::Order::Checked);
+        ReportError::Capture {
+            path: self.files[side].path.clone(),
+            reason: "its stamps are too far out of order for --streaming: put it into order with `reordercap`, or \
+                     analyze it without --streaming"
+                .to_owned(),
+            source: None,
+        }
     }
 }
 
@@ -274,296 +413,5 @@ fn free_memory() -> Option<u64> {
 
 fn same_file(a: &Path, b: &Path) -> bool {
     let real = |path: &Path| std::fs::canonicalize(path).ok();
-    real(a).is_some_and(|a| Some(a) == real(b))
-}
-
-/// From sums to what is told.
-struct Summary {
-    totals: Totals,
-    rules: Rules,
-    paths: (PathBuf, PathBuf),
-    streaming: bool,
-    clock_bound_ns: Option<u64>,
-    warnings: Vec<String>,
-}
-
-impl Summary {
-    fn finish(mut self) -> PairAnalysis {
-        let resolution = resolution_ns(&self.totals.tx, &self.totals.rx);
-        self.warn_of_captures();
-        let all = std::mem::take(&mut self.totals.flows.list);
-        let (forward, back): (Vec<Flow>, Vec<Flow>) = all
-            .into_iter()
-            .partition(|flow| self.totals.flows.forward(flow));
-        let sum = |of: fn(&Flow) -> u64| forward.iter().map(of).sum::<u64>();
-        let (sent, matched) = (sum(|f| f.sent), sum(|f| f.matched));
-        let (duplicated, reordered) = (sum(|f| f.duplicated), sum(|f| f.reordering.reordered()));
-        let (tx_copies, unmatched) = (self.totals.tx_copies, self.totals.unmatched);
-
-        let skew = self.skew(resolution as f64);
-        let bound_ns = match (self.totals.clocks, self.clock_bound_ns) {
-            (Clocks::TwoWay(estimate), _) => Some(estimate.bound_ns + resolution as f64),
-            // Stamps cut to whole microseconds are up to one off; whole nanoseconds are taken as they are.
-            (_, Some(bound)) => Some(bound as f64 + if resolution > 1 { 1000.0 } else { 0.0 }),
-            (Clocks::Unknown | Clocks::Rate { .. }, None) => None,
-        };
-        if bound_ns.is_none() {
-            self.warnings.push(
-                "no bound of the clocks was given, and no traffic came back to tell one: delays are not claimed, \
-                 only their variation"
-                    .to_owned(),
-            );
-        }
-        let mut values = Values::of(&forward, !self.streaming);
-        let without_skew = skew
-            .filter(|skew| !skew.two_way)
-            .and_then(|_| values.without_skew.stats());
-        let raw = values.delay.stats();
-        let spread = |stats: Option<Stats>| stats.map(Micros::from);
-        let moved = sum(|f| f.jitter.moved());
-        let jitter: f64 = forward.iter().map(|f| f.jitter.sum_ns()).sum();
-        let rate = |bytes: u64| {
-            let first = forward.iter().map(|f| f.first_rx_ns).min()?;
-            let last = forward.iter().map(|f| f.last_rx_ns).max()?;
-            let ns = last.checked_sub(first).filter(|ns| *ns > 0)?;
-            Some(bytes as f64 * 8.0 / (ns as f64 / 1e9) / 1e6)
-        };
-        let lost = sent - matched;
-        let runs = sum(|f| f.runs);
-        let one = |part: u64, whole: u64| {
-            if whole > 0 {
-                part as f64 / whole as f64
-            } else {
-                0.0
-            }
-        };
-        let negative = sum(|f| f.negative);
-        self.warn_of_numbers(lost, matched, negative, bound_ns.is_some());
-        let mut there = Values::of(&back, !self.streaming);
-        let resolution_name = |side: &CaptureSide| {
-            if side.nanoseconds {
-                "nanoseconds"
-            } else {
-                "microseconds"
-            }
-        };
-        PairAnalysis {
-            tx_packets: sent + tx_copies,
-            rx_packets: matched + duplicated + unmatched,
-            matched,
-            lost,
-            duplicated,
-            reordered,
-            unmatched_rx: unmatched,
-            negative_delay: negative,
-            corrupt_rx: self.totals.rx.corrupt,
-            delay_us: bound_ns.and_then(|_| spread(raw)),
-            ipdv_us: spread(values.ipdv.stats()),
-            pdv_us: spread(values.pdv.stats()),
-            rfc3550_jitter_us: (moved > 0).then(|| jitter / moved as f64 / 1e3),
-            rfc3550_jitter_last_us: match &forward[..] {
-                [only] => only.jitter.last_ns().map(|last| last / 1e3),
-                _ => None,
-            },
-            throughput_mbps: rate(sum(|f| f.rx_bytes)),
-            skew_ppm: skew.map(|s| s.ppm),
-            delay_bound_us: bound_ns.map(|b| b / 1e3),
-            timestamp_source: format!(
-                "not told by the files; tx in {}, rx in {}",
-                resolution_name(&self.totals.tx),
-                resolution_name(&self.totals.rx)
-            ),
-            warnings: self.warnings,
-            skew_bound_ppm: skew.map(|s| s.bound_ppm),
-            skew_method: skew.map(|s| if s.two_way { "two-way" } else { "one-way" }.to_owned()),
-            pdv_without_skew_us: spread(without_skew),
-            goodput_mbps: rate(sum(|f| f.payload_bytes)),
-            loss: Loss {
-                ratio: one(lost, sent),
-                runs,
-                mean_run: one(lost, runs),
-                longest_run: forward.iter().map(|f| f.longest_run).max().unwrap_or(0),
-                before_first: self.totals.lost_before,
-                after_last: self.totals.lost_after,
-            },
-            reordering: ReorderingSummary {
-                ratio: one(reordered, matched),
-                max_extent: forward
-                    .iter()
-                    .map(|f| f.reordering.max_extent())
-                    .max()
-                    .unwrap_or(0),
-                max_late_us: forward
-                    .iter()
-                    .map(|f| f.reordering.max_late_ns())
-                    .max()
-                    .unwrap_or(0) as f64
-                    / 1e3,
-            },
-            back: (!back.is_empty()).then(|| Back {
-                matched: back.iter().map(|f| f.matched).sum(),
-                lost: self.totals.back_lost,
-                delay_us: bound_ns.and_then(|_| spread(there.delay.stats())),
-            }),
-            flows: forward.len() as u64,
-            look_alikes: self.totals.look_alikes,
-            streaming: self.streaming,
-            tx: self.totals.tx,
-            rx: self.totals.rx,
-        }
-    }
-
-    fn skew(&self, resolution_ns: f64) -> Option<Skew> {
-        match self.totals.clocks {
-            Clocks::Unknown => None,
-            Clocks::TwoWay(estimate) => {
-                let (from, to) = self.totals.span?;
-                let length = (to - from) as f64;
-                (length > 0.0).then(|| Skew {
-                    ppm: estimate.skew * 1e6,
-                    bound_ppm: 2.0 * estimate.bound_ns / length * 1e6,
-                    two_way: true,
-                })
-            }
-            Clocks::Rate { skew, .. } => {
-                let error = self.totals.residue.as_ref()?.error(resolution_ns)?;
-                (error <= SKEW_ERROR_MAX || error * 2.0 <= skew.abs()).then_some(Skew {
-                    ppm: skew * 1e6,
-                    bound_ppm: error * 1e6,
-                    two_way: false,
-                })
-            }
-        }
-    }
-
-    fn warn_of_captures(&mut self) {
-        let own = self.rules.own;
-        let totals = &self.totals;
-        for (path, side) in [(&self.paths.0, &totals.tx), (&self.paths.1, &totals.rx)] {
-            let path = path.display();
-            let mut say = |n: u64, what: &str| {
-                if n > 0 {
-                    self.warnings.push(format!("{path}: {n} {what}"));
-                }
-            };
-            say(side.foreign, "packets are not vifbench's and were left out");
-            say(side.corrupt, "packets are damaged and were left out");
-            say(
-                side.cut,
-                "packets are cut too short to be told from others and were left out: capture with a longer snap \
-                 length",
-            );
-            say(side.untimed, "packets have no time stamp and were left out");
-            say(
-                side.super_packets,
-                "packets are larger than any Ethernet frame: offload (GSO, GRO, LRO) joined segments before they \
-                 were captured, so that they match only what was joined alike; switch it off with `ethtool -K \
-                 INTERFACE gro off gso off tso off lro off`",
-            );
-            if side.super_packets == 0 {
-                say(
-                    side.over_mtu,
-                    "packets are above 1500 B: jumbo frames, or segments joined by offload (GSO, GRO)",
-                );
-            }
-            say(
-                side.backwards,
-                "stamps lie before that of the packet before",
-            );
-            if !own {
-                say(side.not_ip, "frames are not IP and were left out");
-            }
-            if side.packets == 0 {
-                self.warnings.push(format!("{path}: no packet in it"));
-            } else if !side.nanoseconds {
-                self.warnings
-                    .push(format!("{path}: stamps are cut to microseconds"));
-            }
-        }
-    }
-
-    fn warn_of_numbers(&mut self, lost: u64, matched: u64, negative: u64, bounded: bool) {
-        let mut say = |line: String| self.warnings.push(line);
-        if self.totals.look_alikes > 0 {
-            say(format!(
-                "{} packets look like one that was sent before (same addresses, ports, IP id and payload): they are \
-                 matched in order, so that where one of them is lost the delays of those behind it are wrong",
-                self.totals.look_alikes
-            ));
-        }
-        if self.totals.tx_copies > 0 {
-            say(format!(
-                "{} further copies at tx were left out",
-                self.totals.tx_copies
-            ));
-        }
-        if matched == 0 {
-            say("no packet is in both captures".to_owned());
-        } else if !self.totals.aligned {
-            say(
-                "the captures have no packet in common at their beginning: packets were matched as if the clocks \
-                 agreed"
-                    .to_owned(),
-            );
-        }
-        let edges = self.totals.lost_before + self.totals.lost_after;
-        if lost > 0 && edges > 0 {
-            say(format!(
-                "{edges} of the lost packets were sent before the first or behind the last that arrived: the second \
-                 capture may have run for a shorter time"
-            ));
-        }
-        if negative > 0 && bounded {
-            say(format!(
-                "{negative} packets have a negative delay: the clocks lie further apart than was said"
-            ));
-        }
-        if self.totals.flows.crowded {
-            say(
-                "there are more flows than are told apart: the last ones are taken as one"
-                    .to_owned(),
-            );
-        }
-    }
-}
-
-/// How fast one clock runs against the other.
-#[derive(Debug, Clone, Copy)]
-struct Skew {
-    ppm: f64,
-    bound_ppm: f64,
-    two_way: bool,
-}
-
-/// The values of several flows.
-struct Values {
-    delay: Distribution,
-    ipdv: Distribution,
-    pdv: Distribution,
-    without_skew: Distribution,
-}
-
-impl Values {
-    fn of(flows: &[Flow], exact: bool) -> Self {
-        let mut all = Self {
-            delay: Distribution::new(exact),
-            ipdv: Distribution::new(exact),
-            pdv: Distribution::new(exact),
-            without_skew: Distribution::new(exact),
-        };
-        for flow in flows {
-            all.delay.absorb(&flow.delay, 0);
-            all.ipdv.absorb(&flow.ipdv, 0);
-            // RFC 5481, section 4.2: each delay less the smallest of its flow.
-            for (into, of) in [
-                (&mut all.pdv, &flow.delay),
-                (&mut all.without_skew, &flow.without_skew),
-            ] {
-                if let Some(least) = of.least() {
-                    into.absorb(of, least.saturating_neg());
-                }
-            }
-        }
-        all
-    }
+    a == b || real(a).is_some_and(|a| Some(a) == real(b))
 }
