@@ -167,24 +167,22 @@ impl Survey {
                 resolution_ns,
                 ..Assumptions::default()
             };
-            return match from_limits(
+            let estimate = from_limits(
                 &limits(&self.back),
                 &limits(&self.forward),
                 interval,
                 &assumptions,
-            ) {
-                Ok(estimate) => (Clocks::TwoWay(estimate), Vec::new()),
-                // No straight line fits where a clock was set: then nothing is claimed.
-                Err(_) => {
-                    let steps = self.levels.steps();
-                    let back = |step: &Step| self.back_levels.jump(step);
-                    let agrees = |step: &Step| {
-                        back(step).is_some_and(|by| (by - step.by_ns).abs() * 2 <= step.by_ns.abs())
-                    };
-                    let steps = steps.into_iter().filter(agrees).collect();
-                    (Clocks::Unknown(Silence::NoLine), steps)
-                }
+            );
+            if let Ok(estimate) = estimate {
+                return (Clocks::TwoWay(estimate), Vec::new());
+            }
+            // No straight line fits where a clock was set: then nothing is claimed.
+            let back = |step: &Step| self.back_levels.jump(step);
+            let agrees = |step: &Step| {
+                back(step).is_some_and(|by| (by - step.by_ns).abs() * 2 <= step.by_ns.abs())
             };
+            let steps = self.levels.steps().into_iter().filter(agrees).collect();
+            return (Clocks::Unknown(Silence::NoLine), steps);
         }
         let steps = self.levels.steps();
         if !steps.is_empty() {

@@ -21,6 +21,7 @@ const MAX_STEPS: usize = 16;
 
 /// A jump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "all are nanoseconds")]
 pub(super) struct Step {
     /// Packets sent before this time came before the jump.
     pub from_ns: i64,

@@ -30,7 +30,10 @@ pub fn history_folder(out: &Path) -> PathBuf {
 /// # Errors
 /// A folder cannot be listed, or a file cannot be removed.
 pub fn remove_captures(run: &RunReader) -> Result<u64, StoreError> {
-    let is_capture = |name: &str| name.ends_with(".pcap.zst") || name.ends_with(".pcap");
+    let is_capture = |name: &str| {
+        let name = name.strip_suffix(".zst").unwrap_or(name);
+        Path::new(name).extension().is_some_and(|e| e == "pcap")
+    };
     let mut freed = 0;
     for trial in files::entries(&run.root().join("trials"))? {
         for host in files::entries(&trial)? {
