@@ -59,6 +59,7 @@ fn ended(result: &Result<Exit, Failure>) -> Exit {
         Ok(exit) => *exit,
         Err(failure) => {
             writeln!(stderr(), "error: {failure}");
+            commands::child::pass_on(failure);
             let exit = failure.exit();
             if exit == Exit::Internal {
                 writeln!(

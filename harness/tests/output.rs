@@ -387,3 +387,32 @@ fn a_folder_whose_name_is_not_utf_8_is_a_folder_like_others() {
         is_refused(&mut command, &["..."], "x\u{fffd}/nosuch");
     }
 }
+
+/// A night runs each scenario in a process of its own: the reason comes from there as a value, not from what was printed.
+#[test]
+fn a_night_tells_why_its_run_failed() {
+    let folder = folder();
+    let night =
+        "night: n\ndeadline: 1 h\nruns:\n  - {scenario: quickstart, at_most: 5 min, retries: 0}\n";
+    fs::write(folder.path().join("night.yaml"), night).expect("a file");
+    let out = folder.path().join("out");
+    fs::create_dir(&out).expect("a folder");
+    fs::set_permissions(&out, Permissions::from_mode(0o777)).expect("for all");
+    let args = ["nightly", "night.yaml", "--out", "out", "--format", "json"];
+    let ended = as_ordinary_user(folder.path(), &args)
+        .env("VIFBENCH_STATE", out.join("state"))
+        .output()
+        .expect("it starts");
+    assert_eq!(ended.status.code(), Some(12), "{}", stderr(&ended));
+    let told: serde_json::Value = serde_json::from_slice(&ended.stdout).expect("JSON");
+    let run = &told["runs"][0];
+    assert_eq!(run["verdict"], "INFRA");
+    let reason = run["reason"].as_str().expect("a reason");
+    assert!(reason.contains("needs root"), "{reason}");
+    assert!(!reason.starts_with("error"), "{reason}");
+    let parts = fs::read_dir(&out).expect("a folder").filter(|entry| {
+        let name = entry.as_ref().expect("an entry").file_name();
+        name.to_string_lossy().ends_with(".part")
+    });
+    assert_eq!(parts.count(), 0, "nothing is left over");
+}

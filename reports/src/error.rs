@@ -20,7 +20,7 @@ pub enum ReportError {
         source: quick_junit::SerializeError,
     },
     /// A capture is missing, cut short or not a capture.
-    #[error("the trial cannot be measured: {reason}", reason = capture_reason(path, reason))]
+    #[error("the trial cannot be measured: {}", capture_reason(path, reason, source.is_some()))]
     Capture {
         /// The capture.
         path: PathBuf,
@@ -63,11 +63,10 @@ pub enum ReportError {
 }
 
 /// The reader of captures names the file itself; other reasons do not.
-fn capture_reason(path: &Path, reason: &str) -> String {
-    let shown = path.display().to_string();
-    if reason.contains(&shown) {
+fn capture_reason(path: &Path, reason: &str, by_reader: bool) -> String {
+    if by_reader {
         reason.to_owned()
     } else {
-        format!("{shown}: {reason}")
+        format!("{}: {reason}", path.display())
     }
 }

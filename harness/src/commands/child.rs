@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -17,6 +18,18 @@ use crate::exit::Exit;
 const GRACE: Duration = Duration::from_secs(300);
 /// How often a running process is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// Names the file into which a process that was started here writes why it failed. What it prints is for people.
+const FAILURE_FILE: &str = "VIFBENCH_FAILURE_FILE";
+
+/// Passes the reason of a failure to the process that started this one, if it asked for it.
+pub fn pass_on(failure: &Failure) {
+    if let Some(file) = std::env::var_os(FAILURE_FILE)
+        && let Err(error) = fs::write(&file, failure.to_string())
+    {
+        tracing::warn!(%error, "cannot write the reason into {}", Path::new(&file).display());
+    }
+}
 
 /// What became of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,10 +71,12 @@ pub fn run(
     let program =
         std::env::current_exe().map_err(Failure::io("find the path of", Path::new("vifbench")))?;
     let answer = log.with_extension("answer.part");
+    let failure = log.with_extension("failure.part");
     let mut child = Command::new(program)
         .args(["--format", "json", "--ends-with"])
         .arg(std::process::id().to_string())
         .args(arguments)
+        .env(FAILURE_FILE, &failure)
         .stdin(Stdio::null())
         .stdout(File::create(&answer).map_err(Failure::io("create", &answer))?)
         .stderr(File::create(log).map_err(Failure::io("create", log))?)
@@ -98,7 +113,14 @@ pub fn run(
         }
     };
     let text = fs::read_to_string(&answer).map_err(Failure::io("read", &answer))?;
-    let said = fs::read_to_string(log).map_err(Failure::io("read", log))?;
+    let failed = match fs::read_to_string(&failure) {
+        Ok(reason) => {
+            fs::remove_file(&failure).map_err(Failure::io("remove", &failure))?;
+            Some(reason)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Failure::io("read", &failure)(error)),
+    };
     fs::remove_file(&answer).map_err(Failure::io("remove", &answer))?;
     let value: Value = serde_json::from_str(&text).unwrap_or_default();
     let report = value["report"].as_str().map(PathBuf::from);
@@ -127,9 +149,8 @@ pub fn run(
     Ok(Ended {
         exit,
         verdict: verdict.unwrap_or(exit.word()).to_owned(),
-        // Without a report: the last thing that was said.
         reason: reason
-            .or_else(|| said.lines().rev().find_map(|l| l.strip_prefix("error: ")))
+            .or(failed.as_deref())
             .unwrap_or("it ended without a report and without a reason")
             .to_owned(),
         report,

@@ -12,9 +12,9 @@ use crate::output::stdout;
 /// Prints the man page of a command; or writes those of all commands to the folder `out`.
 pub fn man(command: &[String], out: Option<&Path>) -> Result<Exit, Failure> {
     if let Some(out) = out {
-        std::fs::create_dir_all(out).map_err(Failure::io("create the folder", out))?;
+        std::fs::create_dir_all(out).map_err(Failure::named("create the folder", out))?;
         clap_mangen::generate_to(Cli::command(), out)
-            .map_err(Failure::io("write the man pages to", out))?;
+            .map_err(Failure::named("write the man pages to", out))?;
         return Ok(Exit::Pass);
     }
     let mut page = Vec::new();
