@@ -256,6 +256,12 @@ pub fn go_on(
     let restored = rig.restore(up.keep, progress);
     // What could not be restored matters more than why the run ended.
     restored?;
+    if matches!(result, Err(Failure::Interrupted)) {
+        progress.note(&format!(
+            "go on with `vifbench resume {}`",
+            run.path().display()
+        ));
+    }
     result?;
     run.event("run-ended", None, &name)?;
     report::make(run.path(), format, progress)

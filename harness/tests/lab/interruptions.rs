@@ -194,7 +194,7 @@ fn a_lab_that_a_run_has_says_by_whom_and_is_paused_afterwards() {
     assert!(by.starts_with("run ") && by.ends_with(&process), "{by}");
     for (code, args, says) in [
         (12, &["undo", "dom0"][..], process.as_str()),
-        (12, &["resume", run.to_str().expect("UTF-8")], &process),
+        (12, &["run", scenario.to_str().expect("UTF-8")], &process),
         (12, &["lab", "ssh", "dom0", "true"], &process),
         (2, &["undo", "nosuch"], "nothing can be undone on `nosuch`"),
     ] {
