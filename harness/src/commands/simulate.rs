@@ -5,7 +5,6 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use vifbench_model::arrivals::Captured;
 use vifbench_model::experiment::{
     self, CaptureError, Captures, Frames, Outcome, Question, Row, Traced,
 };
@@ -14,7 +13,7 @@ use vifbench_reports::simulated::{Answers, Simulation, render, service_of};
 use vifbench_reports::text::{three_digits, time};
 use vifbench_scenarios::progress::{Progress, Task};
 use vifbench_scenarios::scenario::{Arrivals, Scenario};
-use vifbench_wire::pcap_file::Reader;
+use vifbench_wire::replay;
 
 use super::scenario;
 use crate::cli::{Format, SimulateArgs};
@@ -97,26 +96,7 @@ struct Folder(PathBuf);
 impl Captures for Folder {
     fn open(&self, file: &Path) -> Result<Frames, CaptureError> {
         let path = self.0.join(file);
-        Ok(Box::new(Stamps(Reader::open(&path)?)))
-    }
-}
-
-/// A reader of captures as arrivals.
-struct Stamps(Reader);
-
-impl Iterator for Stamps {
-    type Item = Result<Captured, CaptureError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.0.read() {
-            Ok(record) => record.map(|record| {
-                Ok(Captured {
-                    at: record.ts_ns,
-                    len: record.len,
-                })
-            }),
-            Err(error) => Some(Err(error.into())),
-        }
+        Ok(Box::new(replay::read(&path)?.into_iter().map(Ok)))
     }
 }
 
