@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{
+    NonSuccessKind, Property, Report, SerializeError, TestCase, TestCaseStatus, TestSuite,
+};
 
 use vifbench_store::Outcome;
 
@@ -22,7 +24,7 @@ use crate::verdict::Verdict;
 /// The XML cannot be made.
 pub fn junit(summary: &RunSummary) -> Result<String, SerializeError> {
     let judgement = &summary.judgement;
-    let mut suite = TestSuite::new(format!("vifbench {}", summary.scenario));
+    let mut suite = TestSuite::new(plain_line(&format!("vifbench {}", summary.scenario)));
     // Without it where a run is damaged: a dashboard then takes the time of the upload.
     suite.timestamp = summary.started.parse().ok();
     for (name, value) in [
@@ -31,7 +33,7 @@ pub fn junit(summary: &RunSummary) -> Result<String, SerializeError> {
         ("vifbench", &summary.vifbench),
         ("marks", &summary.marks.join("; ")),
     ] {
-        suite.add_property((name, value));
+        suite.add_property(Property::new(name, plain_line(value)));
     }
     let status = match judgement.verdict {
         Verdict::Pass | Verdict::Improvement => TestCaseStatus::success(),
@@ -96,11 +98,11 @@ fn skipped(message: &str) -> TestCaseStatus {
     status
 }
 
-/// Names and reasons may come from hosts. An attribute holds no line breaks: a reader of XML makes spaces of them.
+/// Names and reasons may come from hosts. An attribute holds no line breaks (a reader makes spaces of them), and XML 1.0 no
+/// U+FFFE and U+FFFF.
 fn plain_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    let odd = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    text.chars().map(|c| if odd(c) { ' ' } else { c }).collect()
 }
 
 /// GitHub-flavoured Markdown: the verdict, why, and a table of what was judged.

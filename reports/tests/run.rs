@@ -436,6 +436,29 @@ fn a_clear_difference_is_a_regression_with_its_reason() {
     );
 }
 
+/// Of a single flow the row of all flows is judged, and that of the flow says the same.
+#[test]
+fn a_known_regression_of_a_single_flow_is_no_failure() {
+    let folder = written(&judged());
+    let file = folder.path().join("run.json");
+    let mut run: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    run["scenario"]["traffic"].as_array_mut().unwrap().pop();
+    std::fs::write(&file, run.to_string()).unwrap();
+    let known = "acknowledged:\n  - {metric: delay_p50, reason: the price, expires: 2099-01-01}\n";
+    std::fs::write(folder.path().join("acknowledged.yaml"), known).unwrap();
+    let summary = analyze_run(folder.path(), &Silent).unwrap();
+    let judgement = &summary.judgement;
+    assert_ne!(judgement.verdict, Verdict::Regression, "{judgement:?}");
+    let known = judgement
+        .grounds
+        .iter()
+        .find(|g| g.kind == GroundKind::Acknowledged);
+    assert!(known.unwrap().comparisons.len() > 1, "{judgement:?}");
+    let junit = vifbench_reports::ci::junit(&summary).unwrap();
+    assert!(!junit.contains("<failure"), "{junit}");
+}
+
 #[test]
 fn what_is_better_is_an_improvement() {
     let (_folder, summary) = analysed(&World {
