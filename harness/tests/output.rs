@@ -388,31 +388,68 @@ fn a_folder_whose_name_is_not_utf_8_is_a_folder_like_others() {
     }
 }
 
+const LAB: &str = "\
+name: rack
+controller: {interface: eth1, address: 198.18.0.254, mac: '02:00:00:00:00:01'}
+hosts:
+  - name: box
+    role: dom0
+    address: 127.0.0.1
+    port: 1
+    key: nosuch-key
+    host_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHqZJ3bYp0w1Yk1t5o2QyYb9o0mC0Zt7n6J6cQ0bB1aA
+    identity: {dmi-serial: ABC123}
+    interface: eth0
+    mac: '00:16:3e:00:00:01'
+    bridge: xenbr0
+  - name: u1
+    role: guest
+    on: box
+    address: 127.0.0.2
+    port: 1
+    key: nosuch-key
+    host_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHqZJ3bYp0w1Yk1t5o2QyYb9o0mC0Zt7n6J6cQ0bB1aB
+    identity: {mac: '00:16:3e:00:00:02'}
+    interface: eth0
+    mac: '00:16:3e:00:00:02'
+";
+
 /// A night runs each scenario in a process of its own: the reason comes from there as a value, not from what was printed.
 #[test]
 fn a_night_tells_why_its_run_failed() {
     let folder = folder();
-    let night =
-        "night: n\ndeadline: 1 h\nruns:\n  - {scenario: quickstart, at_most: 5 min, retries: 0}\n";
-    fs::write(folder.path().join("night.yaml"), night).expect("a file");
-    let out = folder.path().join("out");
-    fs::create_dir(&out).expect("a folder");
-    fs::set_permissions(&out, Permissions::from_mode(0o777)).expect("for all");
-    let args = ["nightly", "night.yaml", "--out", "out", "--format", "json"];
-    let ended = as_ordinary_user(folder.path(), &args)
-        .env("VIFBENCH_STATE", out.join("state"))
-        .output()
-        .expect("it starts");
-    assert_eq!(ended.status.code(), Some(12), "{}", stderr(&ended));
-    let told: serde_json::Value = serde_json::from_slice(&ended.stdout).expect("JSON");
-    let run = &told["runs"][0];
-    assert_eq!(run["verdict"], "INFRA");
-    let reason = run["reason"].as_str().expect("a reason");
-    assert!(reason.contains("needs root"), "{reason}");
-    assert!(!reason.starts_with("error"), "{reason}");
-    let parts = fs::read_dir(&out).expect("a folder").filter(|entry| {
-        let name = entry.as_ref().expect("an entry").file_name();
-        name.to_string_lossy().ends_with(".part")
-    });
+    let write = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).expect("a file");
+    };
+    write("lab.yaml", LAB);
+    write("open.yaml", &format!("{SIMULATION}mode: open\n"));
+    write(
+        "night.yaml",
+        "night: n\ndeadline: 1 h\nruns:\n  - {scenario: open.yaml, lab: lab.yaml, at_most: 5 min, retries: 0}\n",
+    );
+    let ended = |args: &[&str]| {
+        vifbench(args)
+            .current_dir(&folder)
+            .env("VIFBENCH_STATE", folder.path().join("state"))
+            .output()
+            .expect("it starts")
+    };
+    let night = ended(&["nightly", "night.yaml", "--out", "out", "--format", "json"]);
+    let told: serde_json::Value = serde_json::from_slice(&night.stdout).expect("JSON");
+    let reason = told["runs"][0]["reason"].as_str().expect("a reason");
+    let alone = ended(&["run", "open.yaml", "--lab", "lab.yaml", "--out", "alone"]);
+    assert_ne!(alone.status.code(), Some(0));
+    assert_eq!(night.status.code(), alone.status.code());
+    assert!(
+        stderr(&alone).contains(&format!("error: {reason}\n")),
+        "{reason}\n{}",
+        stderr(&alone)
+    );
+    let parts = fs::read_dir(folder.path().join("out"))
+        .expect("a folder")
+        .filter(|entry| {
+            let name = entry.as_ref().expect("an entry").file_name();
+            name.to_string_lossy().ends_with(".part")
+        });
     assert_eq!(parts.count(), 0, "nothing is left over");
 }
