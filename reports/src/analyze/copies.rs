@@ -17,29 +17,39 @@ const SAME_NS: i64 = 5_000_000;
 const OTHER_NS: i64 = 100_000_000;
 /// A flow says how its packets come where it has so many; else the whole capture does.
 const GROUPS_MIN: u64 = 8;
-/// More than so many of a kind are sent, not copied.
-const LARGEST: u32 = 4;
+/// More than so many of a kind are sent, not copied; few groups may be so large where the network doubles packets too.
+const LARGEST: usize = 4;
+const LARGER: u64 = 20;
 /// Flows that are judged one by one.
 const MAX_FLOWS: usize = 1 << 16;
 
 /// What counts as a copy in a capture.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CopyRules {
     /// Packets were seen at more than one place.
     places: bool,
-    /// Flows of many packets, and whether these come several times at one place.
-    flows: HashMap<u64, bool>,
-    /// Whether packets of the other flows do.
-    others: bool,
+    /// Flows of many packets, and how many times each of these comes at one place.
+    flows: HashMap<u64, u32>,
+    /// How many times each packet of the other flows does.
+    others: u32,
 }
 
 impl CopyRules {
-    /// Whether there is anything to be left out.
-    pub fn is_needed(&self) -> bool {
-        self.places || self.others || self.flows.values().any(|several| *several)
+    /// That nothing is a copy.
+    pub fn none() -> Self {
+        Self {
+            places: false,
+            flows: HashMap::new(),
+            others: 1,
+        }
     }
 
-    fn several(&self, flow: u64) -> bool {
+    /// Whether there is anything to be left out.
+    pub fn is_needed(&self) -> bool {
+        self.places || self.others > 1 || self.flows.values().any(|times| *times > 1)
+    }
+
+    fn times(&self, flow: u64) -> u32 {
         self.flows.get(&flow).copied().unwrap_or(self.others)
     }
 }
@@ -47,20 +57,36 @@ impl CopyRules {
 /// Packets with one content that came soon one after the other, counted by how many they are.
 #[derive(Debug, Clone, Copy, Default)]
 struct Groups {
-    n: u64,
-    several: u64,
-    largest: u32,
+    /// How many have one packet and more, two and more, and so on; the last: more than [`LARGEST`].
+    of_size: [u64; LARGEST + 1],
 }
 
 impl Groups {
+    /// A group has grown to this size.
     fn add(&mut self, size: u32) {
-        self.n += u64::from(size == 1);
-        self.several += u64::from(size == 2);
-        self.largest = self.largest.max(size);
+        if let Some(n) = self.of_size.get_mut(size as usize - 1) {
+            *n += 1;
+        }
     }
 
-    fn are_copies(&self) -> bool {
-        self.largest <= LARGEST && self.several * 3 >= self.n * 2 && self.several > 1
+    fn n(&self) -> u64 {
+        self.of_size[0]
+    }
+
+    /// How many times each packet comes: the most frequent size, where almost all groups have several.
+    fn times(&self) -> u32 {
+        let several = self.of_size[1];
+        let larger = self.of_size[LARGEST];
+        if several < 2 || several * 3 < self.n() * 2 || larger * LARGER > self.n() {
+            return 1;
+        }
+        let of_size = |size: &u32| {
+            let at = *size as usize;
+            self.of_size[at - 1] - self.of_size[at]
+        };
+        // Of sizes that are as frequent the smallest.
+        let sizes = (2..=LARGEST as u32).rev();
+        sizes.max_by_key(of_size).unwrap_or(1)
     }
 }
 
@@ -98,20 +124,29 @@ pub(super) fn survey(source: &mut Source, limit: u64) -> Result<CopyRules, Repor
     }
     let judged = flows
         .into_iter()
-        .filter(|(_, groups)| groups.n >= GROUPS_MIN);
+        .filter(|(_, groups)| groups.n() >= GROUPS_MIN);
     Ok(CopyRules {
         places,
         flows: judged
-            .map(|(flow, groups)| (flow, groups.are_copies()))
+            .map(|(flow, groups)| (flow, groups.times()))
             .collect(),
-        others: all.are_copies(),
+        others: all.times(),
     })
+}
+
+/// A packet that passed.
+#[derive(Debug, Clone, Copy)]
+struct Passed {
+    at_ns: i64,
+    place: Place,
+    /// Packets that came since at the same place, copies or not.
+    more: u32,
 }
 
 /// Packets that passed lately.
 pub(super) struct CopyFilter {
     rules: CopyRules,
-    recent: HashMap<u64, (i64, Place), BuildHasherDefault<AsIs>>,
+    recent: HashMap<u64, Passed, BuildHasherDefault<AsIs>>,
     queue: VecDeque<(i64, u64)>,
 }
 
@@ -130,23 +165,39 @@ impl CopyFilter {
         while let Some((at, old)) = self.queue.front()
             && now.saturating_sub(*at) > OTHER_NS
         {
-            if self.recent.get(old).is_some_and(|(last, _)| last == at) {
+            if self
+                .recent
+                .get(old)
+                .is_some_and(|passed| passed.at_ns == *at)
+            {
                 self.recent.remove(old);
             }
             self.queue.pop_front();
         }
-        if let Some((at, where_)) = self.recent.get(&key) {
-            let after = now.saturating_sub(*at);
-            let copy = if *where_ == place {
-                after <= SAME_NS && self.rules.several(packet.identity.flow)
-            } else {
-                after <= OTHER_NS && self.rules.places
-            };
-            if copy {
-                return true;
+        let mut more = 0;
+        if let Some(passed) = self.recent.get_mut(&key) {
+            let after = now.saturating_sub(passed.at_ns);
+            if passed.place != place {
+                if after <= OTHER_NS && self.rules.places {
+                    return true;
+                }
+            } else if after <= SAME_NS {
+                // As many times as each comes, it is one packet; then it is the next one.
+                passed.more += 1;
+                more = passed.more;
+                if more % self.rules.times(packet.identity.flow) != 0 {
+                    return true;
+                }
             }
         }
-        self.recent.insert(key, (now, place));
+        self.recent.insert(
+            key,
+            Passed {
+                at_ns: now,
+                place,
+                more,
+            },
+        );
         self.queue.push_back((now, key));
         false
     }

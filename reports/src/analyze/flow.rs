@@ -21,6 +21,8 @@ const FIRST_FLOWS: usize = 16;
 
 /// Matches after which the transit times seen before the last so many are forgotten.
 const EPOCH: u32 = 4096;
+/// With fewer, it is not known how transit times are spread.
+const MATCHES_MIN: u32 = 16;
 /// The band of transit times is widened by this at least.
 const SLACK_NS: i64 = 2_000;
 
@@ -43,6 +45,9 @@ impl Transits {
     }
 
     fn range(&self) -> Option<(i64, i64)> {
+        if self.before.is_none() && self.n < MATCHES_MIN {
+            return None;
+        }
         match (self.now, self.before) {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (a, b) => a.or(b),

@@ -380,7 +380,7 @@ impl Ends {
         for (side, manner) in manners.iter_mut().enumerate() {
             // Looked for without refusing anything: what contradicts is found when the captures are read.
             let looking = Manner {
-                copies: Some(CopyRules::default()),
+                copies: Some(CopyRules::none()),
                 surveyed: true,
                 ..manner.clone()
             };

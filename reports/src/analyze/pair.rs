@@ -112,16 +112,15 @@ impl Judge for Times<'_> {
     }
 
     fn band(&self, flow: u32, rx_ns: i64) -> Band {
-        if let Some(range) = self.flows.list[flow as usize].transits() {
-            return band(range);
-        }
-        match self.alignment.filter(|alignment| alignment.clear) {
-            None => Band::UNKNOWN,
-            Some(alignment) => {
-                let (least, _) = alignment.range();
-                let typical = alignment.at(rx_ns.saturating_sub(least));
-                band((typical.least, typical.greatest))
-            }
+        let lately = self.flows.list[flow as usize].transits();
+        // What was matched for sure is not all that there is: where look-alikes are dense, few are.
+        let alike = self.alignment.filter(|alignment| alignment.clear).map(|a| {
+            let typical = a.at(rx_ns.saturating_sub(a.range().0));
+            (typical.least, typical.greatest)
+        });
+        match (lately, alike) {
+            (Some(a), Some(b)) => band((a.0.min(b.0), a.1.max(b.1))),
+            (a, b) => a.or(b).map_or(Band::UNKNOWN, band),
         }
     }
 }
