@@ -307,7 +307,9 @@ fn of_store(error: &StoreError) -> Exit {
 fn of_report(error: &ReportError) -> Exit {
     match error {
         ReportError::Store(error) => of_store(error),
-        ReportError::Capture { .. } | ReportError::History { .. } => Exit::Usage,
+        ReportError::Capture { .. }
+        | ReportError::History { .. }
+        | ReportError::NoHistory { .. } => Exit::Usage,
         ReportError::Table { .. } | ReportError::Font { .. } => Exit::Infra,
         ReportError::Junit { .. } | ReportError::Draw { .. } => Exit::Internal,
     }

@@ -68,6 +68,10 @@ pub fn differences(a: &Side<'_>, b: &Side<'_>) -> Vec<String> {
 pub fn across(a: &Side<'_>, b: &Side<'_>, noise: &Noise) -> Option<Vec<Comparison>> {
     let (mut base, mut other) = (a.variant()?.clone(), b.variant()?.clone());
     (base.name, other.name) = (a.label(), b.label());
+    if base.name == other.name {
+        // A run and its copy, or a run with itself: each side still has trials of its own.
+        other.name.push_str(" (second)");
+    }
     let mut trials = Vec::new();
     for (side, name) in [(a, &base.name), (b, &other.name)] {
         let of = side

@@ -30,6 +30,12 @@ pub enum ReportError {
         #[source]
         source: Option<Box<vifbench_wire::pcap_file::PcapFileError>>,
     },
+    /// A folder without a history.
+    #[error("{} has no history: no run was made in it. Name the folder that `vifbench run` and `vifbench nightly` write to", folder.display())]
+    NoHistory {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A file of the history is not what this version writes.
     #[error("{} cannot be read as history: {reason}; make it again with `vifbench report` of its run, or remove it", path.display())]
     History {

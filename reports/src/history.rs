@@ -95,12 +95,16 @@ pub struct Series {
 }
 
 /// All of them.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct History {
-    /// Runs that were read.
+    /// Distinct runs that were read and that carry numbers.
     pub runs: usize,
     /// Every series.
     pub series: Vec<Series>,
+    /// Runs that are INFRA, SETUP or DUT-CRASH: what is left of them is no night of a series.
+    pub failed: Vec<String>,
+    /// Files that could not be read, one sentence each; each costs only its own night.
+    pub unreadable: Vec<String>,
 }
 
 /// Writes what a run measured into the history of the folder that it lies in.
@@ -145,23 +149,56 @@ pub fn record(out: &Path, summary: &RunSummary) -> Result<PathBuf, ReportError> 
 }
 
 /// Reads the whole history of the runs in `out`, with change points.
+///
+/// A run counts once, however many copies of its file there are. A run that failed as a whole is named and left out, and so
+/// is a file that cannot be read.
+///
+/// # Errors
+/// There is no such folder, or the folder has no history and is therefore none of runs.
 pub fn read(out: &Path) -> Result<History, ReportError> {
     let folder = history_folder(out);
+    if !files::exists(&folder)? {
+        return Err(ReportError::NoHistory {
+            folder: out.to_owned(),
+        });
+    }
     let mut paths = Vec::new();
-    if files::exists(&folder)? {
-        for entry in std::fs::read_dir(&folder).map_err(StoreError::read(&folder))? {
-            let path = entry.map_err(StoreError::read(&folder))?.path();
-            if path.extension().is_some_and(|e| e == "parquet") {
-                paths.push(path);
-            }
+    for entry in std::fs::read_dir(&folder).map_err(StoreError::read(&folder))? {
+        let path = entry.map_err(StoreError::read(&folder))?.path();
+        if path.extension().is_some_and(|e| e == "parquet") {
+            paths.push(path);
         }
     }
     paths.sort();
+    let mut history = History::default();
     let mut series: BTreeMap<Key, Vec<Night>> = BTreeMap::new();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut failed: BTreeSet<String> = BTreeSet::new();
     for path in &paths {
-        read_run(path, &mut series)?;
+        let rows = match read_run(path) {
+            Ok(rows) => rows,
+            Err(error) => {
+                history.unreadable.push(error.to_string());
+                continue;
+            }
+        };
+        // Before this file: what a run has in it is one night, and a copy of the file says nothing new.
+        let known = seen.clone();
+        for (key, night) in rows {
+            if known.contains(&night.run) {
+                continue;
+            }
+            seen.insert(night.run.clone());
+            if FAILED.contains(&night.verdict.as_str()) {
+                failed.insert(night.run);
+            } else {
+                series.entry(key).or_default().push(night);
+            }
+        }
     }
-    let series = series
+    history.runs = seen.len() - failed.len();
+    history.failed = failed.into_iter().collect();
+    history.series = series
         .into_iter()
         .map(|(key, mut nights)| {
             nights.sort_by(|a, b| (&a.started, &a.run).cmp(&(&b.started, &b.run)));
@@ -177,13 +214,14 @@ pub fn read(out: &Path) -> Result<History, ReportError> {
             }
         })
         .collect();
-    Ok(History {
-        runs: paths.len(),
-        series,
-    })
+    Ok(history)
 }
 
-fn read_run(path: &Path, series: &mut BTreeMap<Key, Vec<Night>>) -> Result<(), ReportError> {
+/// Verdicts of runs that failed as a whole, as they stand in the history.
+const FAILED: [&str; 3] = ["INFRA", "SETUP", "DUT-CRASH"];
+
+/// Every number in the file of one run.
+fn read_run(path: &Path) -> Result<Vec<(Key, Night)>, ReportError> {
     let bad = |error: PolarsError| ReportError::History {
         path: path.to_owned(),
         reason: error.to_string(),
@@ -233,6 +271,7 @@ fn read_run(path: &Path, series: &mut BTreeMap<Key, Vec<Night>>) -> Result<(), R
     let values = frame.column("value").and_then(|c| c.f64().cloned());
     let trials = frame.column("trials").and_then(|c| c.u32().cloned());
     let (values, trials) = (values.map_err(bad)?, trials.map_err(bad)?);
+    let mut rows = Vec::new();
     for (i, (value, n)) in values.iter().zip(trials.iter()).enumerate() {
         let (Some(value), Some(n)) = (value, n) else {
             continue;
@@ -249,16 +288,17 @@ fn read_run(path: &Path, series: &mut BTreeMap<Key, Vec<Night>>) -> Result<(), R
             metric: metric[i].clone(),
             unit: unit[i].clone(),
         };
-        series.entry(key).or_default().push(Night {
+        let night = Night {
             run: run[i].clone(),
             started: started[i].clone(),
             verdict: verdict[i].clone(),
             ruler: ruler[i].clone(),
             value,
             trials: n,
-        });
+        };
+        rows.push((key, night));
     }
-    Ok(())
+    Ok(rows)
 }
 
 impl History {
@@ -357,6 +397,17 @@ impl History {
             text::plural(self.runs, "run"),
             self.series.len()
         );
+        if !self.failed.is_empty() {
+            let _ = writeln!(
+                out,
+                "{} left out because they failed: {}",
+                text::plural(self.failed.len(), "run"),
+                self.failed.join(", ")
+            );
+        }
+        for problem in &self.unreadable {
+            let _ = writeln!(out, "not read: {problem}");
+        }
         let found = self.newest_changes();
         if found.is_empty() {
             out.push_str("no change point\n");
@@ -415,7 +466,11 @@ mod tests {
                 ruler_changes: Vec::new(),
             })
             .collect();
-        let files = History { runs: 0, series }.otava();
+        let files = History {
+            series,
+            ..History::default()
+        }
+        .otava();
         let (name, config) = files.last().expect("the configuration");
         assert_eq!(name, "otava.yaml");
         let with = |direction: i32| -> Vec<&str> {

@@ -212,8 +212,15 @@ fn print(
     for note in notes {
         writeln!(stdout(), "DIFFERENT RULERS OR QUESTIONS: {note}")?;
     }
+    let judged = comparisons.iter().any(|c| c.judged);
+    if !judged && !comparisons.is_empty() {
+        writeln!(
+            stdout(),
+            "nothing is judged: the first run asks for completeness only (`judge: {{by: completeness}}`). The differences are:"
+        )?;
+    }
     let mut heading = None;
-    for c in comparisons.iter().filter(|c| c.judged) {
+    for c in comparisons.iter().filter(|c| c.judged || !judged) {
         let this = (&c.base, &c.other, c.rate, &c.to);
         if heading != Some(this) {
             let rate = c.rate.map(|r| format!(" at {r}")).unwrap_or_default();

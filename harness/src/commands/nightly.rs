@@ -16,6 +16,7 @@ use vifbench_scenarios::night::{Night, NightRun};
 use vifbench_scenarios::progress::Progress;
 use vifbench_scenarios::units::Span;
 use vifbench_store::files::write_json;
+use vifbench_store::history_folder;
 use vifbench_wait::Cancel;
 
 use super::child::{self, Worst};
@@ -111,9 +112,13 @@ pub fn run(
         task.set(done as u64 + 1);
     }
     told.runs.sort_by_key(|run| run.attempts == 0);
-    let history = history::read(out)?;
-    history::write_page(out, &history)?;
-    told.notes.extend(changed(&history));
+    // A night whose labs never answered has made no run, and so no history.
+    if history_folder(out).is_dir() {
+        let history = history::read(out)?;
+        history::write_page(out, &history)?;
+        told.notes.extend(changed(&history));
+        told.notes.extend(history.unreadable);
+    }
     task.finish(&format!(
         "{} of {} begun",
         told.runs.iter().filter(|r| r.attempts > 0).count(),

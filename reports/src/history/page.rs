@@ -317,6 +317,7 @@ mod tests {
         let history = History {
             runs: 3,
             series: vec![series([1.0, 1.0, 1.0].into_iter())],
+            ..History::default()
         };
         let page = page(&history, Path::new("/nonexistent"));
         assert!(page.contains("&lt;b&gt;s") && !page.contains("<b>s"));
