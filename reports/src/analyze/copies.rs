@@ -8,8 +8,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 
-use super::flow::AsIs;
-use super::source::{Packet, Place, Source};
+use super::as_is::AsIs;
+use super::placed::{Packet, Place};
 use crate::error::ReportError;
 
 /// How long after the first a copy comes, at the same place and at another.
@@ -90,14 +90,17 @@ impl Groups {
     }
 }
 
-/// Looks for copies in the first packets of a capture, or in all of it.
-pub(super) fn survey(source: &mut Source, limit: u64) -> Result<CopyRules, ReportError> {
+/// Looks for copies in the first packets of a capture, or in all of it. `next` returns its packets one by one.
+pub(super) fn survey(
+    mut next: impl FnMut() -> Result<Option<(Packet, Place)>, ReportError>,
+    limit: u64,
+) -> Result<CopyRules, ReportError> {
     let mut recent: HashMap<(u64, Place), (i64, u32)> = HashMap::new();
     let mut queue = VecDeque::new();
     let mut flows: HashMap<u64, Groups> = HashMap::new();
     let (mut all, mut first, mut places, mut n) = (Groups::default(), None, false, 0);
     while n < limit
-        && let Some((packet, place)) = source.placed()?
+        && let Some((packet, place)) = next()?
     {
         n += 1;
         places |= *first.get_or_insert(place) != place;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
-use super::flow::AsIs;
+use super::as_is::AsIs;
 use crate::stats::Stats;
 
 /// Values below 2^`BITS` above the reference have a bucket each; above, buckets are 2^-`BITS` of the value wide.

@@ -4,8 +4,10 @@
 use vifbench_wire::dissect::{Dissected, IpPacket};
 
 use super::files::CaptureFile;
+use super::files::damaged;
 use super::identity::is_own;
-use super::source::{Choice, Order, Place, damaged, is_damage, look, signed, unknown_link};
+use super::placed::Place;
+use super::source::{Choice, Order, is_damage, look, signed, unknown_link};
 use crate::error::ReportError;
 
 /// Packets that are looked at before anything contradicts them.

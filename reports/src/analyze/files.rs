@@ -6,15 +6,23 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vifbench_wire::pcap_file::Reader;
+use vifbench_wire::pcap_file::{PcapFileError, Reader};
 
-use super::source::damaged;
 use crate::error::ReportError;
 
 /// Standard input, as a path.
 const STDIN: &str = "-";
 /// How much of a compressed capture comes out of a byte of file, at least.
 const COMPRESSION: u64 = 10;
+
+/// The error of a capture that cannot be read.
+pub(super) fn damaged(path: &Path, error: PcapFileError) -> ReportError {
+    ReportError::Capture {
+        path: path.to_owned(),
+        reason: error.to_string(),
+        source: Some(Box::new(error)),
+    }
+}
 
 /// A capture that can be read from its beginning as often as needed.
 #[derive(Debug, Clone)]

@@ -1,9 +1,10 @@
 //! What is kept of each flow while packets pass: sums, filters, and the distributions of its values.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::net::IpAddr;
 
+use super::as_is::AsIs;
 use super::distribution::Distribution;
 use super::identity::Identity;
 use super::outstanding::Band;
@@ -62,28 +63,6 @@ pub(super) fn band((from, to): (i64, i64)) -> Band {
         from: from.saturating_sub(slack),
         to: to.saturating_add(slack.saturating_mul(2)),
         contested: slack.saturating_mul(4),
-    }
-}
-
-/// Keys are hashes already, or are scattered by a multiplication.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-    fn write_u64(&mut self, key: u64) {
-        self.0 = key;
-    }
-    fn write_i32(&mut self, place: i32) {
-        // Neighbours are to be scattered, and the upper bits are looked at too.
-        self.0 = u64::from(place as u32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
 

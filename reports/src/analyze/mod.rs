@@ -5,6 +5,7 @@
 //! themselves (`clock`, `steps`).
 
 mod align;
+mod as_is;
 mod clock;
 mod copies;
 mod distribution;
@@ -14,6 +15,7 @@ mod flow;
 mod identity;
 mod outstanding;
 mod pair;
+mod placed;
 mod segments;
 mod source;
 mod steps;
@@ -386,7 +388,7 @@ impl Ends {
             };
             let interface = self.interfaces[side].as_deref();
             let mut source = Source::open(&self.files[side], interface, &looking)?;
-            let copies = copies::survey(&mut source, limit)?;
+            let copies = copies::survey(|| source.placed(), limit)?;
             manner.copies = copies.is_needed().then_some(copies);
         }
         Ok(Plan { facts, manners })

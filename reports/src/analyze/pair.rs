@@ -13,8 +13,9 @@ use super::clock::{Clocks, Residue, Survey};
 use super::files::CaptureFile;
 use super::flow::{Flows, Way, band};
 use super::outstanding::{Band, Found, Judge, Outstanding, Reach, Sent};
+use super::placed::Packet;
 use super::segments::{InBytes, Recount, Stream};
-use super::source::{CaptureSide, Manner, Order, Packet, Source};
+use super::source::{CaptureSide, Manner, Order, Source};
 use super::steps::{Step, shift};
 use crate::error::ReportError;
 

@@ -10,8 +10,9 @@ use vifbench_wire::packet::FCS_LEN;
 use vifbench_wire::pcap_file::{PcapFileError, Reader, Record};
 
 use super::copies::{CopyFilter, CopyRules};
-use super::files::CaptureFile;
-use super::identity::{Identity, Rules, Told, identify};
+use super::files::{CaptureFile, damaged};
+use super::identity::{Rules, Told, identify};
+use super::placed::{Packet, Place};
 use crate::error::ReportError;
 
 /// IP packets longer than this do not fit a plain Ethernet frame.
@@ -69,15 +70,6 @@ pub struct CaptureSide {
     pub part_read: f64,
 }
 
-/// One packet that can be known again.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Packet {
-    pub at_ns: i64,
-    /// Bytes of the frame on Ethernet, with FCS.
-    pub size: u32,
-    pub identity: Identity,
-}
-
 /// In which order packets are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Order {
@@ -106,25 +98,9 @@ pub(super) struct Manner {
     pub surveyed: bool,
 }
 
-pub(super) fn damaged(path: &Path, error: PcapFileError) -> ReportError {
-    ReportError::Capture {
-        path: path.to_owned(),
-        reason: error.to_string(),
-        source: Some(Box::new(error)),
-    }
-}
-
 /// Pcap times end in 2106 and pcapng's in 2554: both before the signed range does, but for hostile files.
 pub(super) fn signed(ns: u64) -> i64 {
     i64::try_from(ns).unwrap_or(i64::MAX)
-}
-
-/// Where a packet was seen: its interface, and whether on the way out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Place {
-    interface: usize,
-    index: Option<u32>,
-    outgoing: bool,
 }
 
 /// The interface whose packets count.
