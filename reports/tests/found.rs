@@ -218,7 +218,7 @@ fn what_changes_on_the_way_is_no_part_of_a_packet() {
             vec![5; 1480]
         };
         let more = if part == 3 { 0 } else { 0x2000 };
-        frame(&ip(17, id, more | part * 185, &transport))
+        frame(&ip(17, id, more | (part * 185), &transport))
     };
     both(world(fragment, fragment), "fragments");
 }
@@ -247,13 +247,16 @@ fn a_packet_in_a_tunnel_is_the_packet_that_it_carries() {
     both(world(|i| mpls(1, i), |i| mpls(2, i)), "a label swapped");
 }
 
+/// A frame that carries the packet of this number.
+type Frame<'a> = &'a dyn Fn(u16) -> Vec<u8>;
+
 #[test]
 fn throughput_is_that_of_the_wire_for_every_link_type() {
     let files = Files::new();
     let with_fcs = |i: u16| [ethernet(0x0800, &plain(i)), vec![1, 2, 3, 4]].concat();
     // 14 + 128 + 4 bytes a frame, and so of 390 from the first to the last stamp.
     let wire = 390.0 * 146.0 * 8.0 / 399e-3 / 1e6;
-    let kinds: [(u32, &dyn Fn(u16) -> Vec<u8>); 5] = [
+    let kinds: [(u32, Frame<'_>); 5] = [
         (1, &|i| ethernet(0x0800, &plain(i))),
         (0x2400_0001, &with_fcs),
         (113, &|i| sll(&plain(i))),
