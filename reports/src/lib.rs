@@ -30,6 +30,7 @@ pub mod run_analysis;
 pub mod search_results;
 pub mod simulated;
 pub mod stats;
+mod stored_numbers;
 pub mod summary;
 mod tables;
 mod tex_tables;

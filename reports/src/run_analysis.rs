@@ -21,6 +21,7 @@ use crate::metrics::{containers, cpu, transactions};
 use crate::packets::{self, CaptureCount};
 use crate::ruler;
 use crate::search_results::{self, VariantSearch};
+use crate::stored_numbers::StoredNumbers;
 use crate::summary::{RunSummary, marks};
 use crate::tables;
 use crate::trial_summary::{TrialState, TrialSummary};
@@ -157,17 +158,18 @@ fn all_trials(
     let plans = &record.plan.trials;
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicUsize::new(0);
+    let stored = StoredNumbers::of(run);
     let mut found: Vec<Option<(TrialAnalysis, TrialSummary)>> = Vec::new();
     found.resize_with(plans.len(), || None);
     std::thread::scope(|scope| {
         let (send, receive) = channel();
         for _ in 0..workers.min(plans.len()) {
-            let (send, next) = (send.clone(), &next);
+            let (send, next, stored) = (send.clone(), &next, &stored);
             scope.spawn(move || {
                 while let Some((index, plan)) = take(plans, next) {
                     // Nobody listens any more after an error.
                     if send
-                        .send((index, one_trial(run, record, tables, plan)))
+                        .send((index, one_trial(run, record, tables, stored, plan)))
                         .is_err()
                     {
                         return;
@@ -197,6 +199,7 @@ fn one_trial(
     run: &RunReader,
     of: &RunRecord,
     tables: Option<&AnalysisWriter>,
+    stored: &StoredNumbers<'_>,
     plan: &TrialPlan,
 ) -> Result<(TrialAnalysis, TrialSummary), ReportError> {
     let mut summary = TrialSummary::planned(of, plan);
@@ -246,11 +249,14 @@ fn one_trial(
                 }
                 values = Some(measure(&record, read, &mut summary));
             }
-            Err(error) => {
-                summary.state = TrialState::Unreadable {
-                    reason: error.to_string(),
+            Err(error) => match stored.trial(&record) {
+                Ok(Some(known)) => summary = known,
+                _ => {
+                    summary.state = TrialState::Unreadable {
+                        reason: error.to_string(),
+                    }
                 }
-            }
+            },
         }
     }
     Ok((

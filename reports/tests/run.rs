@@ -774,6 +774,42 @@ fn an_open_run_says_that_its_times_mean_nothing() {
 }
 
 #[test]
+fn removing_captures_changes_nothing_that_was_known() {
+    let folder = written(&judged());
+    let before = render(folder.path(), &Silent).unwrap().summary;
+    let run = vifbench_store::RunReader::new(folder.path());
+    assert!(vifbench_store::remove_captures(&run).unwrap() > 0);
+    // Twice, as the second report is made from what the first one left.
+    for _ in 0..2 {
+        let after = render(folder.path(), &Silent).unwrap().summary;
+        assert_eq!(after.judgement, before.judgement);
+        assert_eq!(after.comparisons, before.comparisons);
+        assert_eq!(after.variants, before.variants);
+        let told = &after.trials[0].warnings;
+        assert_eq!(
+            told.iter()
+                .filter(|w| w.contains("captures were removed"))
+                .count(),
+            1,
+            "{told:?}"
+        );
+    }
+    std::fs::remove_dir_all(folder.path().join("report")).unwrap();
+    let nothing_left = render(folder.path(), &Silent).unwrap().summary;
+    assert_eq!(nothing_left.judgement.verdict, Verdict::Infra);
+}
+
+#[test]
+fn one_missing_capture_is_no_removal() {
+    let folder = written(&judged());
+    let before = render(folder.path(), &Silent).unwrap().summary;
+    let capture = &before.trials[0].captures[0].file;
+    std::fs::remove_file(folder.path().join(capture)).unwrap();
+    let after = render(folder.path(), &Silent).unwrap().summary;
+    assert_eq!(after.judgement.verdict, Verdict::Infra);
+}
+
+#[test]
 fn an_open_run_on_hardware_is_judged_on_its_times() {
     let (_folder, summary) = analysed(&World {
         mode: Mode::Open,
