@@ -194,8 +194,8 @@ pub fn judge(
         .chain(of_kind(GroundKind::Infra, infra))
         .chain(told.worse)
         .chain(of_kind(GroundKind::Doubt, doubts))
-        .chain(told.better)
         .chain(told.open)
+        .chain(told.better)
         .chain(told.known)
         .unzip();
     if verdict == Verdict::Pass {
