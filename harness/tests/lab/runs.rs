@@ -205,7 +205,10 @@ fn an_open_run_goes_through_tap_nic_and_bridge() {
         &["run", scenario.to_str().expect("UTF-8"), "--lab", file],
     );
     let text = answer.to_string();
-    assert!(text.contains("open run: times mean nothing"), "{text}");
+    assert!(
+        text.contains("open trials of a virtual lab: times mean nothing"),
+        "{text}"
+    );
     for trial in trials(&lab) {
         assert_eq!(trial["outcome"]["outcome"], "complete", "{trial}");
     }
