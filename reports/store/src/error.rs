@@ -79,7 +79,7 @@ impl StoreError {
         move |source| Self::Read { path, source }
     }
 
-    /// For `map_err` on everything that changes files. `doing` completes "cannot ... <path>".
+    /// For `map_err` on everything that changes files. `doing` completes "cannot ... PATH".
     pub fn write(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Write {
